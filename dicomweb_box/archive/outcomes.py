@@ -1,0 +1,38 @@
+"""What became of one instance that was offered for storage."""
+
+from dataclasses import dataclass
+
+from dicomweb_box.errors import FailureReason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """One instance that the archive now holds and serves."""
+
+    study_uid: str
+    series_uid: str
+    instance_uid: str
+    sop_class_uid: str
+    already: bool = False
+    """The same data set was held before; no second row was made."""
+    replaced: bool = False
+    """Other bytes were served under this UID before; they are kept as an earlier version."""
+    warnings: tuple[str, ...] = ()
+    """Sentences without patient data about what in the data set could not be indexed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refused:
+    """One instance that is not served; `held` ones are kept for a person's decision."""
+
+    reason: FailureReason
+    message: str
+    study_uid: str | None = None
+    sop_class_uid: str | None = None
+    instance_uid: str | None = None
+    sha256: str | None = None
+    """Hexadecimal digest of what arrived, so that the sender can tell which part is meant."""
+    held: bool = False
+
+
+Outcome = Stored | Refused

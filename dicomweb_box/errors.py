@@ -1,0 +1,72 @@
+"""What can go wrong, as a tree.
+
+BoxError
+├── BadSetting              a setting or command line that cannot be meant
+├── BadRequest              a request that cannot be understood; the message names the part
+│   └── BadQuery            … a search parameter
+├── NotFound                nothing there that this actor may see
+├── NotAcceptable           none of the asked representations can be given; carries what can
+├── UnreadableInstance      bytes that are not a usable DICOM instance; carries the failure reason
+├── OutOfResources          disk or store full; trying again later may help
+└── Damaged                 stored bytes are not what the index says
+
+A message never carries a patient attribute: messages end in logs and answers.
+"""
+
+from enum import IntEnum
+
+
+class FailureReason(IntEnum):
+    """Failure reasons of PS3.18 Table I.2-2 and PS3.4 Table B.2-1, as STOW-RS and C-STORE report them."""
+
+    PROCESSING_FAILURE = 0x0110
+    DUPLICATE_INSTANCE = 0x0111
+    SOP_CLASS_NOT_SUPPORTED = 0x0122
+    OUT_OF_RESOURCES = 0xA700
+    DATA_SET_DOES_NOT_MATCH = 0xA900
+    CANNOT_UNDERSTAND = 0xC000
+    TRANSFER_SYNTAX_NOT_SUPPORTED = 0xC122
+
+
+class BoxError(Exception):
+    """Anything this program itself reports."""
+
+
+class BadSetting(BoxError):
+    """A setting or command line that cannot be meant."""
+
+
+class BadRequest(BoxError):
+    """A request that cannot be understood; the message names the part and what is wrong with it."""
+
+
+class BadQuery(BadRequest):
+    """A search parameter that cannot be understood."""
+
+
+class NotFound(BoxError):
+    """Nothing there that this actor may see."""
+
+
+class NotAcceptable(BoxError):
+    """None of the asked representations can be given."""
+
+    def __init__(self, message: str, offered: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.offered = offered
+
+
+class UnreadableInstance(BoxError):
+    """Bytes that are not a usable DICOM instance."""
+
+    def __init__(self, message: str, reason: FailureReason = FailureReason.CANNOT_UNDERSTAND) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class OutOfResources(BoxError):
+    """Disk or object store full or refusing; trying again later may help."""
+
+
+class Damaged(BoxError):
+    """Stored bytes are not what the index says they are."""
