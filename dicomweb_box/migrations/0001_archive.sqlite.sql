@@ -94,6 +94,7 @@ create table series (
     disagreement text not null default '',
     revision integer not null default 0,
     dictionary blob,                                  -- zstd of the first instance's DICOM JSON: dictionary of the others'
+    dictionary_digest blob,                           -- xxh3-128 of that DICOM JSON
     stored_at text not null,
     changed_at text not null,
     unique (study_id, series_uid)
@@ -136,8 +137,8 @@ create table instance (
     id integer primary key,
     realm text not null default 'main',
     instance_uid text not null,
-    study_id integer not null references study (id),
-    series_id integer not null references series (id),
+    study_id integer references study (id),           -- null for what is not current: such rows are found by their UID
+    series_id integer references series (id),
     state text not null default 'current' check (state in ('current', 'earlier', 'held', 'rejected')),
     sop_class_uid text not null,
     transfer_syntax_uid text not null,
@@ -158,7 +159,8 @@ create table instance (
     series_value_id integer references series_value (id),
     source text not null,
     warnings text not null default '',
-    stored_at text not null
+    stored_at text not null,
+    check (state <> 'current' or (study_id is not null and series_id is not null))
 );
 create unique index instance_current on instance (realm, instance_uid) where state = 'current';
 create index instance_by_uid on instance (realm, instance_uid, state);
