@@ -1,0 +1,69 @@
+"""Database: the one door to SQLite and PostgreSQL; their differences end here."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Self, TypeVar
+
+from dicomweb_box.database import migrations
+from dicomweb_box.database.sqlite import SQLite
+from dicomweb_box.database.statements import NOTHING, Dialect, Parameters, Reader, Row, Writer
+from dicomweb_box.errors import BadSetting
+
+T = TypeVar("T")
+
+
+class Database:
+    """One open database; reads run side by side, writes one after another."""
+
+    dialect: Dialect
+
+    def __init__(self, engine: SQLite) -> None:
+        self._engine = engine
+        self.dialect = engine.dialect
+
+    @classmethod
+    async def open(cls, url: str, *, readers: int = 4) -> Self:
+        """The database at `sqlite:///path` or `postgresql://…`, not migrated; BadSetting for another url."""
+        engine = _engine(url, readers)
+        await engine.open()
+        return cls(engine)
+
+    async def close(self) -> None:
+        """Ends what runs and closes each connection."""
+        await self._engine.close()
+
+    async def migrate(self) -> list[str]:
+        """Names of the migrations applied now; several processes may call it at once.
+
+        Raises BadSetting where the database's own migrations are not those of this program.
+        """
+        return await migrations.migrate(self)
+
+    async def read(self, work: Callable[[Reader], Awaitable[T]]) -> T:
+        """What the work returns, its questions answered from one snapshot."""
+        return await self._engine.read(work)
+
+    async def write(self, work: Callable[[Writer], Awaitable[T]]) -> T:
+        """What the work returns, once it is durable; nothing of it stays if it raises.
+
+        The work awaits only its Writer's methods, and may be run again where the database asks for it. Raises
+        UniqueViolation, or OutOfResources when the disk is full.
+        """
+        return await self._engine.write(work)
+
+    async def fetch_all(self, sql: str, params: Parameters = NOTHING) -> Sequence[Row]:
+        """The rows of one question."""
+        return await self._engine.fetch_all(sql, params)
+
+    async def fetch_one(self, sql: str, params: Parameters = NOTHING) -> Row | None:
+        """The first row of one question; None without one."""
+        return await self._engine.fetch_one(sql, params)
+
+    async def fetch_value(self, sql: str, params: Parameters = NOTHING) -> Any:
+        """The first column of the first row; None without one."""
+        return await self._engine.fetch_value(sql, params)
+
+
+def _engine(url: str, readers: int) -> SQLite:
+    if url.startswith("sqlite:///"):
+        return SQLite(url, readers=readers)
+    raise BadSetting("a database url begins with sqlite:/// or postgresql://")

@@ -1,0 +1,94 @@
+"""Numbered plain SQL files, each applied once, in its own transaction, and recorded with its digest.
+
+`NNNN_name.sql` serves both databases; where they differ there are twins, `NNNN_name.sqlite.sql` and
+`NNNN_name.pg.sql`.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from dicomweb_box.database.statements import Dialect, Writer
+from dicomweb_box.errors import BadSetting
+
+if TYPE_CHECKING:
+    from dicomweb_box.database.database import Database
+
+FOLDER = Path(__file__).parent.parent / "migrations"
+
+_SUFFIX = {"sqlite": ".sqlite.sql", "postgresql": ".pg.sql"}
+
+_TABLE = """
+    create table if not exists schema_migration (
+        name text primary key,
+        digest text not null,
+        applied_at text not null
+    )
+"""
+_NOW = {
+    "sqlite": "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')",
+    "postgresql": "to_char(now() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
+}
+
+
+class ScriptWriter(Writer, Protocol):
+    """A Writer that also runs a whole file of statements."""
+
+    async def run_script(self, script: str) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Migration:
+    """One numbered step of the schema."""
+
+    name: str
+    script: str
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.script.encode()).hexdigest()
+
+
+def migrations(dialect: Dialect, folder: Path = FOLDER) -> list[Migration]:
+    """Every migration of this dialect in the order of its number."""
+    found = {}
+    for path in folder.glob("*.sql"):
+        name = path.name.removesuffix(".sql")
+        name, _, twin = name.partition(".")
+        if not twin or path.name.endswith(_SUFFIX[dialect]):
+            found[name] = Migration(name=name, script=path.read_text(encoding="utf-8"))
+    return [found[name] for name in sorted(found)]
+
+
+async def migrate(database: "Database", folder: Path = FOLDER) -> list[str]:
+    """Names of the migrations applied now.
+
+    Raises BadSetting where an applied migration has changed since, or the database has one unknown here.
+    """
+    known = migrations(database.dialect, folder)
+    await database.write(partial(_prepare, known))
+    return [step.name for step in known if await database.write(partial(_apply, step))]
+
+
+async def _prepare(known: list[Migration], write: Writer) -> None:
+    await write.execute(_TABLE)
+    digests = {step.name: step.digest for step in known}
+    for name, digest in await write.fetch_all("select name, digest from schema_migration order by name"):
+        if name not in digests:
+            raise BadSetting(f"the database has migration {name}, which this program is too old to know")
+        if digests[name] != digest:
+            raise BadSetting(f"migration {name} is not the one that was applied to this database")
+
+
+async def _apply(step: Migration, write: Writer) -> bool:
+    if await write.fetch_one("select name from schema_migration where name = :name", {"name": step.name}):
+        return False
+    await write.run_script(step.script)  # type: ignore[attr-defined]
+    await write.execute(
+        "insert into schema_migration (name, digest, applied_at) "
+        f"values (:name, :digest, {_NOW[write.dialect]})",
+        {"name": step.name, "digest": step.digest},
+    )
+    return True
