@@ -1,0 +1,320 @@
+"""Every knob of the box, with default, unit and one line of meaning.
+
+The only module that reads the environment.
+"""
+
+# ruff: noqa: RUF009  (`_knob` makes a dataclass field; ruff knows only `field` itself)
+
+import difflib
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from dicomweb_box.errors import BadSetting
+
+PREFIX = "DICOMWEB_BOX_"
+TEST_PREFIX = "DICOMWEB_BOX_TEST_"
+"""Names of the test suite's own; a started server does not mistake them for settings."""
+
+PROVIDER_PREFIXES = ("AWS_", "GOOGLE_", "AZURE_")
+DEFAULT_FILE = "box.toml"
+
+T = TypeVar("T")
+_SIZES = {
+    "": 1,
+    "B": 1,
+    "KIB": 1 << 10,
+    "MIB": 1 << 20,
+    "GIB": 1 << 30,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+}
+
+
+# Parsers: a flag, an environment value or a TOML value in; the setting's own type out, or ValueError with the
+# end of a sentence.
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("must be a text that is not empty")
+    return value.strip()
+
+
+def _path(value: object) -> Path:
+    return Path(value if isinstance(value, Path) else _text(value)).expanduser()
+
+
+def _truth(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    known = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
+    if isinstance(value, str) and value.strip().lower() in known:
+        return known[value.strip().lower()]
+    raise ValueError("must be true or false")
+
+
+def _number(least: int, most: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        try:
+            number = int(str(value).strip()) if not isinstance(value, bool) else None
+        except ValueError:
+            number = None
+        if number is None or not least <= number <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return number
+
+    return parse
+
+
+def _size(value: object) -> int:
+    text = str(value).strip().upper().replace(" ", "")
+    digits = text.rstrip("BIKMG")
+    if not digits.isdecimal() or text[len(digits) :] not in _SIZES:
+        raise ValueError("must be a number of bytes, such as 1024 or 64MiB")
+    return int(digits) * _SIZES[text[len(digits) :]]
+
+
+def _choice(*known: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if value not in known:
+            raise ValueError("must be one of " + ", ".join(known))
+        return str(value)
+
+    return parse
+
+
+def _ae_title(value: object) -> str:
+    title = _text(value)
+    if len(title) > 16 or "\\" in title or not title.isascii() or not title.isprintable():
+        raise ValueError("must be 1 to 16 printable ASCII characters without a backslash (PS3.5 6.2, AE)")
+    return title
+
+
+def _url(*schemes: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        url = _text(value)
+        if urlsplit(url).scheme not in schemes:
+            raise ValueError("must begin with " + " or ".join(f"{scheme}://" for scheme in schemes))
+        return url
+
+    return parse
+
+
+def _origins(value: object) -> tuple[str, ...]:
+    items = (
+        value.split(",")
+        if isinstance(value, str)
+        else list(value)
+        if isinstance(value, list | tuple)
+        else [value]
+    )
+    return tuple(_url("http", "https")(item).rstrip("/") for item in items if item != "")
+
+
+def _knob(default: Any, parse: Callable[[object], Any], meaning: str, unit: str = "", shown: str = "") -> Any:
+    metadata = {"parse": parse, "meaning": meaning, "unit": unit, "shown": shown}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What this box was told; made by `load`, or directly where the defaults do (tests)."""
+
+    data: Path = _knob(Path("data"), _path, "folder of the index, the blobs and the keys")
+    config: Path | None = _knob(None, _path, "TOML file with settings", shown="DIR/box.toml, if there")
+    host: str = _knob("127.0.0.1", _text, "address that HTTP listens on")
+    port: int = _knob(8080, _number(0, 65535), "HTTP port; 0 picks a free one")
+    dimse_port: int = _knob(11112, _number(0, 65535), "DIMSE port; 0 for no DIMSE")
+    workers: int = _knob(
+        min(4, os.cpu_count() or 1), _number(1, 64), "web processes", "processes", "one a CPU, at most 4"
+    )
+    role: Literal["all", "web", "worker"] = _knob(
+        "all", _choice("all", "web", "worker"), "which role this process runs"
+    )
+    demo: bool = _knob(False, _truth, "load a handful of real objects that pydicom ships, once")
+    no_auth: bool = _knob(False, _truth, "serve without accounts; loopback addresses only")
+    database_url: str | None = _knob(
+        None, _url("sqlite", "postgresql"), "where the index is kept", shown="SQLite in DIR"
+    )
+    blob_url: str | None = _knob(
+        None, _url("s3", "gs", "az", "file"), "where the blobs are kept", shown="local folder in DIR"
+    )
+    ae_title: str = _knob("DICOMWEB_BOX", _ae_title, "application entity title of this box")
+    duplicates: Literal["same-source", "keep-first", "replace"] = _knob(
+        "same-source",
+        _choice("same-source", "keep-first", "replace"),
+        "what becomes of other bytes under a known SOP Instance UID",
+    )
+    insecure_http: bool = _knob(False, _truth, "allow plain HTTP beyond loopback, to serve or to call")
+    public_url: str | None = _knob(None, _url("http", "https"), "address seen from outside a reverse proxy")
+    cors_origins: tuple[str, ...] = _knob((), _origins, "origins that may call /dicom-web from a browser")
+    bulk_threshold: int = _knob(1024, _size, "longer binary values are given by URI in metadata", "bytes")
+    query_limit: int = _knob(1000, _number(1, 1_000_000), "most results of one search", "results")
+    cache_size: int = _knob(1 << 30, _size, "disk used for answers kept ready", "bytes")
+    open_blobs: int = _knob(256, _number(8, 65536), "blobs that each process holds open", "descriptors")
+    database_readers: int = _knob(4, _number(1, 64), "database readers of each process", "connections")
+    file_threads: int = _knob(
+        8, _number(1, 64), "threads of each process for parsing and file work", "threads"
+    )
+    decode_threads: int = _knob(2, _number(1, 64), "threads of each process for decoding pixels", "threads")
+    backlog: int = _knob(2048, _number(1, 65535), "connections that wait to be accepted", "connections")
+    keep_alive: int = _knob(75, _number(1, 3600), "idle time before a connection is closed", "seconds")
+    drain_timeout: int = _knob(30, _number(1, 3600), "time that running requests get to finish", "seconds")
+    log_level: Literal["debug", "info", "warning", "error"] = _knob(
+        "info", _choice("debug", "info", "warning", "error"), "least severe message that is logged"
+    )
+    log_format: Literal["text", "json"] = _knob("text", _choice("text", "json"), "how a log line is written")
+
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """Where each value came from: default, file, environment or flag."""
+    provider: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The object store provider's usual environment variables (AWS_…, GOOGLE_…, AZURE_…); secret."""
+
+    @property
+    def database_address(self) -> str:
+        """`database_url`, or that of the SQLite file in the data folder."""
+        return self.database_url or f"sqlite:///{(self.data / 'index.db').absolute()}"
+
+    @property
+    def blob_address(self) -> str:
+        """`blob_url`, or the path of the local folder in the data folder."""
+        return self.blob_url or str((self.data / "blobs").absolute())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explained:
+    """One setting as `dicomweb-box settings` shows it; a password in a URL is masked."""
+
+    name: str
+    value: str
+    default: str
+    unit: str
+    meaning: str
+    origin: str
+
+
+KNOBS = tuple(knob for knob in fields(Settings) if "parse" in knob.metadata)
+NAMES = tuple(knob.name for knob in KNOBS)
+
+
+def environment() -> dict[str, str]:
+    """The process's environment, for `load`."""
+    return dict(os.environ)
+
+
+def load(flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
+    """The settings in force: flags beat environment beats file beats defaults.
+
+    A flag that is None was not given. Raises BadSetting for an unknown name (naming the nearest known one)
+    and for a value that cannot be meant.
+    """
+    given = {name: (value, "flag") for name, value in flags.items() if value is not None}
+    _refuse_unknown((name for name in given), "setting {!r}")
+    from_environment = _from_environment(environ)
+    file = _file({**from_environment, **given})
+    raw = {**_from_file(file), **from_environment, **given}
+    values = {
+        knob.name: _parsed(knob.name, knob.metadata["parse"], *raw[knob.name])
+        for knob in KNOBS
+        if knob.name in raw
+    }
+    origins = {name: raw[name][1] if name in raw else "default" for name in NAMES}
+    provider = {name: value for name, value in environ.items() if name.startswith(PROVIDER_PREFIXES)}
+    return Settings(**values, origins=origins, provider=provider)
+
+
+def explain(settings: Settings) -> list[Explained]:
+    """Each setting with its present value, default, unit, meaning and origin, as they are declared."""
+    return [
+        Explained(
+            name=knob.name,
+            value=_shown(getattr(settings, knob.name)),
+            default=knob.metadata["shown"] or _shown(knob.default),
+            unit=knob.metadata["unit"],
+            meaning=knob.metadata["meaning"],
+            origin=settings.origins.get(knob.name, "default"),
+        )
+        for knob in KNOBS
+    ]
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, tuple[object, str]]:
+    named = {
+        name.removeprefix(PREFIX).lower(): (name, value)
+        for name, value in environ.items()
+        if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX) and value != ""
+    }
+    _refuse_unknown(named, "environment variable {!r}", lambda name: f"{PREFIX}{name.upper()}")
+    return {name: (value, f"environment ({variable})") for name, (variable, value) in named.items()}
+
+
+def _file(raw: Mapping[str, tuple[object, str]]) -> Path | None:
+    """The settings file to read; BadSetting if one was named that is not there."""
+    if "config" in raw:
+        named = _parsed("config", _path, *raw["config"])
+        if not named.is_file():
+            raise BadSetting(f"settings file {named} is not there")
+        return named
+    data = _parsed("data", _path, *raw["data"]) if "data" in raw else Path("data")
+    return data / DEFAULT_FILE if (data / DEFAULT_FILE).is_file() else None
+
+
+def _from_file(file: Path | None) -> dict[str, tuple[object, str]]:
+    if file is None:
+        return {}
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadSetting(f"settings file {file} cannot be read: {error}") from error
+    _refuse_unknown(content, f"key {{!r}} in {file}")
+    return {name: (value, f"file ({file})") for name, value in content.items()}
+
+
+def _refuse_unknown(names: Any, worded: str, spelled: Callable[[str], str] = str) -> None:
+    for name in names:
+        if name not in NAMES:
+            nearest = difflib.get_close_matches(name, NAMES, n=1, cutoff=0)[0]
+            raise BadSetting(
+                f"unknown {worded.format(spelled(name))}; the nearest known one is {spelled(nearest)!r}"
+            )
+
+
+def _parsed(name: str, parse: Callable[[object], T], value: object, origin: str) -> T:
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise BadSetting(f"setting {name!r} ({origin}) {error}") from error
+
+
+def _shown(value: object) -> str:
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    return _masked(str(value))
+
+
+def _masked(value: str) -> str:
+    parts = urlsplit(value) if "://" in value else None
+    if parts is None or (parts.password is None and not parts.query):
+        return value
+    host = parts.netloc.rpartition("@")[2]
+    netloc = f"{parts.username}:***@{host}" if parts.password is not None else parts.netloc
+    return urlunsplit(parts._replace(netloc=netloc, query="***" if parts.query else ""))
