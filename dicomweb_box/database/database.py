@@ -1,12 +1,15 @@
 """Database: the one door to SQLite and PostgreSQL; their differences end here."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from dicomweb_box.database import migrations
 from dicomweb_box.database.sqlite import SQLite
 from dicomweb_box.database.statements import NOTHING, Dialect, Parameters, Reader, Row, Writer
 from dicomweb_box.errors import BadSetting
+
+if TYPE_CHECKING:
+    from dicomweb_box.database.postgresql import PostgreSQL
 
 T = TypeVar("T")
 
@@ -16,7 +19,7 @@ class Database:
 
     dialect: Dialect
 
-    def __init__(self, engine: SQLite) -> None:
+    def __init__(self, engine: "SQLite | PostgreSQL") -> None:
         self._engine = engine
         self.dialect = engine.dialect
 
@@ -63,7 +66,12 @@ class Database:
         return await self._engine.fetch_value(sql, params)
 
 
-def _engine(url: str, readers: int) -> SQLite:
+def _engine(url: str, readers: int) -> "SQLite | PostgreSQL":
     if url.startswith("sqlite:///"):
         return SQLite(url, readers=readers)
+    if url.startswith(("postgresql://", "postgres://")):
+        # Imported only where it is used: 5 MiB that most boxes never need.
+        from dicomweb_box.database.postgresql import PostgreSQL
+
+        return PostgreSQL(url, readers=readers)
     raise BadSetting("a database url begins with sqlite:/// or postgresql://")

@@ -18,8 +18,8 @@ _WAITING_BATCHES = 16
 class GroupCommit(Generic[Item, Result]):
     """Applies the items of many callers in shared transactions.
 
-    `apply` returns one result for each item, in order. A failed batch is applied again item by item, each in its own
-    transaction, so that only the failing caller hears of it.
+    `apply` returns one result for each item, in order. A failed batch is applied again item by item,
+    each in its own transaction, so that only the failing caller hears of it.
     """
 
     def __init__(

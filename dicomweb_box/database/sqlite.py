@@ -1,7 +1,8 @@
 """SQLite behind `databases`: held plain connections, one writer, a lock file between processes.
 
-`databases` opens an aiosqlite connection and thread for every call (0.7 ms) and begins its transactions deferred,
-which fails under concurrent writers. This backend is registered with it under a scheme of its own and does both itself.
+`databases` opens an aiosqlite connection and thread for every call (0.7 ms) and begins its transactions
+deferred, which fails under concurrent writers. This backend is registered with it under a scheme of its own and
+does both itself.
 """
 
 import fcntl
@@ -46,8 +47,8 @@ _READER_PRAGMAS = """
     pragma mmap_size = 134217728;
     pragma query_only = on;
 """
-# The checkpointer moves the log into the database beside the writer; past 64 MiB the writer does it itself, so that
-# the log cannot grow for ever under a load that never pauses.
+# The checkpointer moves the log into the database beside the writer; past 64 MiB the writer does it itself,
+# so that the log cannot grow for ever under a load that never pauses.
 _WRITER_PRAGMAS = """
     pragma cache_size = -16384;
     pragma wal_autocheckpoint = 16384;
@@ -170,8 +171,8 @@ class SQLiteWriter(SQLiteReader):
 class Checkpointer:
     """Moves the log into the database after writes, in a thread and connection of its own.
 
-    A passive checkpoint waits for nobody and nobody waits for it; left to the writer, each fourth MiB would cost one
-    of its commits tens of milliseconds.
+    A passive checkpoint waits for nobody and nobody waits for it; left to the writer, each fourth MiB
+    would cost one of its commits tens of milliseconds.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,0 +1,106 @@
+"""Fixtures that every test may use."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from dicomweb_box.database import Database
+from tests.databases import NoPostgreSQL, ScratchServer, run_apart
+
+MakeDatabaseUrl = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The one event loop that the program runs on."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real DICOM objects, with manifest.csv; skips where there is none."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("DICOMWEB_BOX_TEST_DATA", beside))
+    if not (folder / "manifest.csv").is_file():
+        pytest.skip("no shared test data: set DICOMWEB_BOX_TEST_DATA to its folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scratch_server() -> Iterator[ScratchServer]:
+    """A PostgreSQL of this test process; its absence is a failure in CI and a skip elsewhere."""
+    try:
+        server = ScratchServer()
+    except NoPostgreSQL as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI tests on PostgreSQL too: {error}")
+        pytest.skip(f"no PostgreSQL: {error}")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def dialect(request: pytest.FixtureRequest) -> str:
+    """Every test that uses a database runs on both."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "index.db"
+
+    async def migrate() -> None:
+        database = await Database.open(f"sqlite:///{path}")
+        await database.migrate()
+        await database.close()
+
+    run_apart(migrate())
+    return path
+
+
+@pytest.fixture
+def make_database_url(
+    dialect: str, request: pytest.FixtureRequest, tmp_path: Path, migrated_sqlite: Path
+) -> Iterator[MakeDatabaseUrl]:
+    """Gives the url of a fresh database at each call: migrated, or empty with `migrated=False`."""
+    if dialect == "sqlite":
+        numbers = count(1)
+
+        def make_sqlite(*, migrated: bool = True) -> str:
+            path = tmp_path / f"database-{next(numbers)}" / "index.db"
+            path.parent.mkdir()
+            if migrated:
+                shutil.copy(migrated_sqlite, path)
+            return f"sqlite:///{path}"
+
+        yield make_sqlite
+        return
+    server: ScratchServer = request.getfixturevalue("scratch_server")
+    made: list[str] = []
+
+    def make_postgresql(*, migrated: bool = True) -> str:
+        made.append(server.create(migrated=migrated))
+        return server.url(made[-1])
+
+    yield make_postgresql
+    for name in made:
+        server.drop(name)
+
+
+@pytest.fixture
+def database_url(make_database_url: MakeDatabaseUrl) -> str:
+    """The url of this test's own migrated database."""
+    return make_database_url()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """An open, migrated, empty database."""
+    opened = await Database.open(database_url)
+    yield opened
+    await opened.close()

@@ -1,0 +1,177 @@
+"""A scratch PostgreSQL of the test session, and fresh migrated databases on both dialects.
+
+The server is started from the system's binaries, as an unprivileged user when root, and dies with the process
+that started it, however that ends: the kernel tells it (PR_SET_PDEATHSIG).
+"""
+
+import asyncio
+import ctypes
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import asyncpg
+
+from dicomweb_box.database import Database
+
+_FOLDER = re.compile(r"dicomweb-box-pg-(\d+)-.*")
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+class NoPostgreSQL(Exception):
+    """Why there is no scratch server."""
+
+
+def find_binaries() -> Path:
+    """The folder with initdb and postgres; the newest version where there are several."""
+    if found := shutil.which("initdb"):
+        return Path(found).parent
+    installed = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    newest = max(installed, key=lambda path: int(path.parts[-3]), default=None)
+    if newest is None:
+        raise NoPostgreSQL("PostgreSQL's initdb is neither on PATH nor under /usr/lib/postgresql")
+    return newest.parent
+
+
+class ScratchServer:
+    """One throw-away PostgreSQL on a Unix socket, without TCP, without fsync."""
+
+    def __init__(self) -> None:
+        _sweep()
+        self._numbers = count(1)
+        self._binaries = find_binaries()
+        self._user = _unprivileged_user()
+        self._folder = Path(tempfile.mkdtemp(prefix=f"dicomweb-box-pg-{os.getpid()}-", dir="/tmp"))
+        if self._user:
+            account = pwd.getpwnam(self._user)
+            os.chown(self._folder, account.pw_uid, account.pw_gid)
+        self._server = self._start()
+        self._template_ready = False
+
+    def url(self, name: str) -> str:
+        """The url of the database of this name."""
+        return f"postgresql://box@/{name}?host={quote(str(self._folder), safe='')}"
+
+    def create(self, *, migrated: bool = True) -> str:
+        """The name of a new database; a copy of a migrated one is faster than migrating."""
+        if migrated and not self._template_ready:
+            run_apart(self._make_template())
+            self._template_ready = True
+        name = f"box_{next(self._numbers)}"
+        self._ask(f"create database {name}" + (" template box_template" if migrated else ""))
+        return name
+
+    def drop(self, name: str) -> None:
+        """Away with it, whoever is still connected."""
+        self._ask(f"drop database if exists {name} with (force)")
+
+    def stop(self) -> None:
+        """Stops the server without ceremony and removes its files."""
+        self._server.send_signal(signal.SIGQUIT)
+        self._server.wait(timeout=20)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        data = self._folder / "data"
+        # The default order of this server is a language's, so that a missing collate "C" is noticed.
+        initdb = [
+            self._binaries / "initdb", "--pgdata", data, "--username=box", "--auth=trust", "--encoding=UTF8",
+            "--locale=C.UTF-8", "--no-sync", "--no-instructions",
+        ]  # fmt: skip
+        icu = ["--locale-provider=icu", "--icu-locale=en-US"]
+        if self._run([*initdb, *icu]).returncode != 0:
+            made = self._run(initdb)
+            if made.returncode != 0:
+                raise NoPostgreSQL(f"initdb failed: {made.stderr.decode(errors='replace')}")
+        options = {
+            "listen_addresses": "", "unix_socket_directories": self._folder, "max_connections": "200",
+            "fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB", "autovacuum": "off",
+            "log_min_messages": "fatal", "timezone": "UTC",
+        }  # fmt: skip
+        arguments = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
+        with (self._folder / "log").open("wb") as log:
+            server = subprocess.Popen(
+                [self._binaries / "postgres", "-D", data, *arguments],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder,
+                preexec_fn=_die_with_parent, start_new_session=True, **self._identity(),
+            )  # fmt: skip
+        self._wait(server)
+        return server
+
+    def _wait(self, server: "subprocess.Popen[bytes]") -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and server.poll() is None:
+            try:
+                self._ask("select 1")
+            except (OSError, asyncpg.PostgresError):
+                time.sleep(0.03)
+            else:
+                return
+        server.kill()
+        server.wait()
+        raise NoPostgreSQL((self._folder / "log").read_text(errors="replace") or "the server did not answer")
+
+    async def _make_template(self) -> None:
+        await self._execute("create database box_template")
+        database = await Database.open(self.url("box_template"))
+        await database.migrate()
+        await database.close()
+
+    def _ask(self, sql: str) -> None:
+        run_apart(self._execute(sql))
+
+    async def _execute(self, sql: str) -> None:
+        connection = await asyncpg.connect(self.url("postgres"))
+        try:
+            await connection.execute(sql)
+        finally:
+            await connection.close()
+
+    def _run(self, command: list[Any]) -> "subprocess.CompletedProcess[bytes]":
+        shutil.rmtree(self._folder / "data", ignore_errors=True)
+        return subprocess.run(command, capture_output=True, check=False, cwd=self._folder, **self._identity())
+
+    def _identity(self) -> dict[str, Any]:
+        if self._user is None:
+            return {}
+        account = pwd.getpwnam(self._user)
+        return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def run_apart(work: Coroutine[Any, Any, Any]) -> Any:
+    """The coroutine's result, also where a loop is running already."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+def _unprivileged_user() -> str | None:
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return None
+    known = {account.pw_name for account in pwd.getpwall()}
+    return next(name for name in ("postgres", "nobody") if name in known)
+
+
+def _die_with_parent() -> None:
+    # SIGQUIT is PostgreSQL's immediate shutdown.
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
+
+
+def _sweep() -> None:
+    """Remove what killed sessions left behind."""
+    for folder in Path("/tmp").glob("dicomweb-box-pg-*"):
+        match = _FOLDER.fullmatch(folder.name)
+        if match and not Path(f"/proc/{match[1]}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
