@@ -5,7 +5,7 @@ modules of PS3.3; what an answer always holds follows PS3.18 Tables 10.6.3-3 to 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -114,7 +114,7 @@ _STUDY_GROUPS = {
     "0010": (
         "0010 0020 0021 0022 0024 0026 0027 0030 0032 0033 0034 0035 0040 0041 0042 0043 0044 0045 0046"
         " 0047 0050 0101 0102 0200 0212 0213 0214 0215 0216 0217 0218 0219 0221 0222 0223 0229 1000 1001"
-        " 1002 1005 1010 1011 1020 1021 1022 1023 1024 1030 1040 1050 1060 1080 1081 1090 1100 2000 2110"
+        " 1002 1005 1010 1020 1021 1022 1023 1024 1030 1040 1050 1060 1080 1081 1090 1100 2000 2110"
         " 2150 2152 2154 2155 2160 2161 2162 2180 21A0 21B0 21C0 21D0 21F0 2201 2202 2203 2292 2293 2294"
         " 2295 2296 2297 2298 2299 4000"
     ),
@@ -142,16 +142,18 @@ _SERIES_GROUPS = {
 }
 
 
-def _tags(modules: Mapping[str, str]) -> frozenset[str]:
-    return frozenset(group + element for group, elements in modules.items() for element in elements.split())
+def _tags(modules: Mapping[str, str]) -> Set[str]:
+    tags = sorted(group + element for group, elements in modules.items() for element in elements.split())
+    # A set that is walked in tag order.
+    return dict.fromkeys(tags).keys()
 
 
-STUDY_LEVEL_TAGS: frozenset[str] = _tags(_STUDY_GROUPS)
+STUDY_LEVEL_TAGS: Set[str] = _tags(_STUDY_GROUPS)
 """Everything kept in `study.attributes`: patient, patient study, general study and clinical trial modules."""
-SERIES_LEVEL_TAGS: frozenset[str] = _tags(_SERIES_GROUPS)
-"""Everything kept in `series.attributes`: general series, equipment, frame of reference, requests, trial series."""
+SERIES_LEVEL_TAGS: Set[str] = _tags(_SERIES_GROUPS)
+"""Everything kept in `series.attributes`: general series, equipment, frame of reference, requests, trial."""
 
-# In tag order. Specific Character Set is always UTF-8 here (PS3.18 8.8); every study list shows Study Description.
+# In tag order. Specific Character Set is always UTF-8 here (PS3.18 8.8); study lists show Study Description.
 STUDY_ANSWER: tuple[str, ...] = (
     "00080005", "00080020", "00080030", "00080050", "00080090", "00080201", "00081030", "00100010",
     "00100020", "00100030", "00100040", "0020000D", "00200010",
@@ -191,16 +193,20 @@ def answer(level: Literal["study", "series"], element: Element) -> str:
 
 
 def index_columns(level: Level, element: Element) -> dict[str, Any]:
-    """Column name → value for the row of a study, series or instance; UIDs are left out, the caller has them.
+    """Column name → value for the row of a study, series or instance, but for the UIDs.
 
-    `element` gives the DICOM JSON element of a tag such as "00100010", or None. Person names come folded, dates
-    as YYYYMMDD, times as HHMMSS.FFFFFF, numbers as int or None; text that is not what its VR says comes as ''.
+    `element` gives the DICOM JSON element of a tag such as "00100010". Person names come folded, dates as
+    YYYYMMDD, times as HHMMSS.FFFFFF, numbers as int or None; text that is not what its VR says comes as ''.
     """
-    return {
+    columns = {
         attribute.column: column_value(attribute.kind, element(attribute.tag))
         for attribute in BY_LEVEL[level]
         if attribute.kind != "uid"
     }
+    if level == "study":
+        for name in ("patient_name", "referring_physician_name"):
+            columns[f"{name}_sounds"] = person_name.sounds(columns[name])
+    return columns
 
 
 def column_value(kind: Kind, element: Mapping[str, Any] | None) -> Any:

@@ -1,4 +1,4 @@
-"""Person names as they are compared: without case, accents and width, over all component groups (PS3.5 6.2.1)."""
+"""Person names as they are compared: without case, accents and width, in all groups (PS3.5 6.2.1)."""
 
 import re
 import unicodedata
@@ -58,6 +58,11 @@ def sounds_like(folded: str, asked: str) -> bool:
     """
     words = tokens(folded)
     return all(any(_word_matches(word, token) for word in words) for token in tokens(asked))
+
+
+def sounds(folded: str) -> str:
+    """The phonetic keys of the name's words as the index keeps them: `~key~`, joined by spaces."""
+    return " ".join(sorted({f"~{phonetic_key(token)}~" for token in tokens(folded)}))
 
 
 def _word_matches(word: str, token: str) -> bool:

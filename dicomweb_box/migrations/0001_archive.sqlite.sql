@@ -16,6 +16,8 @@ create table study (
     study_id text not null default '',
     study_description text not null default '',
     referring_physician_name text not null default '',-- folded
+    patient_name_sounds text not null default '',     -- phonetic keys of its words, each as ~key~ (fuzzy matching)
+    referring_physician_name_sounds text not null default '',
     attributes text not null default '{}',            -- DICOM JSON of every patient- and study-level attribute, as served
     answer text not null default '{}',                -- DICOM JSON of Table 10.6.3-3 but for what is counted (modalities, counts)
     modalities text not null default '',              -- distinct, sorted, joined by '\'
@@ -30,31 +32,47 @@ create table study (
 );
 create index study_by_date on study (realm, study_date desc, study_time desc, study_uid);
 create index study_by_patient on study (realm, patient_id, study_date desc, study_time desc, study_uid);
-create index study_by_name on study (realm, patient_name, study_uid);
+create index study_by_time on study (realm, study_time, study_date desc, study_uid);
+create index study_by_name on study (realm, patient_name, study_date desc, study_time desc, study_uid);
 create index study_by_accession on study (realm, accession_number, study_uid) where accession_number <> '';
 create index study_by_study_id on study (realm, study_id, study_uid) where study_id <> '';
 create index study_by_referrer on study (realm, referring_physician_name, study_uid) where referring_physician_name <> '';
 create index study_by_changed on study (realm, changed_at desc, study_uid);
 
--- Substring search (`*x*`): trigrams over the values that people type.
+-- Substring search (`*x*`): trigrams over the values that people type. The rowid begins with the study date, newest first,
+-- so that a page of matches in date order is read from the front and the rest is never touched.
 create virtual table study_text using fts5 (
     patient_name, patient_id, accession_number, study_description, referring_physician_name,
-    content = 'study', content_rowid = 'id', tokenize = 'trigram case_sensitive 1', detail = 'full'
+    patient_name_sounds, referring_physician_name_sounds,
+    content = '', tokenize = 'trigram case_sensitive 1', detail = 'full'
 );
 create trigger study_text_insert after insert on study begin
-    insert into study_text (rowid, patient_name, patient_id, accession_number, study_description, referring_physician_name)
-    values (new.id, new.patient_name, new.patient_id, new.accession_number, new.study_description, new.referring_physician_name);
+    insert into study_text (rowid, patient_name, patient_id, accession_number, study_description, referring_physician_name,
+        patient_name_sounds, referring_physician_name_sounds)
+    values (((99999999 - cast(new.study_date as integer)) << 32) | new.id,
+        new.patient_name, new.patient_id, new.accession_number, new.study_description,
+        new.referring_physician_name, new.patient_name_sounds, new.referring_physician_name_sounds);
 end;
 create trigger study_text_delete after delete on study begin
-    insert into study_text (study_text, rowid, patient_name, patient_id, accession_number, study_description, referring_physician_name)
-    values ('delete', old.id, old.patient_name, old.patient_id, old.accession_number, old.study_description, old.referring_physician_name);
+    insert into study_text (study_text, rowid, patient_name, patient_id, accession_number, study_description, referring_physician_name,
+        patient_name_sounds, referring_physician_name_sounds)
+    values ('delete', ((99999999 - cast(old.study_date as integer)) << 32) | old.id,
+        old.patient_name, old.patient_id, old.accession_number, old.study_description,
+        old.referring_physician_name, old.patient_name_sounds, old.referring_physician_name_sounds);
 end;
 create trigger study_text_update
-after update of patient_name, patient_id, accession_number, study_description, referring_physician_name on study begin
-    insert into study_text (study_text, rowid, patient_name, patient_id, accession_number, study_description, referring_physician_name)
-    values ('delete', old.id, old.patient_name, old.patient_id, old.accession_number, old.study_description, old.referring_physician_name);
-    insert into study_text (rowid, patient_name, patient_id, accession_number, study_description, referring_physician_name)
-    values (new.id, new.patient_name, new.patient_id, new.accession_number, new.study_description, new.referring_physician_name);
+after update of study_date, patient_name, patient_id, accession_number, study_description, referring_physician_name,
+    patient_name_sounds, referring_physician_name_sounds on study begin
+    insert into study_text (study_text, rowid, patient_name, patient_id, accession_number, study_description, referring_physician_name,
+        patient_name_sounds, referring_physician_name_sounds)
+    values ('delete', ((99999999 - cast(old.study_date as integer)) << 32) | old.id,
+        old.patient_name, old.patient_id, old.accession_number, old.study_description,
+        old.referring_physician_name, old.patient_name_sounds, old.referring_physician_name_sounds);
+    insert into study_text (rowid, patient_name, patient_id, accession_number, study_description, referring_physician_name,
+        patient_name_sounds, referring_physician_name_sounds)
+    values (((99999999 - cast(new.study_date as integer)) << 32) | new.id,
+        new.patient_name, new.patient_id, new.accession_number, new.study_description,
+        new.referring_physician_name, new.patient_name_sounds, new.referring_physician_name_sounds);
 end;
 
 -- How many studies each day holds: a deep page seeks by it instead of counting rows.
@@ -195,6 +213,14 @@ create table change (
 create table blob_removal (
     blob_key text primary key,
     at text not null
+) without rowid;
+
+-- What an index that is being rebuilt said of each blob, kept until the rebuilding is done (`reindex` can be resumed).
+create table provenance (
+    blob_key text primary key,
+    state text not null,
+    source text not null,
+    stored_at text not null
 ) without rowid;
 
 -- Attributes declared for search: standard, private (with creator), in sequences (dotted path).
