@@ -64,7 +64,7 @@ class SpoolFile(Protocol):
 
 
 class BlobStore(Protocol):
-    """Blobs by key. All of it blocks (call it in a thread) but for `local_path` and `Blob.pread_now`.
+    """Blobs by key. All of it blocks (call it in a thread) but for `open_now`, `local_path` and `Blob.pread_now`.
 
     A full or refusing store raises OutOfResources; a key that is not there, NotFound.
     """
@@ -80,6 +80,9 @@ class BlobStore(Protocol):
 
     def open(self, key: str) -> Blob:
         """The blob of this key."""
+
+    def open_now(self, key: str) -> Blob | None:
+        """The blob if it is open already, else None: for the event loop."""
 
     def local_path(self, key: str) -> Path | None:
         """Where the blob lies as a file of its own; None in an object store."""

@@ -133,6 +133,9 @@ class CloudStore:
             size = obstore.head(self._store, checked(key))["size"]
         return CloudBlob(self._store, self._spool, key, size)
 
+    def open_now(self, key: str) -> None:
+        """None: asking for a blob's size waits for the network."""
+
     def local_path(self, key: str) -> None:
         """None: nothing lies on a local disk."""
         checked(key)

@@ -65,6 +65,11 @@ class LocalStore:
         """The blob, by a descriptor that may be shared; NotFound if there is none."""
         return LocalBlob(self._descriptors, self._descriptors.take(key, self.root))
 
+    def open_now(self, key: str) -> "LocalBlob | None":
+        """The blob if its descriptor is open already, else None."""
+        held = self._descriptors.held(key)
+        return None if held is None else LocalBlob(self._descriptors, held)
+
     def local_path(self, key: str) -> Path:
         """Where the blob lies, or would lie."""
         return self._path(key)
@@ -144,14 +149,16 @@ class _Descriptors:
         self._held: OrderedDict[str, _Held] = OrderedDict()
 
     def take(self, key: str, root: Path) -> _Held:
+        return self.held(key) or self._open(key, root)
+
+    def held(self, key: str) -> _Held | None:
         with self._lock:
             held = self._held.get(key)
             if held is not None:
                 self._held.move_to_end(key)
                 held.users += 1
                 held.used = time.monotonic()
-                return held
-        return self._open(key, root)
+            return held
 
     def _open(self, key: str, root: Path) -> _Held:
         try:

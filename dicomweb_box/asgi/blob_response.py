@@ -1,0 +1,268 @@
+"""An answer whose body lies in blobs: sent in pieces, never joined, with ranges and validators (RFC 9110)."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from dicomweb_box.asgi.byte_range import NotSatisfiable, not_modified, wanted_range
+from dicomweb_box.box import Box, in_thread
+from dicomweb_box.errors import Damaged
+
+MOST_AT_ONCE = 1 << 20
+"""Bytes of one send; a slow reader holds this much of our memory, whatever the size of the body."""
+
+SMALL = 1 << 14
+WATCHED = 4 << 20
+"""Bodies above this size are given up once the client is gone; smaller ones are not worth the watching."""
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+
+class Readable(Protocol):
+    """An open file or blob."""
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """Bytes at an offset; may wait for a disk or a network."""
+
+    def pread_now(self, offset: int, length: int) -> bytes | bytearray | None:
+        """Bytes at an offset, perhaps fewer than asked; None where that would wait."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A range of a blob (by key) or of a derived file (by path)."""
+
+    source: str | Path
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Bytes made when their turn comes: `make` gives exactly `length` of them."""
+
+    length: int
+    make: Callable[[], Awaitable[bytes | memoryview]]
+
+
+Body = bytes | Piece | Made
+
+
+class BlobResponse:
+    """A complete HTTP answer; raises Damaged, which breaks the connection, where a blob ends too early."""
+
+    def __init__(
+        self,
+        box: Box,
+        body: Sequence[Body],
+        *,
+        content_type: str,
+        etag: str | None = None,
+        status: int = 200,
+        headers: Iterable[tuple[str, str]] = (),
+        vary: str = "Accept",
+    ) -> None:
+        self.box = box
+        self.body = body
+        self.etag = etag
+        self.status_code = status
+        self.total = sum(map(length_of, body))
+        self.headers: list[Header] = [
+            (b"content-type", content_type.encode("latin-1")),
+            # URIs are not versioned: what was replaced, deleted or withdrawn must not come out of a cache.
+            (b"cache-control", b"private, no-cache"),
+            (b"vary", vary.encode("latin-1")),
+        ]
+        if etag is not None:
+            self.headers.append((b"etag", etag.encode("latin-1")))
+        self.headers += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        asked = scope["headers"]
+        if self.status_code == 200 and self.etag is not None and not_modified(asked, self.etag):
+            await _send_head(send, 304, [header for header in self.headers if header[0] != b"content-type"])
+            return
+        status, start, stop = self.status_code, 0, self.total
+        headers = [*self.headers]
+        if self.status_code == 200:
+            headers.append((b"accept-ranges", b"bytes"))
+            try:
+                wanted = wanted_range(asked, scope["method"], self.etag, self.total)
+            except NotSatisfiable:
+                headers = [(b"content-range", b"bytes */%d" % self.total), (b"content-length", b"0")]
+                await _send_head(send, 416, headers)
+                return
+            if wanted is not None:
+                status, (start, stop) = 206, wanted
+                headers.append((b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, self.total)))
+        headers.append((b"content-length", b"%d" % (stop - start)))
+        if scope["method"] == "HEAD":
+            await _send_head(send, status, headers)
+            return
+        await self._send(receive, send, status, headers, start, stop)
+
+    async def _send(
+        self, receive: Receive, send: Send, status: int, headers: list[Header], start: int, stop: int
+    ) -> None:
+        gone = _Gone(receive) if stop - start > WATCHED else None
+        chunks = _chunks(self.box, _slice(self.body, start, stop))
+        try:
+            # Read before the head is sent: a missing blob is an error answer, not a broken one.
+            waiting = await anext(chunks, b"")
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            async for chunk in chunks:
+                await send({"type": "http.response.body", "body": waiting, "more_body": True})
+                waiting = chunk
+                if gone is not None and gone.yes:
+                    return
+            await send({"type": "http.response.body", "body": waiting, "more_body": False})
+        except OSError as error:
+            # ASGI 2.4: a send to a client that went away; a disk's error has been made Damaged below.
+            if not isinstance(error, ConnectionError | BrokenPipeError):
+                raise
+        finally:
+            await chunks.aclose()
+            if gone is not None:
+                await gone.stop()
+
+
+def length_of(piece: Body) -> int:
+    """Number of bytes a piece stands for."""
+    return len(piece) if isinstance(piece, bytes) else piece.length
+
+
+async def _send_head(send: Send, status: int, headers: list[Header]) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+class _Gone:
+    """Notices that the client closed the connection."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.yes = False
+        self._task = asyncio.create_task(self._watch(receive))
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.yes = True
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+
+def _slice(body: Sequence[Body], start: int, stop: int) -> Sequence[tuple[Body, int, int]]:
+    """The pieces that hold bytes start..stop, each with the first and the end of what is wanted of it."""
+    wanted = []
+    at = 0
+    for piece in body:
+        length = length_of(piece)
+        first, end = max(start - at, 0), min(stop - at, length)
+        if first < end:
+            wanted.append((piece, first, end))
+        at += length
+        if at >= stop:
+            break
+    return wanted
+
+
+async def _chunks(box: Box, body: Sequence[tuple[Body, int, int]]) -> AsyncGenerator[Any, None]:
+    """The body in pieces of at most MOST_AT_ONCE; neighbouring small texts are sent as one."""
+    text = b""
+    for piece, first, end in body:
+        if isinstance(piece, bytes) and end - first <= SMALL:
+            text += piece[first:end]
+            if len(text) < SMALL:
+                continue
+        if text:
+            yield text
+            text = b""
+        if isinstance(piece, Piece):
+            async for chunk in _read(box, piece, first, end):
+                yield chunk
+        elif not isinstance(piece, bytes) or end - first > SMALL:
+            made = memoryview(piece if isinstance(piece, bytes) else await _make(piece))
+            for at in range(first, end, MOST_AT_ONCE):
+                yield made[at : min(at + MOST_AT_ONCE, end)]
+    if text:
+        yield text
+
+
+async def _make(piece: Made) -> bytes | memoryview:
+    made = await piece.make()
+    if len(made) != piece.length:
+        raise Damaged(f"{len(made)} bytes were made where {piece.length} were announced")
+    return made
+
+
+async def _read(box: Box, piece: Piece, first: int, end: int) -> AsyncGenerator[bytes | bytearray, None]:
+    source = await _open(box, piece.source)
+    try:
+        at, stop = piece.offset + first, piece.offset + end
+        while at < stop:
+            length = min(MOST_AT_ONCE, stop - at)
+            chunk = source.pread_now(at, length)
+            if chunk is None:
+                chunk = await _pread(box, source, at, length)
+            if not chunk:
+                raise Damaged(f"{piece.source} ends at {at}, {stop - at} bytes too early")
+            at += len(chunk)
+            yield chunk
+    finally:
+        source.close()
+
+
+async def _pread(box: Box, source: Readable, offset: int, length: int) -> bytes:
+    try:
+        return await in_thread(box, source.pread, offset, length)
+    except OSError as error:
+        raise Damaged(f"stored bytes cannot be read: {error.strerror}") from error
+
+
+async def _open(box: Box, source: str | Path) -> Readable:
+    if isinstance(source, Path):
+        return DerivedFile(source)
+    held = box.blobs.open_now(source)
+    if held is not None:
+        return held
+    blob: Readable = await in_thread(box, box.blobs.open, source)
+    return blob
+
+
+class DerivedFile:
+    """A local file that can be made again, open for reading; raises FileNotFoundError."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """Bytes at an offset."""
+        return os.pread(self._descriptor, length, offset)
+
+    def pread_now(self, offset: int, length: int) -> bytes | None:
+        """Bytes at an offset if they are in memory, else None."""
+        buffer = bytearray(length)
+        try:
+            got = os.preadv(self._descriptor, [buffer], offset, os.RWF_NOWAIT)
+        except OSError:  # EAGAIN: not in memory; EOPNOTSUPP: a file system that cannot tell
+            return None
+        # Nothing at all may mean the end of the file or a page on its way in: the waiting read tells which.
+        return bytes(memoryview(buffer)[:got]) if got else None
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self._descriptor)

@@ -1,0 +1,63 @@
+"""What the Image Pixel module says about the shape of one frame (PS3.3 C.7.6.3)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Image:
+    """Shape and kind of each frame of an instance."""
+
+    transfer_syntax_uid: str
+    rows: int
+    columns: int
+    samples: int
+    bits_allocated: int
+    bits_stored: int
+    signed: bool
+    photometric: str
+    planar: int
+
+    @property
+    def frame_length(self) -> int:
+        """Bytes of one native frame; of one-bit frames, those of a frame that begins at a byte."""
+        samples = self.rows * self.columns * self.samples
+        if self.bits_allocated == 1:
+            return (samples + 7) // 8
+        native = samples * (self.bits_allocated // 8)
+        # Chrominance of every second pixel (PS3.3 C.7.6.3.1.2); decoding makes it RGB.
+        halved = self.photometric == "YBR_FULL_422" and not self.encapsulated
+        return native * 2 // 3 if halved else native
+
+    @property
+    def begins_at_bytes(self) -> bool:
+        """Whether each native frame begins at a byte; frames of single bits may follow without a gap."""
+        return self.bits_allocated != 1 or self.rows * self.columns * self.samples % 8 == 0
+
+    def native_length(self, count: int) -> int:
+        """Bytes of `count` native frames."""
+        if self.begins_at_bytes:
+            return self.frame_length * count
+        return (self.rows * self.columns * self.samples * count + 7) // 8
+
+    @property
+    def encapsulated(self) -> bool:
+        """Whether frames are stored in fragments (PS3.5 A.4)."""
+        return self.transfer_syntax_uid not in NATIVE
+
+    @property
+    def decoded_photometric(self) -> str:
+        """Photometric Interpretation after decoding: what was YBR in any form is RGB."""
+        if self.transfer_syntax_uid in UNTRANSFORMED:
+            return self.photometric
+        return "RGB" if self.samples == 3 and self.photometric.startswith("YBR") else self.photometric
+
+
+NATIVE = frozenset(
+    ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
+)
+"""Transfer syntaxes without fragments."""
+
+DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
+ENCAPSULATED_UNCOMPRESSED = "1.2.840.10008.1.2.1.98"
+UNTRANSFORMED = frozenset((DEFLATED_FRAMES, ENCAPSULATED_UNCOMPRESSED))
+"""Encapsulated transfer syntaxes whose frames hold native bytes."""
