@@ -62,7 +62,13 @@ create trigger study_text_delete after delete on study begin
 end;
 create trigger study_text_update
 after update of study_date, patient_name, patient_id, accession_number, study_description, referring_physician_name,
-    patient_name_sounds, referring_physician_name_sounds on study begin
+    patient_name_sounds, referring_physician_name_sounds on study
+-- An upsert names every column; the trigrams are made anew only where a value really changed.
+when (old.study_date, old.patient_name, old.patient_id, old.accession_number, old.study_description,
+        old.referring_physician_name, old.patient_name_sounds, old.referring_physician_name_sounds)
+    is not (new.study_date, new.patient_name, new.patient_id, new.accession_number, new.study_description,
+        new.referring_physician_name, new.patient_name_sounds, new.referring_physician_name_sounds)
+begin
     insert into study_text (study_text, rowid, patient_name, patient_id, accession_number, study_description, referring_physician_name,
         patient_name_sounds, referring_physician_name_sounds)
     values ('delete', ((99999999 - cast(old.study_date as integer)) << 32) | old.id,
