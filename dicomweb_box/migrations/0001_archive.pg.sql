@@ -38,7 +38,7 @@ create table study (
 create index study_by_date on study (realm, study_date desc, study_time desc, study_uid);
 create index study_by_patient on study (realm, patient_id, study_date desc, study_time desc, study_uid);
 create index study_by_time on study (realm, study_time, study_date desc, study_uid);
-create index study_by_name on study (realm, patient_name, study_uid);
+create index study_by_name on study (realm, patient_name, study_date desc, study_time desc, study_uid);
 create index study_by_accession on study (realm, accession_number, study_uid) where accession_number <> '';
 create index study_by_study_id on study (realm, study_id, study_uid) where study_id <> '';
 create index study_by_referrer on study (realm, referring_physician_name, study_uid) where referring_physician_name <> '';
@@ -193,6 +193,13 @@ create table change (
 create table blob_removal (
     blob_key text collate "C" primary key,
     at text collate "C" not null
+);
+
+create table provenance (
+    blob_key text collate "C" primary key,
+    state text collate "C" not null,
+    source text collate "C" not null,
+    stored_at text collate "C" not null
 );
 
 -- Attributes declared for search: standard, private (with creator), in sequences (dotted path).
