@@ -3,11 +3,14 @@
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from dicomweb_box import settings
+from dicomweb_box.box import Box, open_box
 from dicomweb_box.database import Database
 from tests.databases import NoPostgreSQL, ScratchServer, run_apart
 
@@ -104,3 +107,26 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     opened = await Database.open(database_url)
     yield opened
     await opened.close()
+
+
+MakeBox = Callable[..., AbstractAsyncContextManager[Box]]
+
+
+@pytest.fixture
+def make_box(make_database_url: MakeDatabaseUrl, tmp_path: Path) -> MakeBox:
+    """Opens a box on a fresh database and folder; keyword arguments are settings."""
+    numbers = count(1)
+
+    def make(**flags: object) -> AbstractAsyncContextManager[Box]:
+        folder = tmp_path / f"box-{next(numbers)}"
+        given = {"data": str(folder), "database_url": make_database_url(), **flags}
+        return open_box(settings.load(given, {}))
+
+    return make
+
+
+@pytest.fixture
+async def box(make_box: MakeBox) -> AsyncIterator[Box]:
+    """An open, empty box."""
+    async with make_box() as opened:
+        yield opened

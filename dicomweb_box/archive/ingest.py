@@ -1,0 +1,316 @@
+"""The one way in: STOW-RS, C-STORE, the upload page, watched folders and `import` all end here.
+
+`receive` spools what a sender sends, in constant memory; `store` makes it durable and searchable, and only then says so:
+file written, fsynced and renamed, its folder fsynced, its rows committed (docs/architecture.md, Store). Many `store` calls
+at once share folder fsyncs and commits.
+"""
+
+import asyncio
+import mmap
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from dicomweb_box.accounts.access import Actor
+from dicomweb_box.archive import index, levels, series_dictionary
+from dicomweb_box.archive.blob_keys import new_key
+from dicomweb_box.archive.digests import Digests, dataset_equal
+from dicomweb_box.archive.outcomes import Outcome, Refused, Stored
+from dicomweb_box.archive.series_dictionary import Dictionaries, Dictionary
+from dicomweb_box.box import Box, in_thread
+from dicomweb_box.database import GroupCommit
+from dicomweb_box.dicom import attributes
+from dicomweb_box.dicom.header import Header, read_header
+from dicomweb_box.errors import FailureReason, OutOfResources, UnreadableInstance
+from dicomweb_box.storage import SpoolFile
+
+MOST_MEMORY = 1 << 20
+_PIECE = 1 << 20
+
+
+@dataclass(slots=True)
+class Received:
+    """One object as it arrived, not yet stored: in memory when small, else in a spool file."""
+
+    size: int = 0
+    pieces: list[bytes | memoryview] = field(default_factory=list)
+    spool: SpoolFile | None = None
+    digests: Digests = field(default_factory=Digests)
+
+    async def discard(self, box: Box) -> None:
+        """Forget it; nothing of it stays on disk."""
+        self.pieces.clear()
+        if self.spool is not None:
+            await in_thread(box, self.spool.discard)
+            self.spool = None
+
+
+async def receive(
+    box: Box, chunks: AsyncIterator[bytes | memoryview], *, most_memory: int = MOST_MEMORY
+) -> Received:
+    """The whole of one object; what exceeds `most_memory` bytes goes to a spool file while it arrives.
+
+    Whatever ends the chunks early (a broken connection, a bad part) also discards the spool file. Raises OutOfResources
+    when the disk is full.
+    """
+    received = Received()
+    waiting = 0
+    writing: asyncio.Future[None] | None = None
+    try:
+        async for chunk in chunks:
+            received.pieces.append(chunk)
+            received.size += len(chunk)
+            waiting += len(chunk)
+            if received.size > most_memory and waiting >= _PIECE:
+                if writing is not None:
+                    await writing
+                pieces, received.pieces, waiting = received.pieces, [], 0
+                # One piece is written and hashed while the next one arrives.
+                writing = asyncio.ensure_future(in_thread(box, _spool, box, received, pieces))
+        if writing is not None:
+            await writing
+        if received.spool is not None and received.pieces:
+            pieces, received.pieces = received.pieces, []
+            await in_thread(box, _spool, box, received, pieces)
+    except BaseException:
+        if writing is not None:
+            with suppress(Exception):
+                await writing
+        await received.discard(box)
+        raise
+    return received
+
+
+def _spool(box: Box, received: Received, pieces: list[bytes | memoryview]) -> None:
+    if received.spool is None:
+        received.spool = box.blobs.spool()
+    for piece in pieces:
+        received.digests.update(piece)
+        received.spool.write(piece)
+
+
+async def store(
+    box: Box,
+    received: Received,
+    *,
+    source: str,
+    actor: Actor,
+    expected_study: str | None = None,
+    realm: str = "main",
+) -> Outcome:
+    """What became of one received object. Stored: its bytes and rows are durable and it is served.
+
+    Bad input is an answer (`Refused`), never an exception; so is a full disk.
+    """
+    dictionaries = box.resource(Dictionaries, Dictionaries)
+    origin = Origin(realm=realm, source=source, actor=actor.name)
+    try:
+        settled = await in_thread(box, _settle, box, dictionaries, received, origin, expected_study)
+        if isinstance(settled, Refused):
+            return settled
+        return await make_searchable(box, settled)
+    except OutOfResources:
+        return Refused(reason=FailureReason.OUT_OF_RESOURCES, message="the archive's storage is full")
+    finally:
+        await received.discard(box)
+
+
+def _settle(
+    box: Box, dictionaries: Dictionaries, received: Received, origin: "Origin", expected_study: str | None
+) -> "index.Arrival | Refused":
+    """Read the header, then make the blob durable. One thread, so that a small object costs one hop."""
+    try:
+        header = _header(box, received)
+    except UnreadableInstance as error:
+        return Refused(reason=error.reason, message=str(error), sha256=_arrived(received))
+    if expected_study is not None and header.study_uid != expected_study:
+        return Refused(
+            reason=FailureReason.DATA_SET_DOES_NOT_MATCH,
+            message="Study Instance UID (0020,000D) is not that of the request",
+            study_uid=header.study_uid,
+            sop_class_uid=header.sop_class_uid,
+            instance_uid=header.instance_uid,
+            sha256=_arrived(received),
+        )
+    now = box.clock()
+    key = new_key(now, origin.source)
+    digests = _write(box, received, header, key)
+    blob = Blob(key=key, size=received.size + len(header.part10_prefix), sha256=digests[0], dataset_digest=digests[1])
+    return arrival_of(header, blob, dictionaries, origin, at=now, policy=box.settings.duplicates)
+
+
+def _header(box: Box, received: Received) -> Header:
+    if not received.size:
+        raise UnreadableInstance("the part is empty")
+    threshold = box.settings.bulk_threshold
+    if received.spool is None:
+        data = b"".join(received.pieces) if len(received.pieces) != 1 else bytes(received.pieces[0])
+        received.pieces = [data]
+        return read_header(data, bulk_threshold=threshold)
+    with received.spool.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        return read_header(view, bulk_threshold=threshold)
+
+
+def _arrived(received: Received) -> str:
+    """Digest of what arrived, for the sender of something that is not kept."""
+    if received.spool is None:
+        for piece in received.pieces:
+            received.digests.update(piece)
+    return received.digests.sha256.hexdigest()
+
+
+def _write(box: Box, received: Received, header: Header, key: str) -> tuple[bytes, bytes]:
+    if received.spool is None:
+        data = received.pieces[0]
+        digests = Digests.of(data, header)
+        box.blobs.put(key, (header.part10_prefix, data) if header.part10_prefix else (data,))
+        return digests
+    digests = received.digests.of_spooled(received.spool.path, header)
+    if header.part10_prefix:
+        box.blobs.put(key, _prefixed(header.part10_prefix, received.spool))
+    else:
+        box.blobs.adopt(key, received.spool.path)
+    return digests
+
+
+def _prefixed(prefix: bytes, spool: SpoolFile) -> Iterator[bytes]:
+    yield prefix
+    with spool.path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            yield piece
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Where an instance came from and who brought it."""
+
+    realm: str = "main"
+    source: str
+    actor: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blob:
+    """A durable blob that no row names yet."""
+
+    key: str
+    size: int
+    sha256: bytes
+    dataset_digest: bytes
+
+
+def arrival_of(
+    header: Header,
+    blob: Blob,
+    dictionaries: Dictionaries,
+    origin: Origin,
+    *,
+    at: datetime,
+    policy: index.Policy,
+    decided: index.State | None = None,
+) -> index.Arrival:
+    """What the row writer needs to know of a durable blob."""
+    dictionary = dictionaries.known((origin.realm, header.study_uid, header.series_uid))
+    columns = {
+        "sop_class_uid": header.sop_class_uid,
+        "transfer_syntax_uid": header.transfer_syntax_uid,
+        "instance_number": attributes.integer(next(iter(header.values("00200013")), None)),
+        "rows": header.rows,
+        "columns": header.columns,
+        "bits_allocated": header.bits_allocated,
+        "number_of_frames": header.number_of_frames,
+        "blob_key": blob.key,
+        "size": blob.size,
+        "sha256": blob.sha256,
+        "dataset_offset": header.dataset_offset + len(header.part10_prefix),
+        "dataset_digest": blob.dataset_digest,
+        "frames": header.frames.pack() if header.frames is not None else None,
+        "metadata": series_dictionary.compress(header.json, dictionary),
+        "metadata_dictionary": int(dictionary is not None),
+        "warnings": "\n".join(header.warnings),
+    }
+    return index.Arrival(
+        realm=origin.realm,
+        study_uid=header.study_uid,
+        series_uid=header.series_uid,
+        instance_uid=header.instance_uid,
+        columns=columns,
+        study_values=levels.values_of("study", header),
+        series_values=levels.values_of("series", header),
+        json=header.json,
+        dictionary_digest=dictionary.digest if dictionary is not None else None,
+        source=origin.source,
+        actor=origin.actor,
+        at=at.isoformat(timespec="microseconds"),
+        policy=policy,
+        decided=decided,
+    )
+
+
+class _RowWriter(GroupCommit[index.Arrival, index.Result]):
+    """This process's group commit of arrived instances."""
+
+
+async def make_searchable(box: Box, arrival: index.Arrival) -> Outcome:
+    """Write the rows of a durable blob; the outcome is durable too. A data set held already gives its blob up."""
+    dictionaries = box.resource(Dictionaries, Dictionaries)
+    key = (arrival.realm, arrival.study_uid, arrival.series_uid)
+    commit = box.resource(_RowWriter, lambda box: _RowWriter(box.database, index.apply))
+    while True:
+        result = await commit(arrival)
+        if isinstance(result, index.StaleDictionary):
+            arrival = await in_thread(box, _recompress, dictionaries.learn(key, result.dictionary), arrival)
+        elif isinstance(result, index.SameDigest):
+            if await in_thread(box, dataset_equal, box, arrival.columns, result):
+                return await _again(box, arrival, result)
+            arrival = replace(arrival, different=True)
+        else:
+            break
+    if isinstance(result, index.Held):
+        return _held(arrival)
+    if result.dictionary is not None:
+        dictionaries.learn(key, result.dictionary)
+    return _stored(arrival, replaced=result.replaced)
+
+
+def _recompress(dictionary: Dictionary | None, arrival: index.Arrival) -> index.Arrival:
+    """The same arrival for a series that was made anew since its dictionary was learnt."""
+    columns = {
+        **arrival.columns,
+        "metadata": series_dictionary.compress(arrival.json, dictionary),
+        "metadata_dictionary": int(dictionary is not None),
+    }
+    return replace(arrival, columns=columns, dictionary_digest=dictionary.digest if dictionary is not None else None)
+
+
+async def _again(box: Box, arrival: index.Arrival, twin: index.SameDigest) -> Outcome:
+    """The same data set as before: nothing to keep. A held one stays held, and its sender is told so again."""
+    await in_thread(box, box.blobs.delete, arrival.columns["blob_key"])
+    if twin.state == "held":
+        return _held(arrival)
+    return _stored(arrival, already=True)
+
+
+def _stored(arrival: index.Arrival, *, already: bool = False, replaced: bool = False) -> Stored:
+    return Stored(
+        study_uid=arrival.study_uid,
+        series_uid=arrival.series_uid,
+        instance_uid=arrival.instance_uid,
+        sop_class_uid=arrival.columns["sop_class_uid"],
+        already=already,
+        replaced=replaced,
+        warnings=tuple(filter(None, arrival.columns["warnings"].split("\n"))),
+    )
+
+
+def _held(arrival: index.Arrival) -> Refused:
+    return Refused(
+        reason=FailureReason.DUPLICATE_INSTANCE,
+        message="another data set is served under this SOP Instance UID; this one is held for a decision",
+        study_uid=arrival.study_uid,
+        sop_class_uid=arrival.columns["sop_class_uid"],
+        instance_uid=arrival.instance_uid,
+        sha256=arrival.columns["sha256"].hex(),
+        held=True,
+    )

@@ -1,0 +1,159 @@
+"""The index rebuilt from the blobs alone.
+
+Blobs are taken in the order in which they arrived, and each goes the way of a new arrival; where a former index still says
+which version was served and where it came from, that is kept. An interrupted run is resumed by running it again.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import xxhash
+
+from dicomweb_box.archive import index, ingest
+from dicomweb_box.archive.blob_keys import moment_of, tag_of
+from dicomweb_box.archive.ingest import Blob, Origin
+from dicomweb_box.archive.outcomes import Refused
+from dicomweb_box.archive.series_dictionary import Dictionaries
+from dicomweb_box.box import Box, in_thread
+from dicomweb_box.database import Row, Writer, in_list
+from dicomweb_box.dicom.header import Header, read_header
+from dicomweb_box.errors import BoxError
+
+_PIECE = 1 << 20
+_AT_ONCE = 32
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """How many blobs a rebuilding indexed, and the keys of those it could not."""
+
+    indexed: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+
+async def reindex(box: Box, *, progress: Callable[[int], None] = lambda done: None) -> Rebuilt:
+    """Empty the index and fill it from the blobs; searches answer as before when it is done.
+
+    Until then they answer what is indexed so far. Blobs noted for removal are left out.
+    """
+    await box.database.write(_empty)
+    done = Rebuilt()
+    keys = await in_thread(box, lambda: sorted(key for key, _ in box.blobs.keys()))
+    for start in range(0, len(keys), _AT_ONCE):
+        # Versions of one instance must be decided in the order in which they arrived.
+        for key, indexed in await _index_some(box, keys[start : start + _AT_ONCE]):
+            if indexed:
+                done.indexed += 1
+            else:
+                done.unreadable.append(key)
+        progress(start + _AT_ONCE)
+    await box.database.write(_forget_provenance)
+    return done
+
+
+async def _index_some(box: Box, keys: list[str]) -> list[tuple[str, bool]]:
+    keys = await unnamed(box, keys)
+    arrivals = await asyncio.gather(*(_arrival(box, key) for key in keys))
+    outcomes = []
+    waiting: dict[str, list[asyncio.Task[bool]]] = {}
+    for key, arrival in zip(keys, arrivals, strict=True):
+        if arrival is None:
+            outcomes.append((key, False))
+            continue
+        before = waiting.setdefault(arrival.instance_uid, [])
+        if before:
+            await before[-1]
+        before.append(asyncio.create_task(_finish(box, arrival)))
+        outcomes.append((key, True))
+    for tasks in waiting.values():
+        await asyncio.gather(*tasks)
+    return outcomes
+
+
+async def index_blob(box: Box, key: str) -> bool:
+    """Make one blob that no row names searchable; False where it cannot be read."""
+    arrival = await _arrival(box, key)
+    return arrival is not None and await _finish(box, arrival)
+
+
+async def _finish(box: Box, arrival: index.Arrival) -> bool:
+    outcome = await ingest.make_searchable(box, arrival)
+    return not isinstance(outcome, Refused) or outcome.held
+
+
+async def _arrival(box: Box, key: str) -> index.Arrival | None:
+    former = await box.database.fetch_one(
+        "select state, source, stored_at from provenance where blob_key = :key", {"key": key}
+    )
+    dictionaries = box.resource(Dictionaries, Dictionaries)
+    try:
+        return await in_thread(box, _read, box, dictionaries, key, former)
+    except (BoxError, OSError):
+        return None
+
+
+def _read(box: Box, dictionaries: Dictionaries, key: str, former: Row | None) -> index.Arrival:
+    with box.blobs.open(key) as stored:
+        header = read_header(stored.buffer(), bulk_threshold=box.settings.bulk_threshold)
+        sha256, dataset = hashlib.sha256(), xxhash.xxh3_128()
+        for offset in range(0, stored.size, _PIECE):
+            piece = stored.pread(offset, min(_PIECE, stored.size - offset))
+            sha256.update(piece)
+            dataset.update(memoryview(piece)[max(0, header.dataset_offset - offset) :])
+        blob = Blob(key=key, size=stored.size, sha256=sha256.digest(), dataset_digest=dataset.digest())
+    return _as_arrival(box, dictionaries, header, blob, former)
+
+
+def _as_arrival(
+    box: Box, dictionaries: Dictionaries, header: Header, blob: Blob, former: Row | None
+) -> index.Arrival:
+    source = former["source"] if former is not None else f"blob:{tag_of(blob.key)}"
+    return ingest.arrival_of(
+        header,
+        blob,
+        dictionaries,
+        Origin(source=source, actor="reindex"),
+        at=moment_of(blob.key) or box.clock(),
+        policy=box.settings.duplicates,
+        decided=former["state"] if former is not None else None,
+    )
+
+
+async def unnamed(box: Box, keys: list[str]) -> list[str]:
+    """Those of these blob keys that neither a row nor a noted removal names."""
+    if not keys:
+        return []
+    names, params = in_list("key", keys)
+    rows = await box.database.fetch_all(
+        f"select blob_key from instance where blob_key in {names}"
+        f" union all select blob_key from blob_removal where blob_key in {names}",
+        params,
+    )
+    named = {row["blob_key"] for row in rows}
+    return [key for key in keys if key not in named]
+
+
+async def _empty(w: Writer) -> None:
+    await w.execute(
+        "insert into provenance (blob_key, state, source, stored_at)"
+        " select blob_key, state, source, stored_at from instance where true on conflict (blob_key) do nothing"
+    )
+    for table in (
+        "attribute_value",
+        "instance",
+        "series_request",
+        "series_source",
+        "series_value",
+        "study_value",
+        "series",
+        "study_modality",
+        "study",
+        "study_day",
+    ):
+        await w.execute(f"delete from {table}")
+
+
+async def _forget_provenance(w: Writer) -> None:
+    await w.execute("delete from provenance")
