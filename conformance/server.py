@@ -1,0 +1,116 @@
+"""A started server: the program itself in a process group of its own, on a free port, over a folder of the caller's."""
+
+import contextlib
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+LISTENING = re.compile(rb"^HTTP (http://\S+)\s*$")
+
+
+@dataclass(kw_only=True)
+class Server:
+    """A running server; `url` is its address without a path."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    data: Path
+    log: Path
+
+    @property
+    def dicomweb(self) -> str:
+        return self.url + "/dicom-web"
+
+    def stop(self, within: float = 20.0) -> int:
+        """Asks it to drain, waits, and gives its exit code; kills what is left after `within` seconds."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(within)
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends every process of the group at once, as a power cut would."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without any setting of ours, the package importable from anywhere."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DICOMWEB_BOX_")}
+    return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | dict(extra or {})
+
+
+def command(*arguments: str) -> list[str]:
+    """The program's command line with `arguments`."""
+    return [sys.executable, "-m", "dicomweb_box", *arguments]
+
+
+def start(
+    data: Path, *flags: str, settings: Mapping[str, str] | None = None, under: tuple[str, ...] = (), within: float = 30.0
+) -> Server:
+    """Starts a server over `data`; raises RuntimeError with what it printed where it is not ready `within` seconds.
+
+    `under` goes before the command line: `("strace", …)`.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    log = data.with_name(data.name + ".log")
+    with log.open("ab") as errors:
+        process = subprocess.Popen(
+            [*under, *command("serve", "--data", str(data), "--port", "0", "--dimse-port", "0", *flags)],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            stdin=subprocess.DEVNULL,
+            env=environment(settings),
+            cwd=data.parent,
+            start_new_session=True,
+        )
+    server = Server(url="", process=process, data=data, log=log)
+    try:
+        server.url = _address(process, within)
+    except RuntimeError as error:
+        server.kill()
+        raise RuntimeError(f"{error}\n{log.read_text(errors='replace')[-4000:]}") from None
+    return server
+
+
+@contextlib.contextmanager
+def started(data: Path, *flags: str, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A server for the length of a `with` block."""
+    server = start(data, *flags, settings=settings)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _address(process: subprocess.Popen[bytes], within: float) -> str:
+    """The address it says it listens on, once it has said `ready`."""
+    assert process.stdout is not None
+    descriptor = process.stdout.fileno()
+    said, deadline, url = b"", time.monotonic() + within, ""
+    while time.monotonic() < deadline:
+        if not select.select([descriptor], [], [], 0.2)[0]:
+            continue
+        piece = os.read(descriptor, 65536)
+        if not piece:
+            raise RuntimeError(f"the server ended with {process.wait()} before it was ready")
+        said += piece
+        for line in said.splitlines():
+            if found := LISTENING.match(line):
+                url = found[1].decode()
+            if line.strip() == b"ready" and url:
+                return url
+    raise RuntimeError(f"the server was not ready within {within:g} s")
