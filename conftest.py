@@ -1,4 +1,4 @@
-"""Options of the whole suite, and the rule that continuous integration skips nothing for want of a program."""
+"""Options of the whole suite; and in continuous integration nothing is skipped for want of a program."""
 
 import os
 from collections.abc import Generator
@@ -10,7 +10,9 @@ NOT_INSTALLED = "not installed"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--soak", action="store_true", help="the long proofs at full length, not their short samples")
+    parser.addoption(
+        "--soak", action="store_true", help="the long proofs at full length, not their short samples"
+    )
     parser.addoption(
         "--seed", type=int, default=None, help="seed of the proofs that draw random moments and sizes"
     )
@@ -18,7 +20,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--base-url", default=None, help="DICOMweb service that conformance/ asks, instead of starting one"
     )
     parser.addoption(
-        "--write-conformance", action="store_true", help="write the result of conformance/ to docs/conformance.md"
+        "--write-conformance",
+        action="store_true",
+        help="write the result of conformance/ to docs/conformance.md",
     )
 
 

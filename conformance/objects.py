@@ -1,6 +1,7 @@
 """The objects that the conformance run stores: made with pydicom alone, the same in every run.
 
-Each study has a PatientID that begins with CONF-, so that a run against a server that holds more still knows its own.
+Each study has a PatientID that begins with CONF-, so that a run against a server that holds more still knows
+its own.
 """
 
 import io
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pydicom
 from pydicom.data import get_testdata_file
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     CTImageStorage,
@@ -61,9 +62,16 @@ def encode(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def plain(name: str, *, study: str, series: str, modality: str = "CT", pixels: bool = True, **values: object) -> Object:
+def plain(
+    name: str, *, study: str, series: str, modality: str = "CT", pixels: bool = True, **values: object
+) -> Object:
     """A small single-frame image of `study` and `series`, `values` set upon it by keyword (None removes)."""
-    classes = {"CT": CTImageStorage, "MR": MRImageStorage, "US": UltrasoundImageStorage, "DOC": EncapsulatedPDFStorage}
+    classes = {
+        "CT": CTImageStorage,
+        "MR": MRImageStorage,
+        "US": UltrasoundImageStorage,
+        "DOC": EncapsulatedPDFStorage,
+    }
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -109,7 +117,9 @@ def _image(dataset: Dataset, name: str, frames: int = 1) -> None:
         dataset.NumberOfFrames = frames
 
 
-def adopted(file: str, name: str, *, study: str = "ENC", series: str = "encodings", **values: object) -> Object:
+def adopted(
+    file: str, name: str, *, study: str = "ENC", series: str = "encodings", **values: object
+) -> Object:
     """A file that pydicom ships, under UIDs of ours, its Pixel Data and encoding untouched."""
     dataset = pydicom.dcmread(Path(str(get_testdata_file(file, download=False))))
     dataset.StudyInstanceUID = uid(study)
@@ -143,23 +153,49 @@ def _search_objects() -> list[Object]:
     mr = ct | {"SeriesNumber": 2}
     made += [plain(f"mr{n}", study="A", series="mr", modality="MR", InstanceNumber=n, **mr) for n in (1, 2)]
     made.append(
-        plain("mr", study="B", series="mr", modality="MR", PatientName="Müller^Jürgen", StudyDate="20240215",
-              StudyTime="0800", ReferringPhysicianName="Øster^Åse")
-    )  # fmt: skip
+        plain(
+            "mr",
+            study="B",
+            series="mr",
+            modality="MR",
+            PatientName="Müller^Jürgen",
+            StudyDate="20240215",
+            StudyTime="0800",
+            ReferringPhysicianName="Øster^Åse",
+        )
+    )
     made.append(
-        plain("us", study="C", series="us", modality="US", SpecificCharacterSet=["", "ISO 2022 IR 87"],
-              PatientName="Yamada^Tarou=山田^太郎=やまだ^たろう", StudyDate="20240301", StudyTime="235959", AccessionNumber="",
-              StudyID=None)
-    )  # fmt: skip
+        plain(
+            "us",
+            study="C",
+            series="us",
+            modality="US",
+            SpecificCharacterSet=["", "ISO 2022 IR 87"],
+            PatientName="Yamada^Tarou=山田^太郎=やまだ^たろう",
+            StudyDate="20240301",
+            StudyTime="235959",
+            AccessionNumber="",
+            StudyID=None,
+        )
+    )
     made.append(
-        plain("ot", study="D", series="ot", modality="OT", PatientName="Doe^John", StudyDate="20240401", StudyTime="",
-              PatientSex=None, PatientBirthDate="")
-    )  # fmt: skip
+        plain(
+            "ot",
+            study="D",
+            series="ot",
+            modality="OT",
+            PatientName="Doe^John",
+            StudyDate="20240401",
+            StudyTime="",
+            PatientSex=None,
+            PatientBirthDate="",
+        )
+    )
     return made
 
 
 def _private(name: str) -> Object:
-    """Private attributes with a creator, nested sequences with a bulk value inside, values JSON has no numbers for."""
+    """Private attributes with a creator, a bulk value inside sequences, values JSON has no numbers for."""
     made = plain(name, study="BULK", series="private", StudyDate="20240502")
     dataset = made.dataset
     block = dataset.private_block(0x0011, "CONFORMANCE", create=True)
@@ -210,13 +246,16 @@ def cast() -> dict[str, Object]:
     """Every object of the run by name; searching, encodings, bulk values."""
     made: list[Object] = _search_objects()
     made += [
-        adopted(file, name, InstanceNumber=n, SeriesNumber=1) for n, (file, name) in enumerate(ENCODINGS, start=1)
+        adopted(file, name, InstanceNumber=n, SeriesNumber=1)
+        for n, (file, name) in enumerate(ENCODINGS, start=1)
     ]
     made += [_multi_frame("native8", 8), _private("private"), _document("pdf")]
     return {f"{str(o.dataset.PatientID).removeprefix('CONF-')}/{o.name}": o for o in made}
 
 
-def multipart(parts: list[bytes], *, boundary: str = "conformance-part", content_type: str = "application/dicom") -> bytes:
+def multipart(
+    parts: list[bytes], *, boundary: str = "conformance-part", content_type: str = "application/dicom"
+) -> bytes:
     """A multipart/related body (RFC 2387) of `parts`."""
     head = f"--{boundary}\r\nContent-Type: {content_type}\r\n\r\n".encode()
     return b"".join(head + part + b"\r\n" for part in parts) + f"--{boundary}--\r\n".encode()

@@ -44,7 +44,9 @@ def _dataset(item: dict[str, Any], dataset: Dataset, path: str, url: str, http: 
     return found
 
 
-def _element(served: dict[str, Any], element: DataElement, path: str, url: str, http: httpx.Client) -> list[str]:
+def _element(
+    served: dict[str, Any], element: DataElement, path: str, url: str, http: httpx.Client
+) -> list[str]:
     if element.VR == "SQ":
         items = served.get("Value", [])
         if len(items) != len(element.value):
@@ -78,7 +80,17 @@ def _bytes(element: DataElement) -> bytes | None:
     if value is None:
         return b""
     # Numbers that JSON cannot say come as their bytes.
-    kinds = {"FL": "<f4", "FD": "<f8", "OF": "<f4", "OD": "<f8", "US": "<u2", "SS": "<i2", "UL": "<u4", "SL": "<i4", "AT": "<u2"}
+    kinds = {
+        "FL": "<f4",
+        "FD": "<f8",
+        "OF": "<f4",
+        "OD": "<f8",
+        "US": "<u2",
+        "SS": "<i2",
+        "UL": "<u4",
+        "SL": "<i4",
+        "AT": "<u2",
+    }
     import numpy as np
 
     return bytes(np.asarray(value, dtype=kinds.get(element.VR, "u1")).tobytes())

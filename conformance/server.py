@@ -1,4 +1,4 @@
-"""A started server: the program itself in a process group of its own, on a free port, over a folder of the caller's."""
+"""A started server: the program in a process group of its own, on a free port, over a folder of the caller's."""
 
 import contextlib
 import os
@@ -59,9 +59,13 @@ def command(*arguments: str) -> list[str]:
 
 
 def start(
-    data: Path, *flags: str, settings: Mapping[str, str] | None = None, under: tuple[str, ...] = (), within: float = 30.0
+    data: Path,
+    *flags: str,
+    settings: Mapping[str, str] | None = None,
+    under: tuple[str, ...] = (),
+    within: float = 30.0,
 ) -> Server:
-    """Starts a server over `data`; raises RuntimeError with what it printed where it is not ready `within` seconds.
+    """Starts a server over `data`; raises RuntimeError with its log where it is not ready `within` seconds.
 
     `under` goes before the command line: `("strace", …)`.
     """

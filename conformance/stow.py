@@ -10,7 +10,12 @@ RELATED = 'multipart/related; type="application/dicom"; boundary=conformance-par
 
 
 def post(
-    http: httpx.Client, content: Any, *, path: str = "/studies", content_type: str = RELATED, accept: str = "application/dicom+json"
+    http: httpx.Client,
+    content: Any,
+    *,
+    path: str = "/studies",
+    content_type: str = RELATED,
+    accept: str = "application/dicom+json",
 ) -> httpx.Response:
     """One store request with any body."""
     return http.post(path, content=content, headers={"Content-Type": content_type, "Accept": accept})
@@ -31,6 +36,6 @@ def stored(answer: dict[str, Any]) -> list[str]:
 
 
 def failures(answer: dict[str, Any]) -> list[int]:
-    """Failure Reasons of Failed SOP Sequence, and of Other Failures Sequence, which takes what has no UIDs."""
+    """Failure Reasons of Failed SOP Sequence and of Other Failures Sequence, for what has no UIDs."""
     items = answer.get("00081198", {}).get("Value", []) + answer.get("0008119A", {}).get("Value", [])
     return [item["00081197"]["Value"][0] for item in items]

@@ -1,4 +1,4 @@
-"""The conformance table: which test shows which capability. Its names come from the source, its results from a run."""
+"""The conformance table: which test shows which capability. Names come from the source, results from a run."""
 
 import ast
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 DOCUMENT = HERE.parent / "docs" / "conformance.md"
 
-# Each row that this version answers for, in the numbering of the capability matrix the project is built against.
+# Each row that this version answers for, in the numbering of the matrix the project is built against.
 ROWS: dict[int, str] = {
     1: "Search for studies",
     2: "Search for the series of a study",
@@ -93,10 +93,10 @@ ROWS: dict[int, str] = {
 }
 
 
-def tests_by_row(folder: Path = HERE) -> dict[int, list[str]]:
+def shown_by_row() -> dict[int, list[str]]:
     """The names of the tests that show each row, in the order of files and lines."""
     shown: dict[int, list[str]] = {row: [] for row in ROWS}
-    for path in sorted(folder.glob("test_*.py")):
+    for path in sorted(HERE.glob("test_*.py")):
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
                 for row in _rows(node):
@@ -105,19 +105,21 @@ def tests_by_row(folder: Path = HERE) -> dict[int, list[str]]:
 
 
 def render(results: Mapping[str, str]) -> str:
-    """The document, `results` being the outcome of each test of `tests_by_row` by its name."""
+    """The document, `results` being the outcome of each test of `shown_by_row` by its name."""
     lines = [
         "# Conformance",
         "",
-        "A started server, asked by dicomweb-client and over plain sockets, its answers compared with what pydicom reads in",
-        "the same files. Written by `make conformance`; `tests/test_docs.py` compares the names in it with the tests there are.",
+        "A started server, asked by dicomweb-client and over plain sockets, its answers compared with what pydicom",
+        "reads in the same files. Written by `make conformance`; `tests/test_docs.py` compares the names in it with",
+        "the tests there are.",
         "",
         "| row | capability | shown by | result |",
         "|---|---|---|---|",
     ]
-    for row, names in sorted(tests_by_row().items()):
-        shown = "<br>".join(f"`{name}`" for name in names)
-        lines.append(f"| {row} | {ROWS.get(row, '')} | {shown} | {_result([results.get(n, 'not run') for n in names])} |")
+    for row, names in sorted(shown_by_row().items()):
+        names_shown = "<br>".join(f"`{name}`" for name in names)
+        result = _result([results.get(name, "not run") for name in names])
+        lines.append(f"| {row} | {ROWS.get(row, '')} | {names_shown} | {result} |")
     return "\n".join(lines) + "\n"
 
 
@@ -132,7 +134,11 @@ def committed(document: str) -> dict[int, list[str]]:
 
 def _rows(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[int]:
     """The numbers of its `@pytest.mark.row(…)`."""
-    calls = [d for d in function.decorator_list if isinstance(d, ast.Call) and ast.unparse(d.func) == "pytest.mark.row"]
+    calls = [
+        d
+        for d in function.decorator_list
+        if isinstance(d, ast.Call) and ast.unparse(d.func) == "pytest.mark.row"
+    ]
     return [argument.value for call in calls for argument in call.args if isinstance(argument, ast.Constant)]
 
 

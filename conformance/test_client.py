@@ -14,7 +14,12 @@ def test_a_session_of_dicomweb_client_uses_its_whole_interface(client: DICOMwebC
     client.store_instances([o.dataset for o in made])
     client.store_instances([made[0].dataset], study_instance_uid=study)
 
-    assert len(client.search_for_studies(search_filters={"StudyInstanceUID": study}, fields=["StudyDescription"])) == 1
+    assert (
+        len(
+            client.search_for_studies(search_filters={"StudyInstanceUID": study}, fields=["StudyDescription"])
+        )
+        == 1
+    )
     assert len(client.search_for_series(study, fuzzymatching=False)) == 2
     assert len(client.search_for_instances(study, series, limit=5, offset=0)) == 2
     assert client.retrieve_study(study)[0].StudyInstanceUID == study

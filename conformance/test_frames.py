@@ -59,7 +59,9 @@ def test_it_gives_frames_by_list(client: DICOMwebClient, objects: Objects):
 
 
 @pytest.mark.row(69)
-@pytest.mark.parametrize(("frames", "status"), [("9", 404), ("0", 400), ("x", 400), ("1,,2", 400), ("-1", 400)])
+@pytest.mark.parametrize(
+    ("frames", "status"), [("9", 404), ("0", 400), ("x", 400), ("1,,2", 400), ("-1", 400)]
+)
 def test_it_refuses_frames_that_are_not_there(http: httpx.Client, objects: Objects, frames: str, status: int):
     response = http.get(f"{objects['ENC/native8'].path}/frames/{frames}")
     assert response.status_code in {status, 404}
@@ -67,7 +69,9 @@ def test_it_refuses_frames_that_are_not_there(http: httpx.Client, objects: Objec
 
 
 @pytest.mark.row(70)
-@pytest.mark.parametrize("accept", [OCTETS, f"{OCTETS}; transfer-syntax={EXPLICIT}", f"{OCTETS}; transfer-syntax=*"])
+@pytest.mark.parametrize(
+    "accept", [OCTETS, f"{OCTETS}; transfer-syntax={EXPLICIT}", f"{OCTETS}; transfer-syntax=*"]
+)
 def test_it_gives_a_frame_as_a_single_part(http: httpx.Client, objects: Objects, accept: str):
     made = objects["ENC/native8"]
     response = http.get(f"{made.path}/frames/5", headers={"Accept": accept})
@@ -109,12 +113,18 @@ def test_it_gives_compressed_frames_as_octets_with_their_transfer_syntax(
 
 
 @pytest.mark.row(48, 69, 72)
-@pytest.mark.parametrize("name", ["explicit", "implicit", "bigendian", "deflated", "rle", "j2k", "jls", "rle2", "onebit"])
-def test_it_gives_native_frames_in_little_endian(client: DICOMwebClient, http: httpx.Client, objects: Objects, name: str):
+@pytest.mark.parametrize(
+    "name", ["explicit", "implicit", "bigendian", "deflated", "rle", "j2k", "jls", "rle2", "onebit"]
+)
+def test_it_gives_native_frames_in_little_endian(
+    client: DICOMwebClient, http: httpx.Client, objects: Objects, name: str
+):
     made = objects[f"ENC/{name}"]
     expected = native(made)
     numbers = list(range(1, len(expected) + 1))
-    got = client.retrieve_instance_frames(made.study_uid, made.series_uid, made.instance_uid, frame_numbers=numbers)
+    got = client.retrieve_instance_frames(
+        made.study_uid, made.series_uid, made.instance_uid, frame_numbers=numbers
+    )
     assert [len(frame) for frame in got] == [len(frame) for frame in expected]
     assert got == expected
     response = http.get(f"{made.path}/frames/1", headers={"Accept": f'multipart/related; type="{OCTETS}"'})
@@ -142,13 +152,17 @@ def test_the_last_of_many_frames_costs_no_more_than_the_first(http: httpx.Client
 
 @pytest.mark.dicom("PS3.18 10.4.3.2")
 @pytest.mark.row(90)
-def test_a_study_with_an_unreadable_instance_is_206_with_the_others(request: pytest.FixtureRequest, tmp_path: Path):
+def test_a_study_with_an_unreadable_instance_is_206_with_the_others(
+    request: pytest.FixtureRequest, tmp_path: Path
+):
     if request.config.getoption("--base-url"):
         pytest.skip("damages its server's files, so only one of its own")
     made = [plain(f"i{n}", study="LOST", series="s", InstanceNumber=n) for n in range(3)]
     with started(tmp_path / "data") as server, httpx.Client(base_url=server.dicomweb) as http:
         store(http, [o.data for o in made])
-        blob = next(p for p in (tmp_path / "data").rglob("*") if p.is_file() and p.read_bytes() == made[1].data)
+        blob = next(
+            p for p in (tmp_path / "data").rglob("*") if p.is_file() and p.read_bytes() == made[1].data
+        )
         shutil.move(blob, tmp_path / "taken away")
         accept = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
         response = http.get(f"/studies/{made[0].study_uid}", headers=accept)

@@ -73,7 +73,9 @@ def test_large_values_are_by_relative_uri_and_none_is_dropped(http: httpx.Client
             address = item[tag]["BulkDataURI"]
             assert "://" not in address
             assert not address.startswith("/")
-            body = http.get(urljoin(str(response.url), address), headers={"Accept": "application/octet-stream"})
+            body = http.get(
+                urljoin(str(response.url), address), headers={"Accept": "application/octet-stream"}
+            )
             assert (body.status_code, body.content) == (200, expected)
 
 
@@ -91,7 +93,10 @@ def test_it_gives_bulk_data_within_sequences(client: DICOMwebClient, http: httpx
     address = urljoin(str(response.url), nested(response.json()[0]))
     expected = b"\x01\x02\x03\x04" * 1024
     single = http.get(address, headers={"Accept": "application/octet-stream"})
-    assert (single.content, single.headers["Content-Type"].split(";")[0]) == (expected, "application/octet-stream")
+    assert (single.content, single.headers["Content-Type"].split(";")[0]) == (
+        expected,
+        "application/octet-stream",
+    )
     several = http.get(address, headers={"Accept": 'multipart/related; type="application/octet-stream"'})
     assert [part.content for part in parts(several)] == [expected]
     assert client.retrieve_bulkdata(address) == [expected]
@@ -164,11 +169,18 @@ CHARACTER_SETS = [
 
 @pytest.mark.dicom("PS3.18 8.8.1")
 @pytest.mark.row(93)
-@pytest.mark.parametrize(("character_sets", "name"), CHARACTER_SETS, ids=lambda value: "-".join(value).strip("-")[:24])
+@pytest.mark.parametrize(
+    ("character_sets", "name"), CHARACTER_SETS, ids=lambda value: "-".join(value).strip("-")[:24]
+)
 def test_text_of_every_character_set_comes_as_utf8(http: httpx.Client, character_sets: list[str], name: str):
     words = "-".join(character_sets)
-    made = plain(words, study=f"TEXT{CHARACTER_SETS.index((character_sets, name))}", series="s",
-                 SpecificCharacterSet=character_sets, PatientName=name)  # fmt: skip
+    made = plain(
+        words,
+        study=f"TEXT{CHARACTER_SETS.index((character_sets, name))}",
+        series="s",
+        SpecificCharacterSet=character_sets,
+        PatientName=name,
+    )
     store(http, [made.data])
     item = http.get(made.path + "/metadata").json()[0]
     groups = dict(zip(("Alphabetic", "Ideographic", "Phonetic"), name.split("="), strict=False))

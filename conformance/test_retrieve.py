@@ -17,7 +17,19 @@ from conformance.stow import store
 Objects = dict[str, Object]
 EXPLICIT = "1.2.840.10008.1.2.1"
 MULTIPART = 'multipart/related; type="application/dicom"'
-ENCODED = ["explicit", "implicit", "bigendian", "deflated", "rle", "j2k", "jls", "jpeg", "rle2", "onebit", "cine"]
+ENCODED = [
+    "explicit",
+    "implicit",
+    "bigendian",
+    "deflated",
+    "rle",
+    "j2k",
+    "jls",
+    "jpeg",
+    "rle2",
+    "onebit",
+    "cine",
+]
 
 
 def uids(objects: Objects, prefix: str) -> set[str]:
@@ -48,7 +60,9 @@ def test_it_retrieves_an_instance(client: DICOMwebClient, objects: Objects):
 
 @pytest.mark.row(46)
 @pytest.mark.parametrize("transfer_syntax", ["", "; transfer-syntax=*", f"; transfer-syntax={EXPLICIT}"])
-def test_it_retrieves_an_instance_as_a_single_part(http: httpx.Client, objects: Objects, transfer_syntax: str):
+def test_it_retrieves_an_instance_as_a_single_part(
+    http: httpx.Client, objects: Objects, transfer_syntax: str
+):
     wanted = objects["A/ct1"]
     response = http.get(wanted.path, headers={"Accept": "application/dicom" + transfer_syntax})
     assert (response.status_code, response.content) == (200, wanted.data)
@@ -76,7 +90,10 @@ def test_it_gives_explicit_little_endian_unless_asked_otherwise(
 
 @pytest.mark.row(49)
 @pytest.mark.parametrize("name", ENCODED)
-@pytest.mark.parametrize("accept", [f"{MULTIPART}; transfer-syntax=*", "multipart/related; type=application/dicom;transfer-syntax=*"])
+@pytest.mark.parametrize(
+    "accept",
+    [f"{MULTIPART}; transfer-syntax=*", "multipart/related; type=application/dicom;transfer-syntax=*"],
+)
 def test_it_gives_the_bytes_as_stored(http: httpx.Client, objects: Objects, name: str, accept: str):
     wanted = objects[f"ENC/{name}"]
     (part,) = parts(http.get(wanted.path, headers={"Accept": accept}))
@@ -87,7 +104,9 @@ def test_it_gives_the_bytes_as_stored(http: httpx.Client, objects: Objects, name
 @pytest.mark.row(49)
 def test_it_gives_a_series_of_several_transfer_syntaxes_as_stored(http: httpx.Client, objects: Objects):
     response = http.get(f"/studies/{uid('ENC')}", headers={"Accept": f"{MULTIPART}; transfer-syntax=*"})
-    assert {part.content for part in parts(response)} == {o.data for n, o in objects.items() if n.startswith("ENC/")}
+    assert {part.content for part in parts(response)} == {
+        o.data for n, o in objects.items() if n.startswith("ENC/")
+    }
 
 
 @pytest.mark.dicom("PS3.18 8.7.3.5.2")
@@ -127,7 +146,9 @@ def test_it_understands_the_accept_headers_of_clients(http: httpx.Client, object
 
 @pytest.mark.row(53)
 def test_it_prefers_what_the_client_prefers(http: httpx.Client, objects: Objects):
-    single = http.get(objects["A/ct1"].path, headers={"Accept": f"{MULTIPART};q=0.3, application/dicom;q=0.9"})
+    single = http.get(
+        objects["A/ct1"].path, headers={"Accept": f"{MULTIPART};q=0.3, application/dicom;q=0.9"}
+    )
     assert single.headers["Content-Type"].startswith("application/dicom")
 
 
@@ -143,9 +164,14 @@ def test_the_accept_parameter_beats_the_header(http: httpx.Client, objects: Obje
 @pytest.mark.row(55)
 @pytest.mark.parametrize(
     ("tail", "accept"),
-    [("", "text/html"), ("", "application/dicom+json"), ("/metadata", "application/dicom"), ("/frames/1", "video/mp4"),
-     ("", "*/*;q=0")],
-)  # fmt: skip
+    [
+        ("", "text/html"),
+        ("", "application/dicom+json"),
+        ("/metadata", "application/dicom"),
+        ("/frames/1", "video/mp4"),
+        ("", "*/*;q=0"),
+    ],
+)
 def test_it_answers_406_with_what_it_offers(http: httpx.Client, objects: Objects, tail: str, accept: str):
     response = http.get(objects["A/ct1"].path + tail, headers={"Accept": accept})
     assert response.status_code == 406
@@ -156,7 +182,9 @@ def test_it_answers_406_with_what_it_offers(http: httpx.Client, objects: Objects
 
 
 @pytest.mark.row(56)
-@pytest.mark.parametrize(("tail", "expected"), [("", "multipart/related"), ("/metadata", "application/dicom+json")])
+@pytest.mark.parametrize(
+    ("tail", "expected"), [("", "multipart/related"), ("/metadata", "application/dicom+json")]
+)
 def test_without_accept_it_gives_the_default_media_type(
     http: httpx.Client, objects: Objects, tail: str, expected: str
 ):
@@ -188,9 +216,13 @@ def test_it_answers_416_to_a_range_past_the_end(http: httpx.Client, objects: Obj
 @pytest.mark.row(91)
 @pytest.mark.parametrize(
     ("tail", "accept"),
-    [("", "application/dicom; transfer-syntax=*"), ("", MULTIPART), ("/metadata", "application/dicom+json"),
-     ("/frames/1", "application/octet-stream")],
-)  # fmt: skip
+    [
+        ("", "application/dicom; transfer-syntax=*"),
+        ("", MULTIPART),
+        ("/metadata", "application/dicom+json"),
+        ("/frames/1", "application/octet-stream"),
+    ],
+)
 def test_it_gives_strong_entity_tags_and_304(http: httpx.Client, objects: Objects, tail: str, accept: str):
     first = http.get(objects["A/ct1"].path + tail, headers={"Accept": accept})
     tag = first.headers["ETag"]
@@ -212,7 +244,12 @@ def test_an_entity_tag_changes_with_the_instance(http: httpx.Client):
 
 @pytest.mark.row(44, 45)
 @pytest.mark.parametrize(
-    "path", [f"/studies/{uid('nothing')}", f"/studies/{uid('A')}/series/2.25.9", "/studies/1.2.3/series/4.5/instances/6.7"]
+    "path",
+    [
+        f"/studies/{uid('nothing')}",
+        f"/studies/{uid('A')}/series/2.25.9",
+        "/studies/1.2.3/series/4.5/instances/6.7",
+    ],
 )
 def test_it_answers_404_where_there_is_nothing(http: httpx.Client, objects: Objects, path: str):
     for tail in ("", "/metadata"):

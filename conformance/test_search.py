@@ -32,7 +32,7 @@ def ask(http: httpx.Client, path: str, *pairs: tuple[str, str]) -> httpx.Respons
 @pytest.mark.dicom("PS3.18 10.6")
 @pytest.mark.row(1)
 def test_it_searches_for_studies(client: DICOMwebClient, objects: Objects):
-    assert SEARCHED <= set(values(client.search_for_studies(), "00100020"))
+    assert set(values(client.search_for_studies(), "00100020")) >= SEARCHED
 
 
 @pytest.mark.row(2)
@@ -50,7 +50,9 @@ def test_it_searches_for_the_instances_of_a_series(client: DICOMwebClient, objec
 @pytest.mark.row(4)
 def test_it_searches_for_the_instances_of_a_study(client: DICOMwebClient, objects: Objects):
     found = client.search_for_instances(study_instance_uid=uid("A"))
-    assert set(values(found, "00080018")) == {o.instance_uid for name, o in objects.items() if name.startswith("A/")}
+    assert set(values(found, "00080018")) == {
+        o.instance_uid for name, o in objects.items() if name.startswith("A/")
+    }
 
 
 @pytest.mark.row(5)
@@ -63,20 +65,28 @@ def test_it_searches_for_series_of_all_studies(client: DICOMwebClient, objects: 
 def test_it_searches_for_instances_of_all_studies(client: DICOMwebClient, objects: Objects):
     wanted = objects["B/mr"]
     found = client.search_for_instances(search_filters={"SOPInstanceUID": wanted.instance_uid})
-    assert [values(found, tag) for tag in ("0020000D", "0020000E")] == [[wanted.study_uid], [wanted.series_uid]]
+    assert [values(found, tag) for tag in ("0020000D", "0020000E")] == [
+        [wanted.study_uid],
+        [wanted.series_uid],
+    ]
 
 
 @pytest.mark.dicom("PS3.18 8.7.3")
 @pytest.mark.row(8)
 @pytest.mark.parametrize("accept", ["application/dicom+json", "*/*", "application/json", None])
-def test_it_answers_in_json_without_media_type_parameters(http: httpx.Client, objects: Objects, accept: str | None):
+def test_it_answers_in_json_without_media_type_parameters(
+    http: httpx.Client, objects: Objects, accept: str | None
+):
     request = http.build_request("GET", "/studies", params={"PatientID": "CONF-A"})
     del request.headers["Accept"]
     if accept:
         request.headers["Accept"] = accept
     response = http.send(request)
     assert response.status_code == 200
-    assert response.headers["Content-Type"] in {JSON, "application/json" if accept == "application/json" else JSON}
+    assert response.headers["Content-Type"] in {
+        JSON,
+        "application/json" if accept == "application/json" else JSON,
+    }
     assert len(response.json()) == 1
 
 
@@ -123,7 +133,9 @@ def test_it_matches_each_series_key(
     client: DICOMwebClient, objects: Objects, keyword: str, value: str, series: set[str]
 ):
     filters = {"PatientID": "CONF-A", keyword: value}
-    assert set(values(client.search_for_series(search_filters=filters), "0020000E")) == {uid(s) for s in series}
+    assert set(values(client.search_for_series(search_filters=filters), "0020000E")) == {
+        uid(s) for s in series
+    }
     below = client.search_for_series(study_instance_uid=uid("A"), search_filters={keyword: value})
     assert set(values(below, "0020000E")) == {uid(s) for s in series}
 
@@ -161,7 +173,9 @@ def test_it_matches_and_returns_private_attributes(http: httpx.Client, objects: 
 
 @pytest.mark.dicom("PS3.18 8.3.4.1")
 @pytest.mark.row(16)
-@pytest.mark.parametrize("path", ["ReferencedStudySequence.ReferencedSeriesSequence.ReferencedSOPInstanceUID"])
+@pytest.mark.parametrize(
+    "path", ["ReferencedStudySequence.ReferencedSeriesSequence.ReferencedSOPInstanceUID"]
+)
 def test_it_matches_sequence_keys_by_dotted_path(http: httpx.Client, objects: Objects, path: str):
     found = ask(http, f"/studies/{uid('BULK')}/instances", (path, uid("inner"))).json()
     assert values(found, "00080018") == [objects["BULK/private"].instance_uid]
@@ -299,16 +313,31 @@ def test_it_includes_a_field_within_a_sequence(http: httpx.Client, objects: Obje
 
 @pytest.mark.row(25)
 def test_it_includes_all_fields(http: httpx.Client, objects: Objects):
-    found = ask(http, f"/studies/{uid('A')}/instances", ("includefield", "all"), ("InstanceNumber", "3")).json()
+    found = ask(
+        http, f"/studies/{uid('A')}/instances", ("includefield", "all"), ("InstanceNumber", "3")
+    ).json()
     assert values(found, "00280010") == [32]
     study = ask(http, "/studies", ("PatientID", "CONF-A"), ("includefield", "all")).json()
     assert values(study, "00081030") == ["Conformance A"]
 
 
 STUDY_ATTRIBUTES = [
-    "00080020", "00080030", "00080050", "00080056", "00080061", "00080090", "00081190", "00100010", "00100020", "00100030",
-    "00100040", "0020000D", "00200010", "00201206", "00201208",
-]  # fmt: skip
+    "00080020",
+    "00080030",
+    "00080050",
+    "00080056",
+    "00080061",
+    "00080090",
+    "00081190",
+    "00100010",
+    "00100020",
+    "00100030",
+    "00100040",
+    "0020000D",
+    "00200010",
+    "00201206",
+    "00201208",
+]
 SERIES_ATTRIBUTES = ["00080060", "0020000E", "00200011", "00201209", "00081190"]
 INSTANCE_ATTRIBUTES = ["00080016", "00080018", "00081190", "00200013", "00280010", "00280011", "00280100"]
 
@@ -341,7 +370,9 @@ def test_it_returns_each_series_and_instance_attribute(client: DICOMwebClient, o
 
 @pytest.mark.row(29)
 def test_it_adds_attributes_of_higher_levels_to_lower_ones_only(client: DICOMwebClient, objects: Objects):
-    instance = client.search_for_instances(search_filters={"SOPInstanceUID": objects["A/ct1"].instance_uid})[0]
+    instance = client.search_for_instances(search_filters={"SOPInstanceUID": objects["A/ct1"].instance_uid})[
+        0
+    ]
     assert {"00100020", "00080020", "0020000D", "00080060", "0020000E"} <= set(instance)
     series = client.search_for_series(search_filters={"SeriesInstanceUID": uid("A/ct")})[0]
     assert {"00100020", "0020000D"} <= set(series)
@@ -366,7 +397,10 @@ def test_it_pages_by_limit_and_offset(client: DICOMwebClient, http: httpx.Client
 @pytest.mark.row(31)
 def test_it_never_cuts_series_and_instances(client: DICOMwebClient, http: httpx.Client, objects: Objects):
     study = "PAGE"
-    store(http, [plain(f"i{n}", study=study, series="s", pixels=False, InstanceNumber=n).data for n in range(1100)])
+    store(
+        http,
+        [plain(f"i{n}", study=study, series="s", pixels=False, InstanceNumber=n).data for n in range(1100)],
+    )
     assert len(client.search_for_instances(study_instance_uid=uid(study))) == 1100
 
 
@@ -375,7 +409,9 @@ def test_it_never_cuts_series_and_instances(client: DICOMwebClient, http: httpx.
 def test_pages_follow_one_another_without_gap_or_repetition(client: DICOMwebClient, objects: Objects):
     whole = values(client.search_for_studies(search_filters={"PatientID": "CONF-*"}), "0020000D")
     pages = [
-        values(client.search_for_studies(search_filters={"PatientID": "CONF-*"}, limit=1, offset=n), "0020000D")
+        values(
+            client.search_for_studies(search_filters={"PatientID": "CONF-*"}, limit=1, offset=n), "0020000D"
+        )
         for n in range(len(whole))
     ]
     assert [page[0] for page in pages] == whole
@@ -448,12 +484,16 @@ def test_it_answers_304_to_an_unchanged_search_within_a_study(http: httpx.Client
 @pytest.mark.row(40)
 def test_it_names_the_transfer_syntax_of_instances(client: DICOMwebClient, objects: Objects):
     wanted = objects["ENC/rle"].instance_uid
-    found = client.search_for_instances(study_instance_uid=uid("ENC"), search_filters={"SOPInstanceUID": wanted})
+    found = client.search_for_instances(
+        study_instance_uid=uid("ENC"), search_filters={"SOPInstanceUID": wanted}
+    )
     assert found[0]["00083002"]["Value"] == ["1.2.840.10008.1.2.5"]
 
 
 @pytest.mark.row(41, 116)
-def test_a_search_sees_what_was_just_stored_and_removed(client: DICOMwebClient, http: httpx.Client, objects: Objects):
+def test_a_search_sees_what_was_just_stored_and_removed(
+    client: DICOMwebClient, http: httpx.Client, objects: Objects
+):
     for n in range(10):
         made = plain("only", study=f"SEEN{n}", series="s")
         store(http, [made.data])

@@ -30,7 +30,9 @@ def as_stored(http: httpx.Client, made: Object) -> bytes:
 def test_it_stores_what_dicomweb_client_sends(client: DICOMwebClient, http: httpx.Client):
     made = [plain(f"c{n}", study="CLIENT", series="s", InstanceNumber=n) for n in range(3)]
     answer = client.store_instances([o.dataset for o in made])
-    assert [i.ReferencedSOPInstanceUID for i in answer.ReferencedSOPSequence] == [o.instance_uid for o in made]
+    assert [i.ReferencedSOPInstanceUID for i in answer.ReferencedSOPSequence] == [
+        o.instance_uid for o in made
+    ]
     assert "FailedSOPSequence" not in answer
     assert hashlib.sha256(as_stored(http, made[0])).digest()
 
@@ -72,7 +74,9 @@ def test_it_answers_with_the_response_module_in_json(http: httpx.Client):
 
 
 @pytest.mark.row(104)
-@pytest.mark.parametrize("accept", ["application/dicom+xml", "application/dicom+json;q=0.2, application/dicom+xml"])
+@pytest.mark.parametrize(
+    "accept", ["application/dicom+xml", "application/dicom+json;q=0.2, application/dicom+xml"]
+)
 def test_it_answers_with_the_response_module_in_xml(http: httpx.Client, accept: str):
     made = plain("xml", study="MODULE", series="s")
     response = post(http, multipart([made.data]), accept=accept)
@@ -153,7 +157,9 @@ def test_storing_an_equal_instance_again_is_a_success_without_a_second_one(
 
 
 @pytest.mark.row(109)
-def test_other_bytes_from_the_same_source_become_the_served_version(client: DICOMwebClient, http: httpx.Client):
+def test_other_bytes_from_the_same_source_become_the_served_version(
+    client: DICOMwebClient, http: httpx.Client
+):
     first = plain("other", study="OTHER", series="s", SeriesDescription="first")
     second = plain("other", study="OTHER", series="s", SeriesDescription="second")
     store(http, [first.data])
@@ -187,23 +193,55 @@ def odd_bodies(data: bytes) -> dict[str, tuple[bytes, str]]:
         "leading line break": (b"\r\n" + head + data + b"\r\n--" + b + b"--\r\n", usual),
         "no last line break": (head + data + b"\r\n--" + b + b"--", usual),
         "preamble and epilogue": (b"ignore me\r\n" + head + data + b"\r\n--" + b + b"--\r\nand me", usual),
-        "bare line feeds": (b"--" + b + b"\nContent-Type: application/dicom\n\n" + data + b"\n--" + b + b"--\n", usual),
-        "transfer syntax in the part": (b"--" + b + b"\r\n" + syntax + b"\r\n" + data + b"\r\n--" + b + b"--\r\n", usual),
+        "bare line feeds": (
+            b"--" + b + b"\nContent-Type: application/dicom\n\n" + data + b"\n--" + b + b"--\n",
+            usual,
+        ),
+        "transfer syntax in the part": (
+            b"--" + b + b"\r\n" + syntax + b"\r\n" + data + b"\r\n--" + b + b"--\r\n",
+            usual,
+        ),
         "no headers in the part": (b"--" + b + b"\r\n\r\n" + data + b"\r\n--" + b + b"--\r\n", usual),
         "white space after the boundary": (
-            b"--" + b + b" \t\r\nContent-Type: application/dicom\r\n\r\n" + data + b"\r\n--" + b + b"--  \r\n", usual
+            b"--"
+            + b
+            + b" \t\r\nContent-Type: application/dicom\r\n\r\n"
+            + data
+            + b"\r\n--"
+            + b
+            + b"--  \r\n",
+            usual,
         ),
-        "bare type": (head + data + b"\r\n--" + b + b"--\r\n", "multipart/related; type=application/dicom; boundary=" + b.decode()),
+        "bare type": (
+            head + data + b"\r\n--" + b + b"--\r\n",
+            "multipart/related; type=application/dicom; boundary=" + b.decode(),
+        ),
         "no type": (head + data + b"\r\n--" + b + b"--\r\n", f'multipart/related; boundary="{b.decode()}"'),
-        "capitals": (head.upper().replace(b.upper(), b) + data + b"\r\n--" + b + b"--\r\n",
-                     f'Multipart/Related; Boundary={b.decode()}; Type="Application/DICOM"'),
-        "content length in the part": (
-            b"--" + b + b"\r\nContent-Type: application/dicom\r\nContent-Length: %d\r\n\r\n" % len(data) + data
-            + b"\r\n--" + b + b"--\r\n", usual
+        "capitals": (
+            head.upper().replace(b.upper(), b) + data + b"\r\n--" + b + b"--\r\n",
+            f'Multipart/Related; Boundary={b.decode()}; Type="Application/DICOM"',
         ),
-        "mime version": (b"--" + b + b"\r\nMIME-Version: 1.0\r\nContent-Type: application/dicom\r\n\r\n" + data
-                         + b"\r\n--" + b + b"--\r\n", usual),
-    }  # fmt: skip
+        "content length in the part": (
+            b"--"
+            + b
+            + b"\r\nContent-Type: application/dicom\r\nContent-Length: %d\r\n\r\n" % len(data)
+            + data
+            + b"\r\n--"
+            + b
+            + b"--\r\n",
+            usual,
+        ),
+        "mime version": (
+            b"--"
+            + b
+            + b"\r\nMIME-Version: 1.0\r\nContent-Type: application/dicom\r\n\r\n"
+            + data
+            + b"\r\n--"
+            + b
+            + b"--\r\n",
+            usual,
+        ),
+    }
 
 
 @pytest.mark.row(112)
@@ -217,19 +255,23 @@ def test_it_takes_multipart_bodies_as_senders_write_them(http: httpx.Client, sha
 
 
 @pytest.mark.row(112)
-def test_a_body_cut_short_stores_nothing_that_was_cut(base_url: str, http: httpx.Client, client: DICOMwebClient):
+def test_a_body_cut_short_stores_nothing_that_was_cut(
+    base_url: str, http: httpx.Client, client: DICOMwebClient
+):
     whole, cut = (plain(name, study="CUT", series="s") for name in ("whole", "cut"))
     body = multipart([whole.data, cut.data])[:-200]
     address = urlsplit(base_url)
     with socket.create_connection((address.hostname or "", address.port or 80), timeout=10) as connection:
         head = (
-            f"POST {address.path}/studies HTTP/1.1\r\nHost: x\r\nContent-Type: {RELATED}\r\nContent-Length: {len(body)}\r\n"
-            "Connection: close\r\n\r\n"
+            f"POST {address.path}/studies HTTP/1.1\r\nHost: x\r\nContent-Type: {RELATED}\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
         connection.sendall(head.encode() + body)
         answer = connection.makefile("rb").read()
     assert answer.split(b" ")[1] in {b"202", b"400"}
-    held = [i["00080018"]["Value"][0] for i in client.search_for_instances(study_instance_uid=whole.study_uid)]
+    held = [
+        i["00080018"]["Value"][0] for i in client.search_for_instances(study_instance_uid=whole.study_uid)
+    ]
     assert cut.instance_uid not in held
 
 
