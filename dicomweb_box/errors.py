@@ -3,7 +3,9 @@
 BoxError
 ├── BadSetting              a setting or command line that cannot be meant
 ├── BadRequest              a request that cannot be understood; the message names the part
-│   └── BadQuery            … a search parameter
+│   ├── BadQuery            … a search parameter
+│   ├── RequestTooLarge     a body longer than what is asked for can be
+│   └── RequestStalled      a body that stopped arriving
 ├── NotFound                nothing there that this actor may see
 ├── NotAcceptable           none of the asked representations can be given; carries what can
 ├── UnreadableInstance      bytes that are not a usable DICOM instance; carries the failure reason
@@ -42,6 +44,14 @@ class BadRequest(BoxError):
 
 class BadQuery(BadRequest):
     """A search parameter that cannot be understood."""
+
+
+class RequestTooLarge(BadRequest):
+    """A request body that is longer than what is asked for can be."""
+
+
+class RequestStalled(BadRequest):
+    """A request body that stopped arriving."""
 
 
 class NotFound(BoxError):

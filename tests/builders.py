@@ -57,7 +57,9 @@ def make_dataset(
     return ds
 
 
-def part10(ds: Dataset, *, transfer_syntax: str = ExplicitVRLittleEndian, source_ae: str = "BUILDER") -> bytes:
+def part10(
+    ds: Dataset, *, transfer_syntax: str = ExplicitVRLittleEndian, source_ae: str = "BUILDER"
+) -> bytes:
     """The object as a file of PS3.10."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = ds.get("SOPClassUID", CTImageStorage)

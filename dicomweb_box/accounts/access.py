@@ -20,8 +20,8 @@ SYSTEM = Actor(name="dicomweb_box", kind="system")
 class Scope:
     """The part of one realm that an actor may see; decided per series.
 
-    A series is visible when its study is in `studies` (None: every study) and each source that contributed to it is in
-    `sources` (None: every source).
+    A series is visible when its study is in `studies` (None: every study) and each source that contributed to
+    it is in `sources` (None: every source).
     """
 
     realm: str = "main"

@@ -1,9 +1,11 @@
-"""Studies and series as sums over their current instances: values, counts, sizes, modalities, kept at every change.
+"""Studies and series as sums over their current instances: values, counts, sizes, modalities, kept at every
+change.
 
-A `Touched` gathers what one transaction adds to and takes from studies and series, and then writes each of them once.
-Studies before series, both in UID order: processes on PostgreSQL so lock rows in one order.
+A `Touched` gathers what one transaction adds to and takes from studies and series, and then writes each of
+them once. Studies before series, both in UID order: processes on PostgreSQL so lock rows in one order.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -183,12 +185,13 @@ class Touched:
 
     async def _load_series(self, w: Writer, pairs: list[tuple[str, str]]) -> None:
         ids = {self.studies[study].id: study for study, _ in pairs if not self.studies[study].is_new}
-        rows: list[Row] = []
+        rows: Sequence[Row] = []
         if ids:
             studies, params = in_list("study", sorted(ids))
             series, more = in_list("uid", sorted({series for _, series in pairs}))
             rows = await w.fetch_all(
-                "select id, study_id, series_uid, attributes, disagreement, modality, instance_count, size, dictionary,"
+                "select id, study_id, series_uid, attributes, disagreement, modality,"
+                " instance_count, size, dictionary,"
                 f" dictionary_digest from series where study_id in {studies} and series_uid in {series}"
                 " order by study_id, series_uid" + _locked(w),
                 {**params, **more},
@@ -210,8 +213,11 @@ class Touched:
             if pair not in self.series:
                 self.series[pair] = SeriesRow(id=0, values=_Values("series"), is_new=True, series_uid=pair[1])
 
-    def stale_dictionary(self, study_uid: str, series_uid: str, digest: bytes | None) -> tuple[bytes | None] | None:
-        """The series' dictionary in a tuple, where metadata compressed with `digest` could not be read back."""
+    def stale_dictionary(
+        self, study_uid: str, series_uid: str, digest: bytes | None
+    ) -> tuple[bytes | None] | None:
+        """The series' dictionary in a tuple, where metadata compressed with `digest` could not be"
+        " read back."""
         if digest is None or self.series[study_uid, series_uid].dictionary_digest == digest:
             return None
         return (self.series[study_uid, series_uid].dictionary,)
@@ -230,7 +236,9 @@ class Touched:
             series.dictionary, series.dictionary_digest = series_dictionary.store(arrival.json)
 
     async def take_out(self, w: Writer, instance_ids: list[int]) -> None:
-        """Stop counting these current instances; the caller then changes or deletes their rows, before `settle`."""
+        """Stop counting these current instances; the caller then changes or deletes their rows, before
+        `settle`.
+        """
         names, params = in_list("id", instance_ids)
         rows = await w.fetch_all(
             "select i.instance_uid, i.size, i.source, i.study_value_id, i.series_value_id, study.study_uid,"
@@ -262,7 +270,8 @@ class Touched:
             if count:
                 await w.execute(
                     "insert into study_day (realm, study_date, study_count) values (:realm, :day, :count)"
-                    " on conflict (realm, study_date) do update set study_count = study_day.study_count + excluded.study_count",
+                    " on conflict (realm, study_date) do update set study_count ="
+                    " study_day.study_count + excluded.study_count",
                     {"realm": self.realm, "day": day, "count": count},
                 )
 
@@ -317,7 +326,12 @@ class Touched:
         if series.is_new:
             chosen = series.values.chosen()
             dictionary = {"dictionary": series.dictionary, "dictionary_digest": series.dictionary_digest}
-            owner = {"realm": self.realm, "study_id": study.id, "series_uid": series.series_uid, "stored_at": at}
+            owner = {
+                "realm": self.realm,
+                "study_id": study.id,
+                "series_uid": series.series_uid,
+                "stored_at": at,
+            }
             row = {**owner, **dictionary, **counters, **_described(chosen), "revision": 1}
             series.id = await _insert(w, "series", row)
             study.series_added += 1
@@ -328,7 +342,9 @@ class Touched:
         await series.values.settle(w, series.id)
         await _count_sources(w, series)
 
-    async def _update_series(self, w: Writer, study: StudyRow, series: SeriesRow, counters: dict[str, Any]) -> None:
+    async def _update_series(
+        self, w: Writer, study: StudyRow, series: SeriesRow, counters: dict[str, Any]
+    ) -> None:
         columns = counters
         if series.values.rechoose and series.values.sets:
             chosen = series.values.chosen()
@@ -400,7 +416,9 @@ def _described(chosen: Chosen) -> dict[str, Any]:
 async def _insert(w: Writer, table: str, columns: dict[str, Any]) -> int:
     names = ", ".join(columns)
     values = ", ".join(f":{name}" for name in columns)
-    inserted: int = await w.fetch_value(f"insert into {table} ({names}) values ({values}) returning id", columns)
+    inserted: int = await w.fetch_value(
+        f"insert into {table} ({names}) values ({values}) returning id", columns
+    )
     return inserted
 
 
@@ -410,7 +428,9 @@ async def _update(w: Writer, table: str, row_id: int, columns: dict[str, Any], m
 
 
 async def _write_requests(w: Writer, series_id: int, chosen: Chosen) -> None:
-    """Rows for Request Attributes Sequence (0040,0275): Scheduled Procedure Step ID and Requested Procedure ID."""
+    """Rows for Request Attributes Sequence (0040,0275): Scheduled Procedure Step ID and Requested Procedure
+    ID.
+    """
     pairs = set()
     for item in chosen.elements.get("00400275", {}).get("Value", []):
         step, procedure = _first(item, "00400009"), _first(item, "00401001")
@@ -432,14 +452,16 @@ async def _count_sources(w: Writer, series: SeriesRow) -> None:
     for source, count in sorted(series.sources.items()):
         if count:
             await w.execute(
-                "insert into series_source (series_id, source, instance_count) values (:series, :source, :count)"
+                "insert into series_source (series_id, source, instance_count) values (:series,"
+                " :source, :count)"
                 " on conflict (series_id, source) do update"
                 " set instance_count = series_source.instance_count + excluded.instance_count",
                 {"series": series.id, "source": source, "count": count},
             )
     if any(count < 0 for count in series.sources.values()):
         await w.execute(
-            "delete from series_source where series_id = :series and instance_count <= 0", {"series": series.id}
+            "delete from series_source where series_id = :series and instance_count <= 0",
+            {"series": series.id},
         )
 
 

@@ -1,8 +1,8 @@
 """Names of blobs: by time of arrival, so that an archive rebuilt from its blobs alone decides as it did then.
 
-`2026/11/20/1142/00064420b1c2d3-3f9c1a2b-5e884898.dcm`: a folder each minute (so that instances which arrive together
-share one folder fsync), microseconds since 1970 in hexadecimal, a random part, and a digest of the source's name (the
-`duplicates` setting asks whether two versions came from one source).
+`2026/11/20/1142/00064420b1c2d3-3f9c1a2b-5e884898.dcm`: a folder each minute (so that instances which arrive
+together share one folder fsync), microseconds since 1970 in hexadecimal, a random part, and a digest of the
+source's name (the `duplicates` setting asks whether two versions came from one source).
 """
 
 import hashlib

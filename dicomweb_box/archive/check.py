@@ -44,8 +44,8 @@ async def check(
 ) -> Report:
     """Compare every row with its blob, digests included, and every blob with the rows.
 
-    `repair` makes orphans searchable again and counts anew. What is missing or damaged cannot be made from nothing: its
-    row stays, so that the loss stays visible until a backup brings the blob back.
+    `repair` makes orphans searchable again and counts anew. What is missing or damaged cannot be made from
+    nothing: its row stays, so that the loss stays visible until a backup brings the blob back.
     """
     report = Report()
     await _check_rows(box, report, progress)
@@ -137,12 +137,16 @@ async def _repair(box: Box, report: Report) -> None:
 async def _recount(w: Writer) -> Any:
     current = "instance.state = 'current'"
     await w.execute(
-        "update series set instance_count = (select count(*) from instance where instance.series_id = series.id and"
-        f" {current}), size = (select coalesce(sum(size), 0) from instance where instance.series_id = series.id and"
+        "update series set instance_count = (select count(*) from instance where instance.series_id"
+        " = series.id and"
+        f" {current}), size = (select coalesce(sum(size), 0) from instance where instance.series_id ="
+        " series.id and"
         f" {current})"
     )
     await w.execute(
-        "update study set instance_count = (select count(*) from instance where instance.study_id = study.id and"
-        f" {current}), size = (select coalesce(sum(instance.size), 0) from instance where instance.study_id = study.id"
+        "update study set instance_count = (select count(*) from instance where instance.study_id ="
+        " study.id and"
+        f" {current}), size = (select coalesce(sum(instance.size), 0) from instance where"
+        " instance.study_id = study.id"
         f" and {current}), series_count = (select count(*) from series where series.study_id = study.id)"
     )

@@ -1,13 +1,14 @@
-"""Two digests of an instance: SHA-256 of the whole blob (integrity), xxh3-128 of its data set (is it the same again?).
+"""Two digests of an instance: SHA-256 of the whole blob (integrity), xxh3-128 of its data set (is it the same
+again?).
 
-The second one leaves out preamble and group 0002, which differ by the door an instance came through. It only points at a
-likely twin: bytes are compared before two data sets are called the same.
+The second one leaves out preamble and group 0002, which differ by the door an instance came through. It only
+points at a likely twin: bytes are compared before two data sets are called the same.
 """
 
 import hashlib
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import xxhash
 
@@ -48,7 +49,9 @@ class Digests:
         self._seen += len(piece)
 
     def of_spooled(self, path: Path, header: Header) -> tuple[bytes, bytes]:
-        """Both digests of an object that went to a spool file; read again only where the header turned out otherwise."""
+        """Both digests of an object that went to a spool file; read again only where the header turned out
+        otherwise.
+        """
         sha256, dataset = self.sha256, self._dataset
         if header.part10_prefix:
             sha256 = hashlib.sha256(header.part10_prefix)
@@ -67,18 +70,20 @@ def _feed(path: Path, offset: int, digest: "hashlib._Hash | xxhash.xxh3_128") ->
 
 
 def _likely_dataset_offset(start: bytes) -> int:
-    """Where the data set begins by File Meta Information Group Length (PS3.10 7.1); 0 without a Part 10 header."""
+    """Where the data set begins by File Meta Information Group Length (PS3.10 7.1); 0 without a Part 10
+    header.
+    """
     if start[128:140] != b"DICM\x02\x00\x00\x00UL\x04\x00" or len(start) < 144:
         return 0
     (length,) = struct.unpack_from("<I", start, 140)
     return int(144 + length)
 
 
-def dataset_equal(box: "Box", columns: dict[str, object], twin: "SameDigest") -> bool:
-    """Whether two blobs hold the same data set, byte for byte. Blocking; False where the twin's blob is unreadable."""
+def dataset_equal(box: "Box", columns: dict[str, Any], twin: "SameDigest") -> bool:
+    """Whether two blobs hold the same data set, byte for byte. Blocking; False where the twin's blob is
+    unreadable.
+    """
     size, offset = columns["size"], columns["dataset_offset"]
-    assert isinstance(size, int)
-    assert isinstance(offset, int)
     if size - offset != twin.size - twin.dataset_offset:
         return False
     try:

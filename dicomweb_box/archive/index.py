@@ -1,8 +1,8 @@
 """The row writer: one transaction makes a whole group of arrived instances searchable.
 
-`apply` runs inside `database.GroupCommit`: it sees the index, decides what each arrival is (new, the same again, other
-bytes under a known UID), and writes instances, series, studies, counters and the change feed together. It works in UID
-order, so that processes on PostgreSQL lock rows in one order.
+`apply` runs inside `database.GroupCommit`: it sees the index, decides what each arrival is (new, the same
+again, other bytes under a known UID), and writes instances, series, studies, counters and the change feed
+together. It works in UID order, so that processes on PostgreSQL lock rows in one order.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,9 @@ class Arrival:
     decided: State | None = None
     """What a former index said of this blob (`reindex`); None: the policy decides."""
     different: bool = False
-    """The data set was compared byte by byte with the served one and is not the same, whatever the digests say."""
+    """The data set was compared byte by byte with the served one and is not the same, whatever the digests
+    say.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +54,9 @@ class Indexed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SameDigest:
-    """A served or held version has the same transfer syntax and data set digest; the bytes are still to be compared."""
+    """A served or held version has the same transfer syntax and data set digest; the bytes are still to be
+    compared.
+    """
 
     blob_key: str
     dataset_offset: int
@@ -67,7 +71,9 @@ class Held:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StaleDictionary:
-    """The series was made anew meanwhile; compress the metadata again with this dictionary (zstd; None: with none)."""
+    """The series was made anew meanwhile; compress the metadata again with this dictionary (zstd; None: with
+    none).
+    """
 
     dictionary: bytes | None
 
@@ -84,9 +90,12 @@ async def apply(w: Writer, arrivals: Sequence[Arrival]) -> Sequence[Result]:
 
 
 def _rounds(arrivals: Sequence[Arrival]) -> list[list[int]]:
-    """Positions in UID order, split so that no round names one instance twice: a second copy must see the first."""
+    """Positions in UID order, split so that no round names one instance twice: a second copy must see the
+    first.
+    """
     order = sorted(
-        range(len(arrivals)), key=lambda i: (arrivals[i].study_uid, arrivals[i].series_uid, arrivals[i].instance_uid, i)
+        range(len(arrivals)),
+        key=lambda i: (arrivals[i].study_uid, arrivals[i].series_uid, arrivals[i].instance_uid, i),
     )
     rounds: list[list[int]] = []
     seen: dict[tuple[str, str], int] = {}
@@ -124,7 +133,8 @@ async def _apply_round(
 async def _known(w: Writer, arrivals: list[Arrival]) -> dict[tuple[str, str], list[Row]]:
     names, params = in_list("uid", sorted({arrival.instance_uid for arrival in arrivals}))
     rows = await w.fetch_all(
-        "select id, realm, instance_uid, state, transfer_syntax_uid, dataset_digest, blob_key, dataset_offset, size, source,"
+        "select id, realm, instance_uid, state, transfer_syntax_uid, dataset_digest, blob_key,"
+        " dataset_offset, size, source,"
         f" study_id, series_id from instance where instance_uid in {names} order by id",
         params,
     )
@@ -145,7 +155,10 @@ def _same(arrival: Arrival, versions: list[Row]) -> SameDigest | None:
             and row["transfer_syntax_uid"] == arrival.columns["transfer_syntax_uid"]
         ):
             return SameDigest(
-                blob_key=row["blob_key"], dataset_offset=row["dataset_offset"], size=row["size"], state=row["state"]
+                blob_key=row["blob_key"],
+                dataset_offset=row["dataset_offset"],
+                size=row["size"],
+                state=row["state"],
             )
     return None
 
@@ -216,7 +229,8 @@ async def _retire(
             if row["state"] == "current":
                 await touched.take_out(w, [row["id"]])
                 await w.execute(
-                    "update instance set state = 'earlier', study_id = null, series_id = null, study_value_id = null,"
+                    "update instance set state = 'earlier', study_id = null, series_id = null,"
+                    " study_value_id = null,"
                     " series_value_id = null, metadata = :none, metadata_dictionary = 0 where id = :id",
                     {"id": row["id"], "none": b""},
                 )
@@ -244,8 +258,11 @@ _COLUMNS = (
     "warnings",
 )
 _INSERT = (
-    "insert into instance (realm, instance_uid, study_id, series_id, state, study_value_id, series_value_id, source,"
-    " stored_at, " + ", ".join(f'"{name}"' for name in _COLUMNS) + ") values (:realm, :instance_uid, :study_id,"
+    "insert into instance (realm, instance_uid, study_id, series_id, state, study_value_id,"
+    " series_value_id, source,"
+    " stored_at, "
+    + ", ".join(f'"{name}"' for name in _COLUMNS)
+    + ") values (:realm, :instance_uid, :study_id,"
     " :series_id, :state, :study_value_id, :series_value_id, :source, :stored_at, "
     + ", ".join(f":{name}" for name in _COLUMNS)
     + ")"

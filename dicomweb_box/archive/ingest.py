@@ -1,8 +1,8 @@
 """The one way in: STOW-RS, C-STORE, the upload page, watched folders and `import` all end here.
 
-`receive` spools what a sender sends, in constant memory; `store` makes it durable and searchable, and only then says so:
-file written, fsynced and renamed, its folder fsynced, its rows committed (docs/architecture.md, Store). Many `store` calls
-at once share folder fsyncs and commits.
+`receive` spools what a sender sends, in constant memory; `store` makes it durable and searchable, and only
+then says so: file written, fsynced and renamed, its folder fsynced, its rows committed (docs/architecture.md,
+Store). Many `store` calls at once share folder fsyncs and commits.
 """
 
 import asyncio
@@ -51,8 +51,8 @@ async def receive(
 ) -> Received:
     """The whole of one object; what exceeds `most_memory` bytes goes to a spool file while it arrives.
 
-    Whatever ends the chunks early (a broken connection, a bad part) also discards the spool file. Raises OutOfResources
-    when the disk is full.
+    Whatever ends the chunks early (a broken connection, a bad part) also discards the spool file. Raises
+    OutOfResources when the disk is full.
     """
     received = Received()
     waiting = 0
@@ -136,7 +136,9 @@ def _settle(
     now = box.clock()
     key = new_key(now, origin.source)
     digests = _write(box, received, header, key)
-    blob = Blob(key=key, size=received.size + len(header.part10_prefix), sha256=digests[0], dataset_digest=digests[1])
+    blob = Blob(
+        key=key, size=received.size + len(header.part10_prefix), sha256=digests[0], dataset_digest=digests[1]
+    )
     return arrival_of(header, blob, dictionaries, origin, at=now, policy=box.settings.duplicates)
 
 
@@ -253,7 +255,9 @@ class _RowWriter(GroupCommit[index.Arrival, index.Result]):
 
 
 async def make_searchable(box: Box, arrival: index.Arrival) -> Outcome:
-    """Write the rows of a durable blob; the outcome is durable too. A data set held already gives its blob up."""
+    """Write the rows of a durable blob; the outcome is durable too. A data set held already gives its blob
+    up.
+    """
     dictionaries = box.resource(Dictionaries, Dictionaries)
     key = (arrival.realm, arrival.study_uid, arrival.series_uid)
     commit = box.resource(_RowWriter, lambda box: _RowWriter(box.database, index.apply))
@@ -281,11 +285,14 @@ def _recompress(dictionary: Dictionary | None, arrival: index.Arrival) -> index.
         "metadata": series_dictionary.compress(arrival.json, dictionary),
         "metadata_dictionary": int(dictionary is not None),
     }
-    return replace(arrival, columns=columns, dictionary_digest=dictionary.digest if dictionary is not None else None)
+    return replace(
+        arrival, columns=columns, dictionary_digest=dictionary.digest if dictionary is not None else None
+    )
 
 
 async def _again(box: Box, arrival: index.Arrival, twin: index.SameDigest) -> Outcome:
-    """The same data set as before: nothing to keep. A held one stays held, and its sender is told so again."""
+    """The same data set as before: nothing to keep. A held one stays held, and its sender is told"
+    " so again."""
     await in_thread(box, box.blobs.delete, arrival.columns["blob_key"])
     if twin.state == "held":
         return _held(arrival)

@@ -1,8 +1,8 @@
 """Study- and series-level values: one choice where instances disagree, whatever the order of their arrival.
 
-Each instance carries the whole set of its study's (series') values. Equal sets are one row with a count, so the choice
-is a sum over a few rows: for each attribute the value that most instances carry, ties going to the value of the lowest
-SOP Instance UID. An instance that lacks an attribute has no vote on it.
+Each instance carries the whole set of its study's (series') values. Equal sets are one row with a count, so
+the choice is a sum over a few rows: for each attribute the value that most instances carry, ties going to the
+value of the lowest SOP Instance UID. An instance that lacks an attribute has no vote on it.
 """
 
 from collections import defaultdict
@@ -23,7 +23,9 @@ _TAGS = {"study": attributes.STUDY_LEVEL_TAGS, "series": attributes.SERIES_LEVEL
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValueSet:
-    """One distinct set of a level's values, how many current instances carry it, and the lowest UID among them."""
+    """One distinct set of a level's values, how many current instances carry it, and the lowest UID among
+    them.
+    """
 
     attributes: str
     instance_count: int
@@ -32,7 +34,9 @@ class ValueSet:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chosen:
-    """What a study or series row says: the served attributes, its search columns, and the tags in disagreement."""
+    """What a study or series row says: the served attributes, its search columns, and the tags in
+    disagreement.
+    """
 
     attributes: str
     answer: str
@@ -42,7 +46,9 @@ class Chosen:
 
 
 def values_of(level: Level, element: Any) -> str:
-    """DICOM JSON of the level's attributes that an instance carries, in tag order; empty elements are left out."""
+    """DICOM JSON of the level's attributes that an instance carries, in tag order; empty elements are left
+    out.
+    """
     found = {}
     for tag in _TAGS[level]:
         value = element(tag)
@@ -53,7 +59,7 @@ def values_of(level: Level, element: Any) -> str:
 
 def digest(values: str) -> bytes:
     """16 bytes that name one set of values."""
-    return xxhash.xxh3_128_digest(values)
+    return xxhash.xxh3_128_digest(values.encode())
 
 
 def choose(level: Level, sets: Iterable[ValueSet]) -> Chosen:

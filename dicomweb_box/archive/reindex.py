@@ -1,7 +1,8 @@
 """The index rebuilt from the blobs alone.
 
-Blobs are taken in the order in which they arrived, and each goes the way of a new arrival; where a former index still says
-which version was served and where it came from, that is kept. An interrupted run is resumed by running it again.
+Blobs are taken in the order in which they arrived, and each goes the way of a new arrival; where a former
+index still says which version was served and where it came from, that is kept. An interrupted run is resumed
+by running it again.
 """
 
 import asyncio
@@ -40,7 +41,7 @@ async def reindex(box: Box, *, progress: Callable[[int], None] = lambda done: No
     """
     await box.database.write(_empty)
     done = Rebuilt()
-    keys = await in_thread(box, lambda: sorted(key for key, _ in box.blobs.keys()))
+    keys = await in_thread(box, _sorted_keys, box)
     for start in range(0, len(keys), _AT_ONCE):
         # Versions of one instance must be decided in the order in which they arrived.
         for key, indexed in await _index_some(box, keys[start : start + _AT_ONCE]):
@@ -51,6 +52,11 @@ async def reindex(box: Box, *, progress: Callable[[int], None] = lambda done: No
         progress(start + _AT_ONCE)
     await box.database.write(_forget_provenance)
     return done
+
+
+def _sorted_keys(box: Box) -> list[str]:
+    blobs = box.blobs.keys()
+    return sorted(key for key, _ in blobs)
 
 
 async def _index_some(box: Box, keys: list[str]) -> list[tuple[str, bool]]:
@@ -138,7 +144,8 @@ async def unnamed(box: Box, keys: list[str]) -> list[str]:
 async def _empty(w: Writer) -> None:
     await w.execute(
         "insert into provenance (blob_key, state, source, stored_at)"
-        " select blob_key, state, source, stored_at from instance where true on conflict (blob_key) do nothing"
+        " select blob_key, state, source, stored_at from instance where true on conflict (blob_key)"
+        " do nothing"
     )
     for table in (
         "attribute_value",

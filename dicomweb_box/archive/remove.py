@@ -49,7 +49,9 @@ async def remove(
 
 async def drain_removals(box: Box, *, most: int = 500) -> int:
     """Delete blobs that no row names any more; how many. The worker calls this until it answers 0."""
-    rows = await box.database.fetch_all("select blob_key from blob_removal order by blob_key limit :most", {"most": most})
+    rows = await box.database.fetch_all(
+        "select blob_key from blob_removal order by blob_key limit :most", {"most": most}
+    )
     keys = [row["blob_key"] for row in rows]
     if not keys:
         return 0
@@ -70,7 +72,7 @@ def _delete_blobs(box: Box, keys: Sequence[str]) -> None:
 
 async def _targets(
     w: Writer, scope: Scope, study_uid: str, series_uid: str | None, instance_uid: str | None
-) -> list[Row]:
+) -> Sequence[Row]:
     where, params = visibility.series_condition(scope)
     conditions = ["study.realm = :realm", "study.study_uid = :study_uid", "instance.state = 'current'", where]
     params = {**params, "realm": scope.realm, "study_uid": study_uid}
@@ -82,7 +84,8 @@ async def _targets(
         params["instance_uid"] = instance_uid
     locked = " for update of instance" if w.dialect == "postgresql" else ""
     return await w.fetch_all(
-        "select instance.id, instance.instance_uid, instance.source, study.study_uid, series.series_uid from study"
+        "select instance.id, instance.instance_uid, instance.source, study.study_uid,"
+        " series.series_uid from study"
         " join series on series.study_id = study.id join instance on instance.series_id = series.id"
         f" where {' and '.join(conditions)} order by instance.instance_uid" + locked,
         params,
@@ -120,6 +123,6 @@ def _change(row: Row, realm: str, actor: Actor, at: str) -> dict[str, Any]:
     }
 
 
-def _chunks(rows: list[Row]) -> Iterator[list[Row]]:
+def _chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     for start in range(0, len(rows), _CHUNK):
         yield rows[start : start + _CHUNK]

@@ -1,4 +1,6 @@
-"""Instance metadata compressed with the DICOM JSON of its series' first instance as dictionary (a tenth of the size)."""
+"""Instance metadata compressed with the DICOM JSON of its series' first instance as dictionary (a tenth of
+the size).
+"""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -27,7 +29,8 @@ class Dictionary:
 class Dictionaries:
     """The dictionaries this process has met lately, by realm, study and series; several threads ask.
 
-    The row writer checks that one still holds: a series may have been deleted and made anew by another process.
+    The row writer checks that one still holds: a series may have been deleted and made anew by another
+    process.
     """
 
     def __init__(self, box: "Box | None" = None) -> None:

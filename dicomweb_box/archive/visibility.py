@@ -6,7 +6,9 @@ from dicomweb_box.accounts.access import Scope
 from dicomweb_box.database import in_list
 
 
-def series_condition(scope: Scope, *, study: str = "study", series: str = "series") -> tuple[str, dict[str, Any]]:
+def series_condition(
+    scope: Scope, *, study: str = "study", series: str = "series"
+) -> tuple[str, dict[str, Any]]:
     """A condition on joined study and series rows, true where the series is visible; and its parameters.
 
     A series of several sources is visible only if all of them are.

@@ -16,7 +16,9 @@ from tests.builders import make_dataset, make_instance, new_uid, part10, pieces
 
 
 async def store(box: Box, data: bytes, *, source: str = "test", **more: Any) -> Outcome:
-    received = await ingest.receive(box, pieces(data), most_memory=more.pop("most_memory", ingest.MOST_MEMORY))
+    received = await ingest.receive(
+        box, pieces(data), most_memory=more.pop("most_memory", ingest.MOST_MEMORY)
+    )
     return await ingest.store(box, received, source=source, actor=ANONYMOUS, **more)
 
 
@@ -88,7 +90,9 @@ async def test_a_digest_alone_does_not_make_two_objects_the_same(box: Box) -> No
     ds = make_dataset(instance="1.2.3")
     await store(box, part10(ds))
     ds.PatientID = "P2"
-    await box.database.write(lambda w: w.execute("update instance set dataset_digest = :d", {"d": _digest_of(ds)}))
+    await box.database.write(
+        lambda w: w.execute("update instance set dataset_digest = :d", {"d": _digest_of(ds)})
+    )
 
     outcome = await store(box, part10(ds))
 
@@ -99,7 +103,6 @@ async def test_a_digest_alone_does_not_make_two_objects_the_same(box: Box) -> No
 
 def _digest_of(ds: Any) -> bytes:
     import xxhash
-
     from dicomweb_box.dicom.header import read_header
 
     data = part10(ds)
@@ -167,7 +170,12 @@ async def test_where_instances_disagree_the_most_frequent_value_is_served_in_any
     names = ["Chest", "Thorax", "Thorax", "Chest", None]
     objects = [
         make_instance(
-            study=study, series=series, instance=f"1.2.{n}", StudyDescription=name, InstanceNumber=n, SeriesNumber=n
+            study=study,
+            series=series,
+            instance=f"1.2.{n}",
+            StudyDescription=name,
+            InstanceNumber=n,
+            SeriesNumber=n,
         )
         for n, name in enumerate(names)
     ]
@@ -205,10 +213,21 @@ async def test_removing_the_last_instance_leaves_nothing_but_the_feed(box: Box) 
     drained = await remove.drain_removals(box)
 
     assert (removed, drained) == (1, 1)
-    for table in ("study", "series", "instance", "study_value", "series_value", "study_modality", "blob_removal"):
+    for table in (
+        "study",
+        "series",
+        "instance",
+        "study_value",
+        "series_value",
+        "study_modality",
+        "blob_removal",
+    ):
         assert await one(box, f"select count(*) from {table}") == 0, table
     assert list(box.blobs.keys()) == []
-    assert [r["kind"] for r in await rows(box, "select kind from change order by id")] == ["stored", "removed"]
+    assert [r["kind"] for r in await rows(box, "select kind from change order by id")] == [
+        "stored",
+        "removed",
+    ]
     with pytest.raises(NotFound):
         await remove.remove(box, "1.2.3", scope=EVERYTHING, actor=ANONYMOUS)
 
@@ -221,7 +240,8 @@ async def test_a_series_made_anew_does_not_read_with_its_former_dictionary(box: 
 
     for n in range(3):
         assert isinstance(
-            await store(box, make_instance(study=study, series=series, InstanceNumber=n, PatientID="P9")), Stored
+            await store(box, make_instance(study=study, series=series, InstanceNumber=n, PatientID="P9")),
+            Stored,
         )
 
     assert await _metadata_of_all(box) == {"P9"}
