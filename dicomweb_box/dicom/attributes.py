@@ -7,6 +7,7 @@ modules of PS3.3; what an answer always holds follows PS3.18 Tables 10.6.3-3 to 
 import re
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal
 
 import orjson
@@ -15,7 +16,7 @@ from dicomweb_box.dicom import person_name
 
 Level = Literal["study", "series", "instance"]
 LEVELS: tuple[Level, ...] = ("study", "series", "instance")
-Kind = Literal["text", "name", "date", "time", "uid", "number"]
+Kind = Literal["text", "name", "date", "time", "datetime", "uid", "number", "decimal"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,25 +33,35 @@ class Attribute:
     """A required matching key of PS3.18 Table 10.6.1-5."""
 
 
+_KINDS: Mapping[str, Kind] = {
+    "PN": "name",
+    "DA": "date",
+    "TM": "time",
+    "DT": "datetime",
+    "UI": "uid",
+    "IS": "number",
+    "US": "number",
+    "SS": "number",
+    "UL": "number",
+    "SL": "number",
+    "UV": "number",
+    "SV": "number",
+    "DS": "decimal",
+    "FL": "decimal",
+    "FD": "decimal",
+}
+
+
+def kind_of(vr: str) -> Kind:
+    """How values of this VR are matched."""
+    return _KINDS.get(vr, "text")
+
+
 def _attribute(
     level: Level, tag: str, keyword: str, vr: str, column: str, *, required: bool = False
 ) -> Attribute:
-    kinds: dict[str, Kind] = {
-        "PN": "name",
-        "DA": "date",
-        "TM": "time",
-        "UI": "uid",
-        "IS": "number",
-        "US": "number",
-    }
     return Attribute(
-        tag=tag,
-        keyword=keyword,
-        vr=vr,
-        level=level,
-        column=column,
-        kind=kinds.get(vr, "text"),
-        required=required,
+        tag=tag, keyword=keyword, vr=vr, level=level, column=column, kind=kind_of(vr), required=required
     )
 
 
@@ -227,6 +238,11 @@ def indexed_value(kind: Kind, value: Any) -> Any:
         return date(str(value))
     if kind == "time":
         return time(str(value))
+    if kind == "datetime":
+        moments = moment_range(kind, str(value))
+        return moments[0] if moments else ""
+    if kind == "decimal":
+        return decimal(value)
     return str(value).strip(" \0")
 
 
@@ -253,6 +269,45 @@ def time(text: str) -> str:
         return ""
     hours, minutes, seconds, fraction = found.groups()
     return f"{hours}{minutes or '00'}{seconds or '00'}.{(fraction or '').ljust(6, '0')}"
+
+
+_DATETIME = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?(?:\.(\d{1,6}))?(?:[+-]\d{4})?")
+_TIME_LOW, _TIME_HIGH = "000000.000000", "235959.999999"
+
+
+def moment_range(kind: Kind, text: str) -> tuple[str, str] | None:
+    """First and last moment, as the index keeps them, that a date, time or date-time stands for.
+
+    None where the text is none. An offset from UTC is passed over: moments are compared as they are written.
+    """
+    if kind == "date":
+        day = date(text)
+        return (day, day) if day else None
+    if kind == "time":
+        start = time(text)
+        given = len(re.sub(r"[:\s]", "", text))
+        return (start, start[:given] + _TIME_HIGH[given:]) if start else None
+    found = _DATETIME.fullmatch(text.strip(" \0"))
+    if not found:
+        return None
+    parts = [part or "" for part in found.groups()]
+    whole = "".join(parts[:6])
+    if found[7]:
+        whole += "." + found[7]
+    low, high = whole + "00000101000000.000000"[len(whole) :], whole + "99991231235959.999999"[len(whole) :]
+    if len(whole) < 8 and len(whole) > 4:
+        high = high[:6] + f"{_DAYS[int(high[4:6]) - 1]:02}" + high[8:] if "01" <= high[4:6] <= "12" else high
+    valid = date(low[:8]) and date(high[:8]) and time(low[8:]) and time(high[8:])
+    return (low, high) if valid else None
+
+
+def decimal(value: Any) -> float | None:
+    """The value as a finite number, or None."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if isfinite(number) else None
 
 
 def integer(value: Any) -> int | None:
