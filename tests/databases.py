@@ -60,9 +60,9 @@ class ScratchServer:
         self._server = self._start()
         self._template_ready = False
 
-    def url(self, name: str) -> str:
+    def url(self, name: str, user: str = "box") -> str:
         """The url of the database of this name."""
-        return f"postgresql://box@/{name}?host={quote(str(self._folder), safe='')}"
+        return f"postgresql://{user}@/{name}?host={quote(str(self._folder), safe='')}"
 
     def create(self, *, migrated: bool = True) -> str:
         """The name of a new database; a copy of a migrated one is faster than migrating."""
@@ -70,12 +70,12 @@ class ScratchServer:
             run_apart(self._make_template())
             self._template_ready = True
         name = f"box_{next(self._numbers)}"
-        self._ask(f"create database {name}" + (" template box_template" if migrated else ""))
+        self.ask(f"create database {name}" + (" template box_template" if migrated else ""))
         return name
 
     def drop(self, name: str) -> None:
         """Away with it, whoever is still connected."""
-        self._ask(f"drop database if exists {name} with (force)")
+        self.ask(f"drop database if exists {name} with (force)")
 
     def stop(self) -> None:
         """Stops the server without ceremony and removes its files."""
@@ -114,7 +114,7 @@ class ScratchServer:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and server.poll() is None:
             try:
-                self._ask("select 1")
+                self.ask("select 1")
             except (OSError, asyncpg.PostgresError):
                 time.sleep(0.03)
             else:
@@ -129,13 +129,15 @@ class ScratchServer:
         await database.migrate()
         await database.close()
 
-    def _ask(self, sql: str) -> None:
-        run_apart(self._execute(sql))
+    def ask(self, *statements: str) -> None:
+        """Run each statement as the superuser."""
+        run_apart(self._execute(*statements))
 
-    async def _execute(self, sql: str) -> None:
+    async def _execute(self, *statements: str) -> None:
         connection = await asyncpg.connect(self.url("postgres"))
         try:
-            await connection.execute(sql)
+            for statement in statements:
+                await connection.execute(statement)
         finally:
             await connection.close()
 

@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from dicomweb_box.database.statements import Dialect, Writer
 from dicomweb_box.errors import BadSetting
@@ -31,12 +31,6 @@ _NOW = {
     "sqlite": "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')",
     "postgresql": "to_char(now() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
 }
-
-
-class ScriptWriter(Writer, Protocol):
-    """A Writer that also runs a whole file of statements."""
-
-    async def run_script(self, script: str) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +79,7 @@ async def _prepare(known: list[Migration], write: Writer) -> None:
 async def _apply(step: Migration, write: Writer) -> bool:
     if await write.fetch_one("select name from schema_migration where name = :name", {"name": step.name}):
         return False
-    await write.run_script(step.script)  # type: ignore[attr-defined]
+    await write.run_script(step.script)
     await write.execute(
         "insert into schema_migration (name, digest, applied_at) "
         f"values (:name, :digest, {_NOW[write.dialect]})",

@@ -27,9 +27,9 @@ from dicomweb_box.errors import OutOfResources
 
 T = TypeVar("T")
 
-# One writer at a time for all processes and machines, as on SQLite: what a transaction read is still so when
-# it writes, and no two of ours can wait for each other. The transaction's end lets go of the lock. (The number
-# spells DICOMweb.)
+# One writer at a time for all processes and machines, as on SQLite: what a transaction read is still so
+# when it writes, and no two of ours can wait for each other. The transaction's end lets go of the lock.
+# (The number spells DICOMweb.)
 _BEGIN_WRITE = "begin isolation level read committed; select pg_advisory_xact_lock(4920538075760125282)"
 _BEGIN_READ = "begin isolation level repeatable read, read only"
 
@@ -58,7 +58,7 @@ class PostgreSQL:
             max_cached_statement_lifetime=0,
             server_settings=_SESSION,
             init=_same_values_as_sqlite,
-            reset=_end_transaction,
+            reset=_leave_as_it_is,
         )
 
     async def open(self) -> None:
@@ -69,11 +69,11 @@ class PostgreSQL:
 
     async def read(self, work: Callable[[Reader], Awaitable[T]]) -> T:
         async with self._connection() as connection:
-            await connection.execute(_BEGIN_READ)
             try:
+                await connection.execute(_BEGIN_READ)
                 return await work(PostgreSQLReader(connection))
             finally:
-                await connection.execute("rollback")
+                await _roll_back(connection)
 
     async def write(self, work: Callable[[Writer], Awaitable[T]]) -> T:
         for attempt in range(1, _ATTEMPTS):
@@ -97,12 +97,12 @@ class PostgreSQL:
 
     async def _write(self, work: Callable[[Writer], Awaitable[T]]) -> T:
         async with self._connection() as connection:
-            await connection.execute(_BEGIN_WRITE)
             try:
+                await connection.execute(_BEGIN_WRITE)
                 result = await work(PostgreSQLWriter(connection))
                 await connection.execute("commit")
             except BaseException:
-                await connection.execute("rollback")
+                await _roll_back(connection)
                 raise
             return result
 
@@ -184,10 +184,14 @@ def _flag(text: str) -> int:
     return 1 if text == "t" else 0
 
 
-async def _end_transaction(connection: Any) -> None:
-    """All that a connection needs before its next use; asyncpg's own reset costs a round trip each time."""
-    if connection.is_in_transaction():
+async def _roll_back(connection: Any) -> None:
+    # A lost connection has nothing left to roll back, and its own error is the one to hear.
+    if not connection.is_closed():
         await connection.execute("rollback")
+
+
+async def _leave_as_it_is(connection: Any) -> None:
+    """What a connection needs between uses: nothing; asyncpg's own reset costs a round trip each time."""
 
 
 def _ours(error: PostgresError) -> Exception:
@@ -196,5 +200,5 @@ def _ours(error: PostgresError) -> Exception:
     if isinstance(error, asyncpg.UniqueViolationError):
         return UniqueViolation(f"unique constraint failed: {getattr(error, 'constraint_name', '')}")
     # The detail quotes the failing row.
-    error.detail = None
+    error.__dict__["detail"] = None
     return error

@@ -50,6 +50,8 @@ class Writer(Reader, Protocol):
 
     async def execute_many(self, sql: str, params: Sequence[Parameters]) -> None: ...
 
+    async def run_script(self, script: str) -> None: ...
+
 
 def in_list(name: str, values: Iterable[Any]) -> tuple[str, dict[str, Any]]:
     """The right side of `column in …` for these values, with its parameters; no values match nothing."""

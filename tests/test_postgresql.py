@@ -1,0 +1,84 @@
+"""What only PostgreSQL does."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+
+from dicomweb_box.database import Database, Writer
+from tests.databases import ScratchServer
+
+
+@pytest.fixture
+def url(scratch_server: ScratchServer) -> Iterator[str]:
+    name = scratch_server.create()
+    yield scratch_server.url(name)
+    scratch_server.drop(name)
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    opened = await Database.open(url)
+    yield opened
+    await opened.close()
+
+
+async def test_work_is_done_again_after_a_serialization_failure(database: Database):
+    attempts = []
+
+    async def work(write: Writer) -> int:
+        attempts.append(1)
+        if len(attempts) < 3:
+            await write.execute("do $$ begin raise exception 'again' using errcode = '40001'; end $$")
+        return len(attempts)
+
+    assert await database.write(work) == 3
+
+
+async def test_a_lost_connection_is_replaced(database: Database, url: str):
+    await database.fetch_value("select 1")
+    other = await asyncpg.connect(url)
+    await other.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where datname = current_database() and pid <> pg_backend_pid()"
+    )
+    await other.close()
+
+    for _ in range(3):
+        try:
+            await database.fetch_value("select 1")
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            continue
+
+    assert await database.fetch_value("select count(*) from mark") == 0
+
+
+async def test_the_owner_of_a_database_who_is_no_superuser_can_migrate_it(scratch_server: ScratchServer):
+    name = scratch_server.create(migrated=False)
+    scratch_server.ask("create role plain login", f"alter database {name} owner to plain")
+    database = await Database.open(scratch_server.url(name, user="plain"))
+
+    assert await database.migrate()
+
+    assert await database.fetch_value("select count(*) from study where patient_name like '%ABC%'") == 0
+    await database.close()
+    scratch_server.drop(name)
+
+
+async def test_a_change_tells_its_transaction(database: Database):
+    insert = (
+        "insert into change (at, kind, realm, study_uid, source, actor)"
+        " values ('', 'stored', 'main', '1', '', '')"
+    )
+
+    async def work(write: Writer) -> None:
+        await write.execute(insert)
+        await write.execute(insert)
+
+    await database.write(work)
+
+    row = await database.fetch_one(
+        "select count(distinct txid) as transactions, count(*) as rows from change"
+        " where txid < pg_snapshot_xmin(pg_current_snapshot())"
+    )
+    assert dict(row) == {"transactions": 1, "rows": 2}

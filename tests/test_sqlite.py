@@ -1,0 +1,67 @@
+"""What only SQLite does."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from dicomweb_box.database import Database, Reader, Writer
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "index.db"
+
+
+async def test_work_that_waits_for_something_else_is_refused(path: Path):
+    database = await Database.open(f"sqlite:///{path}")
+
+    async def work(read: Reader) -> None:
+        await asyncio.sleep(0)
+
+    async def write(write: Writer) -> None:
+        await write.execute("create table t (x)")
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="may await only"):
+        await database.read(work)
+    with pytest.raises(RuntimeError, match="may await only"):
+        await database.write(write)
+
+    assert await database.fetch_value("select count(*) from sqlite_schema") == 0
+    await database.close()
+
+
+async def test_closing_leaves_one_complete_file(path: Path):
+    database = await Database.open(f"sqlite:///{path}")
+    await database.migrate()
+    await database.close()
+
+    assert not path.with_name("index.db-wal").exists()
+    plain = sqlite3.connect(path)
+    assert plain.execute("pragma integrity_check").fetchone() == ("ok",)
+    plain.close()
+
+
+async def test_the_log_is_moved_into_the_database_beside_the_writer(path: Path):
+    database = await Database.open(f"sqlite:///{path}")
+
+    async def grow(write: Writer) -> None:
+        await write.execute("create table t as select randomblob(1000000) as x")
+
+    await database.write(grow)
+    for _ in range(100):
+        if path.stat().st_size > 1_000_000:
+            break
+        await asyncio.sleep(0.05)
+
+    assert path.stat().st_size > 1_000_000
+    await database.close()
+
+
+async def test_a_file_that_is_no_database_is_refused(path: Path):
+    path.write_bytes(b"something else entirely, long enough to be read as a header" * 100)
+
+    with pytest.raises(sqlite3.DatabaseError):
+        await Database.open(f"sqlite:///{path}")
