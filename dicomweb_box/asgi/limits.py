@@ -1,0 +1,47 @@
+"""Slow clients: a request body that stops arriving does not hold a connection, a task or a spool file for ever."""
+
+import asyncio
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dicomweb_box.errors import RequestStalled
+
+STALL_SECONDS = 60.0
+
+
+class StalledBodies:
+    """Middleware that raises RequestStalled where a body makes no progress for `seconds`."""
+
+    def __init__(self, app: ASGIApp, seconds: float = STALL_SECONDS) -> None:
+        self.app = app
+        self.seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on; requests without a body are left alone."""
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD") or not _has_body(scope):
+            await self.app(scope, receive, send)
+            return
+        complete = False
+
+        async def timely() -> Message:
+            nonlocal complete
+            if complete:  # waiting for the client to leave may take any time
+                return await receive()
+            try:
+                async with asyncio.timeout(self.seconds):
+                    message = await receive()
+            except TimeoutError:
+                raise RequestStalled(
+                    f"The request body made no progress for {self.seconds:g} seconds."
+                ) from None
+            complete = not message.get("more_body", False)
+            return message
+
+        await self.app(scope, timely, send)
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )

@@ -1,0 +1,50 @@
+"""A body that stops arriving is given up."""
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tests.asgi.served import app_of, client_of
+
+
+async def taking(request: Request) -> Response:
+    return Response(str(len(await request.body())))
+
+
+async def test_a_stalled_body_is_answered_408_and_closed() -> None:
+    async def body():
+        yield b"abc"
+        await asyncio.sleep(5)
+        yield b"def"
+
+    async with client_of(app_of(("/", taking), stall_seconds=0.05)) as client:
+        answer = await client.post("/", content=body())
+
+    assert answer.status_code == 408
+    assert answer.headers["connection"] == "close"
+    assert answer.json() == {"error": "The request body made no progress for 0.05 seconds."}
+
+
+async def test_a_slow_body_that_goes_on_is_taken_however_long_it_lasts() -> None:
+    async def body():
+        for _ in range(10):
+            yield b"abc"
+            await asyncio.sleep(0.02)
+
+    async with client_of(app_of(("/", taking), stall_seconds=0.1)) as client:
+        answer = await client.post("/", content=body())
+
+    assert answer.text == "30"
+
+
+async def test_waiting_for_the_client_to_leave_is_not_stalling() -> None:
+    async def lingering(request: Request) -> Response:
+        await request.body()
+        await asyncio.wait({asyncio.ensure_future(request.is_disconnected())}, timeout=0.2)
+        return Response("done")
+
+    async with client_of(app_of(("/", lingering), stall_seconds=0.05)) as client:
+        answer = await client.post("/", content=b"abc")
+
+    assert answer.text == "done"
