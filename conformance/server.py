@@ -1,4 +1,4 @@
-"""A started server: the program in a process group of its own, on a free port, over a folder of the caller's."""
+"""A started server: the program in a process group of its own, on a free port, over a given folder."""
 
 import contextlib
 import os

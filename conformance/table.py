@@ -1,4 +1,4 @@
-"""The conformance table: which test shows which capability. Names come from the source, results from a run."""
+"""The conformance table: which test shows which capability; names from the source, results from a run."""
 
 import ast
 import re
@@ -109,9 +109,9 @@ def render(results: Mapping[str, str]) -> str:
     lines = [
         "# Conformance",
         "",
-        "A started server, asked by dicomweb-client and over plain sockets, its answers compared with what pydicom",
-        "reads in the same files. Written by `make conformance`; `tests/test_docs.py` compares the names in it with",
-        "the tests there are.",
+        "A started server, asked by dicomweb-client and over plain sockets; its answers are compared with what",
+        "pydicom reads in the same files. Written by `make conformance`; `tests/test_docs.py` compares the names",
+        "in it with the tests there are.",
         "",
         "| row | capability | shown by | result |",
         "|---|---|---|---|",
