@@ -2,7 +2,7 @@
 
 Declared where the standard leaves a choice: person names match without case, accents and width in each
 component group; other text matches as written; IS and DS match as numbers; a time or date-time given to the
-minute matches every moment of that minute; several values of a key, or of the attribute, match if any pair does.
+minute matches every moment of that minute; of several values of a key, or of the attribute, any pair suffices.
 """
 
 import re
@@ -36,6 +36,8 @@ class Range:
 
     low: str | None
     high: str | None
+    one: bool = False
+    """One moment that was given less exactly than it can be, such as an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class Combined:
     high: str | None
 
     def accepts(self, dataset: Mapping[str, Any]) -> bool:
-        """Whether a data set's date and time lie in the range; on its first and last day the time must be known."""
+        """Whether date and time lie in the range; on its first and last day the time must be known."""
         date = _first(dataset, self.date)
         return bool(date) and self.accepts_moment(date, _first(dataset, self.time))
 
@@ -115,7 +117,7 @@ def _accepts(test: Test, kind: Kind, value: Any) -> bool:
             return _is_name(asked, value, _same) if kind == "name" else bool(value == asked)
         case Pattern(asked):
             return _is_name(asked, value, _like) if kind == "name" else _like(asked, str(value))
-        case Range(low, high):
+        case Range(low=low, high=high):
             return (low is None or value >= low) and (high is None or value <= high)
         case Sounds(asked):
             return person_name.sounds_like(value, asked)

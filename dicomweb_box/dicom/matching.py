@@ -134,7 +134,7 @@ def _read_moment(kind: Kind, value: str, name: str) -> Test:
             "datetime": "a date-time (YYYYMMDDHHMMSS)",
         }
         raise BadQuery(f"{name} is not {words[kind]} nor a range of them.")
-    return Exact(one[0]) if one[0] == one[1] else Range(*one)
+    return Exact(one[0]) if one[0] == one[1] else Range(one[0], one[1], one=True)
 
 
 def _range_ends(value: str) -> list[tuple[str, str]]:
@@ -178,7 +178,8 @@ def _combine(date: Match, time: Match) -> Combined | None:
 
 
 def _only_range(match: Match) -> Range | None:
-    return match.tests[0] if len(match.tests) == 1 and isinstance(match.tests[0], Range) else None
+    test = match.tests[0] if len(match.tests) == 1 else None
+    return test if isinstance(test, Range) and not test.one else None
 
 
 _CREATOR = re.compile(r"[0-9A-Fa-f]{3}[13579BDFbdf]00[0-9A-Fa-f]{2}")
