@@ -12,7 +12,7 @@ import pytest
 from dicomweb_box import settings
 from dicomweb_box.box import Box, open_box
 from dicomweb_box.database import Database
-from tests.databases import NoPostgreSQL, ScratchServer, run_apart
+from tests.databases import NotInstalled, ScratchServer, run_apart
 
 MakeDatabaseUrl = Callable[..., str]
 
@@ -35,13 +35,11 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def scratch_server() -> Iterator[ScratchServer]:
-    """A PostgreSQL of this test process; its absence is a failure in CI and a skip elsewhere."""
+    """A PostgreSQL of this test process; without its binaries a skip, which continuous integration fails."""
     try:
         server = ScratchServer()
-    except NoPostgreSQL as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CI tests on PostgreSQL too: {error}")
-        pytest.skip(f"no PostgreSQL: {error}")
+    except NotInstalled as error:
+        pytest.skip(str(error))
     yield server
     server.stop()
 

@@ -30,8 +30,8 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
 
-class NoPostgreSQL(Exception):
-    """Why there is no scratch server."""
+class NotInstalled(Exception):
+    """PostgreSQL's binaries are nowhere to be found."""
 
 
 def find_binaries() -> Path:
@@ -41,7 +41,7 @@ def find_binaries() -> Path:
     installed = Path("/usr/lib/postgresql").glob("*/bin/initdb")
     newest = max(installed, key=lambda path: int(path.parts[-3]), default=None)
     if newest is None:
-        raise NoPostgreSQL("PostgreSQL's initdb is neither on PATH nor under /usr/lib/postgresql")
+        raise NotInstalled("PostgreSQL is not installed: no initdb on PATH or under /usr/lib/postgresql")
     return newest.parent
 
 
@@ -94,7 +94,7 @@ class ScratchServer:
         if self._run([*initdb, *icu]).returncode != 0:
             made = self._run(initdb)
             if made.returncode != 0:
-                raise NoPostgreSQL(f"initdb failed: {made.stderr.decode(errors='replace')}")
+                raise RuntimeError(f"initdb failed: {made.stderr.decode(errors='replace')}")
         options = {
             "listen_addresses": "", "unix_socket_directories": self._folder, "max_connections": "200",
             "fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB", "autovacuum": "off",
@@ -121,7 +121,7 @@ class ScratchServer:
                 return
         server.kill()
         server.wait()
-        raise NoPostgreSQL((self._folder / "log").read_text(errors="replace") or "the server did not answer")
+        raise RuntimeError((self._folder / "log").read_text(errors="replace") or "the server did not answer")
 
     async def _make_template(self) -> None:
         await self._execute("create database box_template")

@@ -38,7 +38,8 @@ async def test_values_come_back_as_they_went_in(database: Database):
         )
         await write.execute(
             "insert into instance (instance_uid, state, sop_class_uid, transfer_syntax_uid, instance_number,"
-            " blob_key, size, sha256, dataset_offset, dataset_digest, metadata, metadata_dictionary, source, stored_at)"
+            " blob_key, size, sha256, dataset_offset, dataset_digest, metadata, metadata_dictionary, source,"
+            " stored_at)"
             " values ('1', 'held', '', '', :d, 'k', 0, :c, 0, :c, :c, 0, '', '')",
             values,
         )

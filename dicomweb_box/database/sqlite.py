@@ -1,8 +1,8 @@
 """SQLite behind `databases`: held plain connections, one writer, a lock file between processes.
 
 `databases` opens an aiosqlite connection and thread for every call (0.7 ms) and begins its transactions
-deferred, which fails under concurrent writers. This backend is registered with it under its own scheme and does
-both itself.
+deferred, which fails under concurrent writers. This backend is registered with it under its own scheme and
+does both itself.
 """
 
 import fcntl
