@@ -151,7 +151,7 @@ def handlers(page: ErrorPage | None = None) -> dict[Any, Callable[[Request, Exce
 
 
 def _report(error: BaseException, scope: Scope) -> None:
-    # Neither the query nor the message of a foreign exception may be logged: both can hold patient attributes.
+    # Neither the query nor a foreign exception's message may be logged: both can hold patient attributes.
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error.__cause__, BoxError):  # Starlette wraps what is raised after the answer began

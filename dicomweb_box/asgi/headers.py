@@ -1,4 +1,4 @@
-"""Headers that every answer carries: what a browser may do with it, who may keep it, who may call from elsewhere."""
+"""Headers that every answer carries: what a browser may do with it, who may keep it, who may call."""
 
 from collections.abc import Sequence
 
@@ -65,7 +65,7 @@ def _added(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     if names.get(b"content-type", b"").startswith(_MARKUP) and b"content-security-policy" not in names:
         added += _PAGES
     if b"cache-control" not in names:
-        # Only what carries a validator may be kept, and then asked about each time: rights and objects change.
+        # Only what carries a validator may be kept, and is asked about each time: rights and objects change.
         added.append(_REVALIDATE if b"etag" in names else _NO_STORE)
     return added
 

@@ -1,4 +1,4 @@
-"""Slow clients: a request body that stops arriving does not hold a connection, a task or a spool file for ever."""
+"""Slow clients: a body that stops arriving does not hold a connection, a task or a spool file for ever."""
 
 import asyncio
 

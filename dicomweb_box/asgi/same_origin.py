@@ -1,7 +1,8 @@
 """Other sites' pages in the user's own browser must not act here, nor read under a name of their own.
 
-Cross-site request forgery: an unsafe request is refused where the browser says that another origin made it. DNS rebinding:
-while only loopback is served, a request under any name but a loopback one (or that of `public_url`) is refused.
+Cross-site request forgery: an unsafe request is refused where the browser says that another origin made it.
+DNS rebinding: while only loopback is served, a request under any name but a loopback one (or that of
+`public_url`) is refused.
 """
 
 import ipaddress

@@ -5,6 +5,7 @@ import logging
 import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.types import ASGIApp, Message
 
 from dicomweb_box.asgi.errors import Fault
 from dicomweb_box.errors import (
@@ -19,6 +20,24 @@ from dicomweb_box.errors import (
     UnreadableInstance,
 )
 from tests.asgi.served import Handler, app_of, client_of
+
+
+async def sent_by(app: ASGIApp) -> list[Message]:
+    """Every message that a request of "/" is answered with."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/", "query_string": b"", "scheme": "http", "root_path": "",
+        "headers": [(b"host", b"localhost")],
+    }  # fmt: skip
+    await app(scope, receive, send)
+    return sent
 
 
 def raising(error: BaseException) -> Handler:
@@ -103,28 +122,17 @@ async def test_an_answer_already_begun_is_broken_off(caplog: pytest.LogCaptureFi
 
         return StreamingResponse(body())
 
-    async with client_of(app_of(("/", handler))) as client:
-        answer = await client.get("/")
+    sent = await sent_by(app_of(("/", handler)))
 
-    assert answer.content == b"half"
-    assert "failed" in caplog.text
+    assert [message.get("body") for message in sent] == [None, b"half"]
+    assert sent[-1]["more_body"]
+    assert "Damaged (The blob ends too early.)" in caplog.text
 
 
 async def test_a_client_that_left_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    app = app_of(("/", raising(ClientDisconnect())))
-    sent = []
 
-    async def send(message):
-        sent.append(message)
-
-    scope = {
-        "type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": [(b"host", b"localhost")],
-        "scheme": "http", "root_path": "",
-    }  # fmt: skip
-    await app(scope, None, send)
-
-    assert sent == []
+    assert await sent_by(app_of(("/", raising(ClientDisconnect())))) == []
     assert [record.levelname for record in caplog.records if record.name.startswith("dicomweb_box")] == [
         "INFO"
     ]
