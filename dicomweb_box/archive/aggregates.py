@@ -14,6 +14,9 @@ from dicomweb_box.archive.levels import Chosen, Level, ValueSet
 from dicomweb_box.database import Row, Writer, in_list
 
 
+_OWNED = {"study": "series.study_id", "series": "series.id"}
+
+
 @dataclass(slots=True)
 class _Set:
     """A distinct set of values while a transaction counts on it."""
@@ -92,7 +95,7 @@ class _Values:
                     {"id": one.id, "count": one.count, "first": one.first},
                 )
 
-    async def shrink(self, w: Writer) -> None:
+    async def shrink(self, w: Writer, owner_id: int) -> None:
         """Drop sets that nobody carries any more, and find the lowest UID where it went."""
         table = f"{self.level}_value"
         for key, one in list(self.sets.items()):
@@ -102,7 +105,9 @@ class _Values:
                     await w.execute(f"delete from {table} where id = :id", {"id": one.id})
             elif one.first_gone and one.id is not None:
                 lowest = await w.fetch_value(
-                    f"select min(instance_uid) from instance where {table}_id = :id", {"id": one.id}
+                    "select min(instance_uid) from instance join series on series.id = instance.series_id"
+                    f" where {_OWNED[self.level]} = :owner and {table}_id = :id",
+                    {"owner": owner_id, "id": one.id},
                 )
                 one.first = min(uid for uid in (lowest, one.first_added) if uid)
 
@@ -276,7 +281,7 @@ class Touched:
                 )
 
     async def _settle_study(self, w: Writer, study: StudyRow, at: str, days: dict[str, int]) -> None:
-        await study.values.shrink(w)
+        await study.values.shrink(w, study.id)
         if study.is_new:
             chosen = study.values.chosen()
             study.study_date = chosen.columns["study_date"]
@@ -311,7 +316,7 @@ class Touched:
             study.modalities_changed = True
 
     async def _settle_series(self, w: Writer, study: StudyRow, series: SeriesRow, at: str) -> None:
-        await series.values.shrink(w)
+        await series.values.shrink(w, series.id)
         if series.instance_count + series.added <= 0:
             if not series.is_new:
                 await w.execute("delete from series where id = :id", {"id": series.id})

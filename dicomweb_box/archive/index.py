@@ -131,17 +131,25 @@ async def _apply_round(
 
 
 async def _known(w: Writer, arrivals: list[Arrival]) -> dict[tuple[str, str], list[Row]]:
-    names, params = in_list("uid", sorted({arrival.instance_uid for arrival in arrivals}))
-    rows = await w.fetch_all(
-        "select id, realm, instance_uid, state, transfer_syntax_uid, dataset_digest, blob_key,"
-        " dataset_offset, size, source,"
-        f" study_id, series_id from instance where instance_uid in {names} order by id",
-        params,
-    )
+    """Every version that the index holds of these instances, the first that arrived first."""
     known: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        known.setdefault((row["realm"], row["instance_uid"]), []).append(row)
+    for realm in sorted({arrival.realm for arrival in arrivals}):
+        names, params = in_list("uid", sorted({a.instance_uid for a in arrivals if a.realm == realm}))
+        # Two partial indexes: one for what is served, which is unique, and one for the few that are not.
+        rows = await w.fetch_all(
+            f"{_VERSION} and instance_uid in {names} and state = 'current'"
+            f" union all {_VERSION} and instance_uid in {names} and state <> 'current' order by id",
+            {**params, "realm": realm},
+        )
+        for row in rows:
+            known.setdefault((realm, row["instance_uid"]), []).append(row)
     return known
+
+
+_VERSION = (
+    "select id, instance_uid, state, transfer_syntax_uid, dataset_digest, blob_key, dataset_offset, size, source"
+    " from instance where realm = :realm"
+)
 
 
 def _same(arrival: Arrival, versions: list[Row]) -> SameDigest | None:

@@ -161,7 +161,7 @@ create table instance (
     id integer primary key,
     realm text not null default 'main',
     instance_uid text not null,
-    study_id integer references study (id),           -- null for what is not current: such rows are found by their UID
+    study_id integer,                     -- null for what is not current: such rows are found by their UID
     series_id integer references series (id),
     state text not null default 'current' check (state in ('current', 'earlier', 'held', 'rejected')),
     sop_class_uid text not null,
@@ -179,20 +179,17 @@ create table instance (
     frames blob,                                      -- dicom.frames.FrameTable.pack(); null without Pixel Data
     metadata blob not null,                           -- zstd of its DICOM JSON
     metadata_dictionary integer not null,             -- 1 where compressed with series.dictionary
-    study_value_id integer references study_value (id),
-    series_value_id integer references series_value (id),
+    study_value_id integer,                           -- no foreign keys but the series': each would need an index, and
+    series_value_id integer,                          -- an index is what a stored instance costs
     source text not null,
     warnings text not null default '',
     stored_at text not null,
     check (state <> 'current' or (study_id is not null and series_id is not null))
 );
 create unique index instance_current on instance (realm, instance_uid) where state = 'current';
-create index instance_by_uid on instance (realm, instance_uid, state);
+create index instance_not_current on instance (realm, instance_uid) where state <> 'current';
 create index instance_by_series on instance (series_id, state, instance_number, instance_uid);
-create index instance_by_study on instance (study_id, state);
 create index instance_by_class on instance (realm, sop_class_uid, instance_uid) where state = 'current';
-create index instance_by_study_value on instance (study_value_id, instance_uid);
-create index instance_by_series_value on instance (series_value_id, instance_uid);
 create index instance_waiting on instance (realm, stored_at) where state <> 'current';
 
 create table series_source (
