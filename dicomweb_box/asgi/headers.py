@@ -33,8 +33,8 @@ CORS_ALLOWED = (
     "X-Requested-With",
 )
 CORS_EXPOSED = (
-    "Content-Type", "Content-Location", "Content-Range", "Content-Length", "Accept-Ranges", "ETag", "Location",
-    "Retry-After", "Warning", "X-Total-Count",
+    "Content-Type", "Content-Location", "Content-Range", "Content-Length", "Accept-Ranges", "ETag",
+    "Location", "Retry-After", "Warning", "X-Total-Count",
 )  # fmt: skip
 CORS_SECONDS = 24 * 3600
 

@@ -1,7 +1,7 @@
 """Who asks, and what they may see.
 
-Until accounts exist everyone is anonymous and sees everything. That is safe only because the server refuses to
-listen on an address that is not loopback, and `same_origin` refuses requests under any other name.
+Until accounts exist everyone is anonymous and sees everything. That is safe only because the server
+refuses to listen on an address that is not loopback, and `same_origin` refuses requests under any other name.
 """
 
 from starlette.requests import Request

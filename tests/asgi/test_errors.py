@@ -1,5 +1,6 @@
 """Errors become answers with a sentence, never a traceback, and nothing of the query in the log."""
 
+import asyncio
 import logging
 
 import pytest
@@ -30,7 +31,7 @@ async def sent_by(app: ASGIApp) -> list[Message]:
         sent.append(message)
 
     async def receive() -> Message:
-        return {"type": "http.request"}
+        return await asyncio.Future()  # the client neither sends nor leaves
 
     scope = {
         "type": "http", "method": "POST", "path": "/", "query_string": b"", "scheme": "http", "root_path": "",
