@@ -1,6 +1,7 @@
 """Options of the whole suite; and in continuous integration nothing is skipped for want of a program."""
 
 import os
+import random
 from collections.abc import Generator
 
 import pytest
@@ -24,6 +25,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the result of conformance/ to docs/conformance.md",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Drawn once, before parallel workers start: they are handed the options and so draw alike.
+    if config.option.seed is None:
+        config.option.seed = random.SystemRandom().randrange(1_000_000)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"seed of the proofs under load: {config.option.seed} (--seed)"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -109,9 +109,9 @@ def render(results: Mapping[str, str]) -> str:
     lines = [
         "# Conformance",
         "",
-        "A started server, asked by dicomweb-client and over plain sockets; its answers are compared with what",
-        "pydicom reads in the same files. Written by `make conformance`; `tests/test_docs.py` compares the names",
-        "in it with the tests there are.",
+        "A started server, asked by dicomweb-client and over plain sockets; its answers are compared with",
+        "what pydicom reads in the same files. Written by `make conformance`; `tests/test_docs.py` compares",
+        "the names in it with the tests there are.",
         "",
         "| row | capability | shown by | result |",
         "|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""The whole folder of shared test files against one server: each stored, found, and given back as pydicom reads it."""
+"""The whole folder of shared test files: each stored, found, and given back as pydicom reads it."""
 
 import csv
 import hashlib
@@ -76,7 +76,7 @@ class Archive:
 
 @pytest.fixture(scope="module")
 def archive(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
-    """A server of its own that keeps the first of several objects with one UID, every file sent to it by itself."""
+    """A server of its own that keeps the first of objects with one UID; each file is sent by itself."""
     folder = tmp_path_factory.mktemp("shared") / "data"
     with (
         started(folder, settings={"DICOMWEB_BOX_DUPLICATES": "keep-first"}) as server,
@@ -95,7 +95,7 @@ def _send(archive: Archive, known: set[str], name: str, data: bytes) -> None:
     response = post(archive.http, data, content_type="application/dicom")
     try:
         dataset = read(data)
-    except Exception:  # pydicom may raise anything on files of bad/
+    except Exception:  # noqa: BLE001 - pydicom may raise anything on files of bad/
         dataset = Dataset()
     file = File(name=name, data=data, dataset=dataset, response=response)
     if name.startswith("bad/"):
@@ -278,7 +278,7 @@ def _native(f: File) -> list[bytes] | None:
         return None
     try:
         array = pydicom.pixels.pixel_array(d)
-    except Exception:  # whatever it cannot decode is none of this test's frames
+    except Exception:  # noqa: BLE001 - whatever it cannot decode is no frame of this test
         return None
     frames = array if _count(d) > 1 else array[np.newaxis]
     return [np.ascontiguousarray(frame, dtype=frame.dtype.newbyteorder("<")).tobytes() for frame in frames]
@@ -323,7 +323,7 @@ def _search(archive: Archive, path: str, keyword: str, value: str, tag: str) -> 
 
 
 def _served(files: list[File], keyword: str) -> str:
-    """The value of a level: the most frequent of its instances, ties going to the lowest SOP Instance UID."""
+    """The value of a level: its instances' most frequent, ties going to the lowest SOP Instance UID."""
     said: dict[str, list[str]] = {}
     for f in files:
         value: Any = f.dataset.get(keyword)
