@@ -221,8 +221,9 @@ class Touched:
     def stale_dictionary(
         self, study_uid: str, series_uid: str, digest: bytes | None
     ) -> tuple[bytes | None] | None:
-        """The series' dictionary in a tuple, where metadata compressed with `digest` could not be"
-        " read back."""
+        """The series' dictionary in a tuple, where metadata compressed with `digest` could not be
+        read back.
+        """
         if digest is None or self.series[study_uid, series_uid].dictionary_digest == digest:
             return None
         return (self.series[study_uid, series_uid].dictionary,)

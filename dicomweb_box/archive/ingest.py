@@ -291,8 +291,9 @@ def _recompress(dictionary: Dictionary | None, arrival: index.Arrival) -> index.
 
 
 async def _again(box: Box, arrival: index.Arrival, twin: index.SameDigest) -> Outcome:
-    """The same data set as before: nothing to keep. A held one stays held, and its sender is told"
-    " so again."""
+    """The same data set as before: nothing to keep. A held one stays held, and its sender is told
+    so again.
+    """
     await in_thread(box, box.blobs.delete, arrival.columns["blob_key"])
     if twin.state == "held":
         return _held(arrival)
