@@ -3,14 +3,16 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from starlette.types import Receive, Scope, Send
+
+from dicomweb_box.archive.body import Body, Later, Made, Piece, total_length
 from dicomweb_box.asgi.byte_range import NotSatisfiable, not_modified, wanted_range
 from dicomweb_box.box import Box, in_thread
-from dicomweb_box.errors import Damaged
+from dicomweb_box.errors import Damaged, NotFound
 
 MOST_AT_ONCE = 1 << 20
 """Bytes of one send; a slow reader holds this much of our memory, whatever the size of the body."""
@@ -19,10 +21,8 @@ SMALL = 1 << 14
 WATCHED = 4 << 20
 """Bodies above this size are given up once the client is gone; smaller ones are not worth the watching."""
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
+Chunks = AsyncGenerator[bytes | bytearray | memoryview, None]
 
 
 class Readable(Protocol):
@@ -36,26 +36,6 @@ class Readable(Protocol):
 
     def close(self) -> None:
         """Let go of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A range of a blob (by key) or of a derived file (by path)."""
-
-    source: str | Path
-    offset: int
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """Bytes made when their turn comes: `make` gives exactly `length` of them."""
-
-    length: int
-    make: Callable[[], Awaitable[bytes | memoryview]]
-
-
-Body = bytes | Piece | Made
 
 
 class BlobResponse:
@@ -76,7 +56,7 @@ class BlobResponse:
         self.body = body
         self.etag = etag
         self.status_code = status
-        self.total = sum(map(length_of, body))
+        self.total = total_length(body)
         self.headers: list[Header] = [
             (b"content-type", content_type.encode("latin-1")),
             # URIs are not versioned: what was replaced, deleted or withdrawn must not come out of a cache.
@@ -93,53 +73,49 @@ class BlobResponse:
         if self.status_code == 200 and self.etag is not None and not_modified(asked, self.etag):
             await _send_head(send, 304, [header for header in self.headers if header[0] != b"content-type"])
             return
-        status, start, stop = self.status_code, 0, self.total
-        headers = [*self.headers]
-        if self.status_code == 200:
+        status, headers, bounds = self.status_code, [*self.headers], None
+        if self.status_code == 200 and self.total is not None:
             headers.append((b"accept-ranges", b"bytes"))
             try:
-                wanted = wanted_range(asked, scope["method"], self.etag, self.total)
+                bounds = wanted_range(asked, scope["method"], self.etag, self.total)
             except NotSatisfiable:
                 headers = [(b"content-range", b"bytes */%d" % self.total), (b"content-length", b"0")]
                 await _send_head(send, 416, headers)
                 return
-            if wanted is not None:
-                status, (start, stop) = 206, wanted
-                headers.append((b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, self.total)))
-        headers.append((b"content-length", b"%d" % (stop - start)))
+            if bounds is not None:
+                status = 206
+                headers.append((b"content-range", b"bytes %d-%d/%d" % (bounds[0], bounds[1] - 1, self.total)))
+        size = self.total if bounds is None else bounds[1] - bounds[0]
+        if size is not None:
+            headers.append((b"content-length", b"%d" % size))
         if scope["method"] == "HEAD":
             await _send_head(send, status, headers)
             return
-        await self._send(receive, send, status, headers, start, stop)
+        body = self.body if bounds is None else _cut(self.body, *bounds)
+        await self._send(
+            receive, send, {"type": "http.response.start", "status": status, "headers": headers}, body
+        )
 
-    async def _send(
-        self, receive: Receive, send: Send, status: int, headers: list[Header], start: int, stop: int
-    ) -> None:
-        gone = _Gone(receive) if stop - start > WATCHED else None
-        chunks = _chunks(self.box, _slice(self.body, start, stop))
+    async def _send(self, receive: Receive, send: Send, head: dict[str, Any], body: Sequence[Body]) -> None:
+        size = total_length(body)
+        gone = _Gone(receive) if size is None or size > WATCHED else None
+        chunks = _chunks(self.box, body)
         try:
             # Read before the head is sent: a missing blob is an error answer, not a broken one.
             waiting = await anext(chunks, b"")
-            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send(head)
             async for chunk in chunks:
                 await send({"type": "http.response.body", "body": waiting, "more_body": True})
                 waiting = chunk
                 if gone is not None and gone.yes:
                     return
             await send({"type": "http.response.body", "body": waiting, "more_body": False})
-        except OSError as error:
-            # ASGI 2.4: a send to a client that went away; a disk's error has been made Damaged below.
-            if not isinstance(error, ConnectionError | BrokenPipeError):
-                raise
+        except ConnectionError:
+            return  # ASGI 2.4: the client went away
         finally:
             await chunks.aclose()
             if gone is not None:
                 await gone.stop()
-
-
-def length_of(piece: Body) -> int:
-    """Number of bytes a piece stands for."""
-    return len(piece) if isinstance(piece, bytes) else piece.length
 
 
 async def _send_head(send: Send, status: int, headers: list[Header]) -> None:
@@ -165,61 +141,86 @@ class _Gone:
             await self._task
 
 
-def _slice(body: Sequence[Body], start: int, stop: int) -> Sequence[tuple[Body, int, int]]:
-    """The pieces that hold bytes start..stop, each with the first and the end of what is wanted of it."""
-    wanted = []
+def _cut(body: Sequence[Body], start: int, stop: int) -> list[Body]:
+    """The pieces that hold bytes start..stop of a body of known length."""
+    wanted: list[Body] = []
     at = 0
     for piece in body:
-        length = length_of(piece)
+        length = total_length((piece,)) or 0
         first, end = max(start - at, 0), min(stop - at, length)
         if first < end:
-            wanted.append((piece, first, end))
+            wanted.append(piece if end - first == length else _part(piece, first, end))
         at += length
         if at >= stop:
             break
     return wanted
 
 
-async def _chunks(box: Box, body: Sequence[tuple[Body, int, int]]) -> AsyncGenerator[Any, None]:
+def _part(piece: Body, first: int, end: int) -> Body:
+    if isinstance(piece, bytes):
+        return piece[first:end]
+    if isinstance(piece, Piece):
+        return Piece(piece.source, piece.offset + first, end - first)
+    whole = piece
+
+    async def make() -> memoryview:
+        return memoryview(await _make(whole))[first:end]
+
+    return Made(end - first, make)
+
+
+async def _chunks(box: Box, body: Sequence[Body]) -> Chunks:
     """The body in pieces of at most MOST_AT_ONCE; neighbouring small texts are sent as one."""
     text = b""
-    for piece, first, end in body:
-        if isinstance(piece, bytes) and end - first <= SMALL:
-            text += piece[first:end]
-            if len(text) < SMALL:
-                continue
+    for piece in body:
+        if isinstance(piece, bytes) and len(piece) <= SMALL:
+            text += piece
+            if len(text) >= SMALL:
+                yield text
+                text = b""
+            continue
         if text:
             yield text
             text = b""
-        if isinstance(piece, Piece):
-            async for chunk in _read(box, piece, first, end):
-                yield chunk
-        elif not isinstance(piece, bytes) or end - first > SMALL:
-            made = memoryview(piece if isinstance(piece, bytes) else await _make(piece))
-            for at in range(first, end, MOST_AT_ONCE):
-                yield made[at : min(at + MOST_AT_ONCE, end)]
+        async for chunk in _large(box, piece):
+            yield chunk
     if text:
         yield text
 
 
-async def _make(piece: Made) -> bytes | memoryview:
+async def _large(box: Box, piece: Body) -> Chunks:
+    if isinstance(piece, Piece):
+        async for chunk in _read(box, piece):
+            yield chunk
+    elif isinstance(piece, Later):
+        async for later in _chunks(box, await piece.make()):
+            yield later
+    else:
+        made = memoryview(piece if isinstance(piece, bytes) else await _make(piece))
+        for at in range(0, len(made), MOST_AT_ONCE):
+            yield made[at : at + MOST_AT_ONCE]
+
+
+async def _make(piece: Body) -> bytes | bytearray | memoryview:
+    if not isinstance(piece, Made):
+        raise TypeError(type(piece))
     made = await piece.make()
     if len(made) != piece.length:
         raise Damaged(f"{len(made)} bytes were made where {piece.length} were announced")
     return made
 
 
-async def _read(box: Box, piece: Piece, first: int, end: int) -> AsyncGenerator[bytes | bytearray, None]:
+async def _read(box: Box, piece: Piece) -> Chunks:
     source = await _open(box, piece.source)
     try:
-        at, stop = piece.offset + first, piece.offset + end
+        at, stop = piece.offset, piece.offset + piece.length
         while at < stop:
             length = min(MOST_AT_ONCE, stop - at)
             chunk = source.pread_now(at, length)
             if chunk is None:
                 chunk = await _pread(box, source, at, length)
             if not chunk:
-                raise Damaged(f"{piece.source} ends at {at}, {stop - at} bytes too early")
+                raise Damaged(f"stored bytes end {stop - at} bytes too early")
             at += len(chunk)
             yield chunk
     finally:
@@ -239,7 +240,10 @@ async def _open(box: Box, source: str | Path) -> Readable:
     held = box.blobs.open_now(source)
     if held is not None:
         return held
-    blob: Readable = await in_thread(box, box.blobs.open, source)
+    try:
+        blob: Readable = await in_thread(box, box.blobs.open, source)
+    except NotFound as error:
+        raise Damaged("the stored bytes of an instance are missing") from error
     return blob
 
 
@@ -253,15 +257,17 @@ class DerivedFile:
         """Bytes at an offset."""
         return os.pread(self._descriptor, length, offset)
 
-    def pread_now(self, offset: int, length: int) -> bytes | None:
-        """Bytes at an offset if they are in memory, else None."""
+    def pread_now(self, offset: int, length: int) -> bytearray | None:
+        """Bytes at an offset if they are in memory, perhaps fewer than asked; else None."""
         buffer = bytearray(length)
         try:
             got = os.preadv(self._descriptor, [buffer], offset, os.RWF_NOWAIT)
         except OSError:  # EAGAIN: not in memory; EOPNOTSUPP: a file system that cannot tell
             return None
+        if got == length:
+            return buffer
         # Nothing at all may mean the end of the file or a page on its way in: the waiting read tells which.
-        return bytes(memoryview(buffer)[:got]) if got else None
+        return buffer[:got] if got else None
 
     def close(self) -> None:
         """Close the descriptor."""

@@ -1,8 +1,8 @@
 """Any stored data set as Explicit VR Little Endian (PS3.5 A.2), as pieces that name the source's bytes.
 
 Headers become new bytes; large values stay where they are and are only named, so that a data set of any size
-is rewritten in memory that depends on its header alone. Sequences come out with undefined length; group lengths
-are left out (PS3.5 7.2); encapsulated Pixel Data becomes frames to decode.
+is rewritten in memory that depends on its header alone. Sequences get undefined lengths; group lengths are left
+out (PS3.5 7.2); encapsulated Pixel Data becomes frames to decode.
 """
 
 import struct
@@ -90,7 +90,7 @@ def rewrite(
 ) -> list[Piece]:
     """The data set that begins at `offset` of `source`, as pieces of Explicit VR Little Endian.
 
-    `frames` names the fragments of each frame of encapsulated Pixel Data of the data set itself; without it they
+    `frames` names the fragments of each frame of the data set's own encapsulated Pixel Data; without it they
     are walked. Raises UnreadableInstance where elements run past their container's end.
     """
     return _Rewriter(source, offset, transfer_syntax_uid, frames).pieces()

@@ -1,7 +1,7 @@
 """Decoding of compressed frames to native bytes; codecs are loaded at the first use.
 
-pydicom decides what a frame's bytes mean (precision, sign, colour); this module lends it the codecs that it has
-no decoder for: JPEG-LS, JPEG Lossless and twelve-bit JPEG. The names at the end are what it asks of a plugin.
+pydicom decides what a frame's bytes mean (precision, sign, colour); this module lends it the codecs it has no
+decoder for: JPEG-LS, JPEG Lossless and twelve-bit JPEG. The names at the end are what it asks of a plugin.
 """
 
 import struct
@@ -68,12 +68,10 @@ def decode_all(image: Image, frames: Sequence[bytes]) -> bytes:
     return np.packbits(np.concatenate(bits), bitorder="little").tobytes()
 
 
-def frame_of_bits(image: Image, number: int, covering: bytes) -> bytes:
-    """Frame `number` (from 1) of native one-bit frames, from the bytes that cover it, begun at a byte."""
+def bits_from(covering: bytes, first: int, count: int) -> bytes:
+    """`count` bits of the bytes that cover them, from bit `first` on, made to begin at a byte."""
     import numpy as np
 
-    count = image.rows * image.columns * image.samples
-    first = (number - 1) * count % 8
     bits = np.unpackbits(np.frombuffer(covering, np.uint8), bitorder="little")[first : first + count]
     return np.packbits(bits, bitorder="little").tobytes()
 
@@ -124,7 +122,7 @@ def _options(image: Image) -> dict[str, Any]:
 @lru_cache(maxsize=64)
 def _decoder(transfer_syntax_uid: str) -> Any:
     """pydicom's decoder, with ours lent to it; None where there is none."""
-    from pydicom.pixels.decoders import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     try:
         decoder = get_decoder(transfer_syntax_uid)

@@ -23,7 +23,7 @@ _LUT_DESCRIPTOR = 0x00283002
 def implicit_vr(tag: int, creator: str | None, integers: Mapping[int, int]) -> bytes:
     """The VR of a tag; b"" where it is US or SS and Pixel Representation decides.
 
-    `creator` is the private creator of the tag's block, `integers` holds LUT Descriptor's first value if seen.
+    `creator` is the private creator of the tag's block; `integers` has LUT Descriptor's first value if seen.
     """
     vr = _vr(tag, creator)
     if vr == b"US or OW" or vr == b"US or SS or OW":

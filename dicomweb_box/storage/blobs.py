@@ -64,7 +64,7 @@ class SpoolFile(Protocol):
 
 
 class BlobStore(Protocol):
-    """Blobs by key. All of it blocks (call it in a thread) but for `open_now`, `local_path` and `Blob.pread_now`.
+    """Blobs by key. All block (call them in a thread) but `open_now`, `local_path` and `Blob.pread_now`.
 
     A full or refusing store raises OutOfResources; a key that is not there, NotFound.
     """

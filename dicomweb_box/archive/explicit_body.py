@@ -1,0 +1,120 @@
+"""Instances as bodies: as stored, and in Explicit VR Little Endian (PS3.18 8.7.3.2)."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from dicomweb_box.archive.body import Body, Later, Made, Piece
+from dicomweb_box.archive.derived_dataset import deflated, inflated
+from dicomweb_box.archive.retrieve import Instance, frame_table
+from dicomweb_box.box import Box, in_thread
+from dicomweb_box.dicom import explicit, pixels
+from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE, Decoded, Stretch
+from dicomweb_box.dicom.image import NATIVE
+from dicomweb_box.errors import NotFound
+
+_PIECE = 1 << 20
+
+
+def can_be_explicit(transfer_syntax_uid: str) -> bool:
+    """Whether instances stored so can be given in Explicit VR Little Endian."""
+    return transfer_syntax_uid in NATIVE or pixels.decodable(transfer_syntax_uid)
+
+
+def stored_body(instance: Instance) -> list[Body]:
+    """The bytes that arrived."""
+    return [Piece(instance.blob_key, 0, instance.size)]
+
+
+async def explicit_body(box: Box, instance: Instance) -> list[Body]:
+    """The instance in Explicit VR Little Endian; its length is known, its frames are decoded when sent.
+
+    Raises UnreadableInstance or Damaged where its bytes cannot be followed.
+    """
+    if instance.transfer_syntax_uid == EXPLICIT_LITTLE:
+        return stored_body(instance)
+    if deflated(instance):
+        path, size = await inflated(box, instance)
+        return [await in_thread(box, _meta, box, instance), Piece(path, 0, size)]
+    frames = None
+    if instance.transfer_syntax_uid not in NATIVE:
+        try:
+            frames = (await frame_table(box, instance)).fragments
+        except NotFound:
+            frames = None
+    return await in_thread(box, _rewritten, box, instance, frames)
+
+
+def explicit_later(box: Box, instance: Instance) -> list[Body]:
+    """As `explicit_body`, found out only when its turn comes: for bodies of many instances."""
+    return [Later(partial(explicit_body, box, instance))]
+
+
+async def without_bytes(box: Box, instances: Sequence[Instance]) -> set[int]:
+    """Ids of the instances whose blob is missing or has another size; looked up only where that is cheap."""
+    return await in_thread(box, _without_bytes, box, instances)
+
+
+def _without_bytes(box: Box, instances: Sequence[Instance]) -> set[int]:
+    lost = set()
+    for instance in instances:
+        path = box.blobs.local_path(instance.blob_key)
+        try:
+            if path is not None and path.stat().st_size != instance.size:
+                lost.add(instance.id)
+        except OSError:
+            lost.add(instance.id)
+    return lost
+
+
+def _meta(box: Box, instance: Instance) -> bytes:
+    with box.blobs.open(instance.blob_key) as blob:
+        head = blob.pread(0, instance.dataset_offset)
+    return explicit.file_meta(head, instance.dataset_offset, EXPLICIT_LITTLE)
+
+
+def _rewritten(box: Box, instance: Instance, frames: explicit.FrameFragments | None) -> list[Body]:
+    with box.blobs.open(instance.blob_key) as blob, memoryview(blob.buffer()) as source:
+        meta = explicit.file_meta(source, instance.dataset_offset, EXPLICIT_LITTLE)
+        pieces = explicit.rewrite(source, instance.dataset_offset, instance.transfer_syntax_uid, frames)
+    body: list[Body] = [meta]
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            body.append(piece)
+        elif isinstance(piece, Stretch):
+            body += stretch_body(box, instance, piece)
+        else:
+            body.append(Made(piece.length, partial(_decoded, box, instance, piece)))
+    return body
+
+
+def stretch_body(box: Box, instance: Instance, stretch: Stretch) -> list[Body]:
+    """A range of the blob with its byte order turned where that is asked."""
+    if stretch.swap == 1:
+        return [Piece(instance.blob_key, stretch.offset, stretch.length)]
+    body: list[Body] = []
+    for at in range(0, stretch.length, _PIECE):
+        part = Stretch(stretch.offset + at, min(_PIECE, stretch.length - at), stretch.swap)
+        body.append(Made(part.length, partial(in_thread, box, _turned, box, instance, part)))
+    return body
+
+
+def _turned(box: Box, instance: Instance, part: Stretch) -> bytes:
+    with box.blobs.open(instance.blob_key) as blob:
+        return explicit.swapped(blob.pread(part.offset, part.length), part.swap)
+
+
+async def _decoded(box: Box, instance: Instance, piece: Decoded) -> bytes:
+    return await in_decoder(box, _decode, box, instance, piece)
+
+
+async def in_decoder(box: Box, work: Callable[..., bytes], *arguments: Any) -> bytes:
+    """What `work` gives, run in one of the box's decoder threads."""
+    return await asyncio.get_running_loop().run_in_executor(box.decoders, work, *arguments)
+
+
+def _decode(box: Box, instance: Instance, piece: Decoded) -> bytes:
+    with box.blobs.open(instance.blob_key) as blob:
+        frames = [b"".join(blob.pread(offset, length) for offset, length in frame) for frame in piece.frames]
+    return pixels.decode_all(piece.image, frames)

@@ -1,0 +1,140 @@
+"""Frames as bodies: as stored, and native in little endian (PS3.18 10.4.1.1.6, 8.7.3.3)."""
+
+from functools import partial
+from typing import Any
+
+import orjson
+
+from dicomweb_box.archive import metadata
+from dicomweb_box.archive.body import Body, Made, Piece
+from dicomweb_box.archive.derived_dataset import deflated, inflated
+from dicomweb_box.archive.explicit_body import in_decoder, stretch_body
+from dicomweb_box.archive.retrieve import Instance, Recent, frame_table
+from dicomweb_box.box import Box, in_thread
+from dicomweb_box.dicom import explicit, pixels
+from dicomweb_box.dicom.explicit import EXPLICIT_BIG, Stretch
+from dicomweb_box.dicom.header import locate
+from dicomweb_box.dicom.image import ENCAPSULATED_UNCOMPRESSED, NATIVE, Image
+from dicomweb_box.errors import Damaged, NotFound
+
+
+async def stored_frame(box: Box, instance: Instance, number: int) -> list[Body]:
+    """The frame's bit stream, without fragment delimiters (PS3.18 10.4.1.2.3); raises NotFound."""
+    table = await frame_table(box, instance)
+    return [Piece(instance.blob_key, offset, length) for offset, length in table.fragments(number)]
+
+
+async def native_frame(box: Box, instance: Instance, number: int) -> list[Body]:
+    """The frame's cells in little endian: its bytes where they lie so, decoded or turned otherwise.
+
+    Raises NotFound without such a frame, Damaged where its bytes are not what the instance says.
+    """
+    table = await frame_table(box, instance)
+    if instance.transfer_syntax_uid not in NATIVE:
+        return await _decoded_frame(box, instance, table.fragments(number))
+    ((offset, length),) = table.fragments(number)
+    if length <= 0:
+        raise Damaged("the pixel data end before this frame")
+    first, count = table.bits(number)
+    source: str | Any = instance.blob_key
+    if deflated(instance):
+        source, _ = await inflated(box, instance)
+    if instance.transfer_syntax_uid == EXPLICIT_BIG and not _by_words(instance):
+        return await _from_words(box, instance, offset, length, table.bits(number))
+    if instance.transfer_syntax_uid == EXPLICIT_BIG:
+        return stretch_body(box, instance, Stretch(offset, length, (instance.bits_allocated or 16) // 8))
+    if first == 0 and count % 8 == 0:
+        return [Piece(source, offset, length)]
+    covering = Piece(source, offset, length)
+    return [Made((count + 7) // 8, partial(in_thread, box, _aligned, box, covering, first, count))]
+
+
+async def image_of(box: Box, instance: Instance) -> Image:
+    """What the instance's Image Pixel module says; raises NotFound where it says too little."""
+    images = box.resource(_Images, _Images)
+    image: Image | None = images.get(instance.blob_key)
+    if image is None:
+        image = _image(await metadata.of_row(box, instance.id), instance)
+        images.put(instance.blob_key, image)
+    return image
+
+
+class _Images(Recent):
+    """Image descriptions by blob."""
+
+
+def _image(json: bytes, instance: Instance) -> Image:
+    elements = orjson.loads(json)
+
+    def value(tag: str, default: Any = None) -> Any:
+        found = elements.get(tag, {}).get("Value")
+        return found[0] if found else default
+
+    bits = value("00280100")
+    if not (value("00280010") and value("00280011") and bits):
+        raise NotFound("the instance does not say how large its frames are")
+    return Image(
+        transfer_syntax_uid=instance.transfer_syntax_uid,
+        rows=value("00280010"),
+        columns=value("00280011"),
+        samples=value("00280002", 1),
+        bits_allocated=bits,
+        bits_stored=value("00280101", bits),
+        signed=value("00280103", 0) == 1,
+        photometric=value("00280004", ""),
+        planar=value("00280006", 0),
+    )
+
+
+async def _decoded_frame(box: Box, instance: Instance, fragments: tuple[tuple[int, int], ...]) -> list[Body]:
+    image = await image_of(box, instance)
+    if instance.transfer_syntax_uid == ENCAPSULATED_UNCOMPRESSED and len(fragments) == 1:
+        offset, length = fragments[0]
+        if length < image.frame_length:
+            raise Damaged("a frame is shorter than its instance says")
+        return [Piece(instance.blob_key, offset, image.frame_length)]
+    work = partial(in_decoder, box, _decode, box, instance, image, fragments)
+    return [Made(image.frame_length, work)]
+
+
+def _decode(box: Box, instance: Instance, image: Image, fragments: tuple[tuple[int, int], ...]) -> bytes:
+    with box.blobs.open(instance.blob_key) as blob:
+        frame = b"".join(blob.pread(offset, length) for offset, length in fragments)
+    return pixels.decode(image, frame)
+
+
+def _aligned(box: Box, covering: Piece, first: int, count: int) -> bytes:
+    if isinstance(covering.source, str):
+        with box.blobs.open(covering.source) as blob:
+            data = blob.pread(covering.offset, covering.length)
+    else:
+        with covering.source.open("rb") as file:
+            file.seek(covering.offset)
+            data = file.read(covering.length)
+    return pixels.bits_from(data, first, count)
+
+
+def _by_words(instance: Instance) -> bool:
+    return (instance.bits_allocated or 16) >= 16
+
+
+async def _from_words(
+    box: Box, instance: Instance, offset: int, length: int, bits: tuple[int, int]
+) -> list[Body]:
+    """Cells of up to eight bits in big endian: pairs of them change places where they are kept in words."""
+    first, count = bits
+    size = length if count % 8 == 0 and first == 0 else (count + 7) // 8
+    return [Made(size, partial(in_thread, box, _unpaired, box, instance, offset, length, bits))]
+
+
+def _unpaired(box: Box, instance: Instance, offset: int, length: int, bits: tuple[int, int]) -> bytes:
+    with box.blobs.open(instance.blob_key) as blob:
+        with memoryview(blob.buffer()) as source:
+            found = locate(source, "7FE00010")
+        before = (offset - found.offset) % 2 if found.vr == "OW" else 0
+        end = min(offset + length + 1, found.offset + found.length)
+        data = blob.pread(offset - before, end - offset + before)
+    turned = explicit.swapped(data, 2) if found.vr == "OW" else data
+    covering = turned[before : before + length]
+    first, count = bits
+    return covering if first == 0 and count % 8 == 0 else pixels.bits_from(covering, first, count)

@@ -1,0 +1,164 @@
+"""What a retrieve needs to know of instances: where their bytes lie, and where each frame's."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from dicomweb_box.accounts.access import Actor, Scope
+from dicomweb_box.archive import visibility
+from dicomweb_box.box import Box
+from dicomweb_box.dicom.frames import FrameTable
+from dicomweb_box.errors import NotFound
+
+_COLUMNS = (
+    "instance.id, study.study_uid, series.series_uid, instance.instance_uid, instance.sop_class_uid,"
+    " instance.transfer_syntax_uid, instance.blob_key, instance.size, instance.sha256,"
+    " instance.dataset_offset,"
+    ' instance."rows", instance."columns", instance.bits_allocated, instance.number_of_frames'
+)
+_FROM = (
+    " from instance join series on series.id = instance.series_id join study on study.id = instance.study_id"
+)
+_ORDER = (
+    " order by series.series_number is null, series.series_number, series.series_uid,"
+    " instance.instance_number is null, instance.instance_number, instance.instance_uid"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A current instance: its names, and where its bytes lie."""
+
+    id: int
+    study_uid: str
+    series_uid: str
+    instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    blob_key: str
+    size: int
+    sha256: bytes
+    dataset_offset: int
+    rows: int | None
+    columns: int | None
+    bits_allocated: int | None
+    number_of_frames: int | None
+
+
+async def instances(
+    box: Box,
+    study_uid: str,
+    series_uid: str | None = None,
+    instance_uid: str | None = None,
+    *,
+    scope: Scope,
+    actor: Actor,
+) -> list[Instance]:
+    """The current instances below a study, series or instance, in the order of their numbers and UIDs.
+
+    Raises NotFound where this actor sees none.
+    """
+    del actor  # reading is not recorded; the scope says what may be seen
+    where, params = visibility.series_condition(scope)
+    where = (
+        f"study.realm = :realm and study.study_uid = :study_uid and instance.state = 'current' and {where}"
+    )
+    params |= {"realm": scope.realm, "study_uid": study_uid}
+    if series_uid is not None:
+        where += " and series.series_uid = :series_uid"
+        params["series_uid"] = series_uid
+    if instance_uid is not None:
+        where += " and instance.instance_uid = :instance_uid"
+        params["instance_uid"] = instance_uid
+    # From the study downwards, so that the order of joins is the indexes' own.
+    source = (
+        " from study join series on series.study_id = study.id"
+        " join instance on instance.series_id = series.id"
+    )
+    rows = await box.database.fetch_all(f"select {_COLUMNS}{source} where {where}{_ORDER}", params)
+    if not rows:
+        raise NotFound("there is no such study, series or instance")
+    return [Instance(*row) for row in rows]
+
+
+async def one(
+    box: Box,
+    study_uid: str,
+    series_uid: str | None,
+    instance_uid: str,
+    *,
+    scope: Scope,
+    actor: Actor,
+) -> Instance:
+    """One current instance, by one indexed question; raises NotFound. Without a series, by study
+    and instance.
+    """
+    del actor
+    where, params = (_WHERE_ONE, {}) if scope.whole else _scoped(scope)
+    params |= {"realm": scope.realm, "study_uid": study_uid, "instance_uid": instance_uid}
+    if series_uid is not None:
+        where += " and series.series_uid = :series_uid"
+        params["series_uid"] = series_uid
+    row = await box.database.fetch_one(f"select {_COLUMNS}{_FROM}{where}", params)
+    if row is None:
+        raise NotFound("there is no such instance")
+    return Instance(*row)
+
+
+_WHERE_ONE = (
+    " where instance.realm = :realm and instance.instance_uid = :instance_uid and instance.state = 'current'"
+    " and study.study_uid = :study_uid"
+)
+
+
+def _scoped(scope: Scope) -> tuple[str, dict[str, Any]]:
+    condition, params = visibility.series_condition(scope)
+    return f"{_WHERE_ONE} and {condition}", params
+
+
+async def frame_table(box: Box, instance: Instance) -> FrameTable:
+    """Where the instance's frames lie; raises NotFound where it has none."""
+    tables = box.resource(_Tables, _Tables)
+    table: FrameTable | None = tables.get(instance.blob_key)
+    if table is None:
+        packed = await box.database.fetch_value(
+            "select frames from instance where blob_key = :key", {"key": instance.blob_key}
+        )
+        if packed is None:
+            raise NotFound("the instance has no pixel data")
+        table = FrameTable.unpack(packed)
+        tables.put(instance.blob_key, table)
+    return table
+
+
+class Recent:
+    """The most recently used of something that is known by blob; blobs never change, so nothing
+    grows stale.
+    """
+
+    most = 512
+
+    def __init__(self, box: Box) -> None:
+        del box
+        self._kept: OrderedDict[Any, Any] = OrderedDict()
+
+    def get(self, key: Any) -> Any:
+        """What was put under the key, or None."""
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+        return found
+
+    def put(self, key: Any, value: Any) -> None:
+        """Keep a value; the least recently used one goes where there are too many."""
+        self._kept[key] = value
+        if len(self._kept) > self.most:
+            self._kept.popitem(last=False)
+
+    async def close(self) -> None:
+        """Forget all."""
+        self._kept.clear()
+
+
+class _Tables(Recent):
+    """Frame tables by blob."""

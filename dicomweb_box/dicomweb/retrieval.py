@@ -1,0 +1,94 @@
+"""What the retrieve handlers share: what was asked for, and how an answer of one or several parts is worded."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import xxhash
+from starlette.requests import Request
+
+from dicomweb_box.accounts.access import Actor, Scope
+from dicomweb_box.archive.body import Body
+from dicomweb_box.asgi.blob_response import BlobResponse
+from dicomweb_box.asgi.identity import identify
+from dicomweb_box.box import Box
+from dicomweb_box.dicom.media_types import Accepted, parse_accept
+from dicomweb_box.dicom.multipart import closing, part_head
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks this box, and what they take."""
+
+    box: Box
+    actor: Actor
+    scope: Scope
+    accepted: tuple[Accepted, ...]
+
+    @property
+    def anything(self) -> bool:
+        """Whether some range takes any transfer syntax (PS3.18 8.7.3.5.2)."""
+        return any(one.transfer_syntax == "*" for one in self.accepted)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of an answer."""
+
+    content_type: str
+    location: str
+    body: Sequence[Body]
+
+
+def asked(request: Request) -> Asked:
+    """What a request asks of the box."""
+    actor, scope = identify(request)
+    parameter = request.query_params.get("accept") if request.scope["query_string"] else None
+    accepts = [value.decode("latin-1") for name, value in request.scope["headers"] if name == b"accept"]
+    return Asked(request.app.state.box, actor, scope, parse_accept(accepts, parameter))
+
+
+def path_of(request: Request, *more: str) -> str:
+    """The absolute path of a resource of this service; never with a host, which only the client knows."""
+    return "/".join((request.scope.get("root_path", ""), *more))
+
+
+def warning(text: str) -> tuple[str, str]:
+    """A Warning header (PS3.18 8.4.3)."""
+    return "Warning", f'299 dicomweb_box: "{text}"'
+
+
+def tag_of(*facts: object) -> str:
+    """A strong validator of a representation that these facts decide."""
+    return f'"{xxhash.xxh3_128_hexdigest(repr(facts).encode())}"'
+
+
+def single(
+    box: Box, part: Part, etag: str, *, status: int = 200, headers: Iterable[tuple[str, str]] = ()
+) -> BlobResponse:
+    """An answer that is the one part itself."""
+    headers = [("Content-Location", part.location), *headers]
+    return BlobResponse(
+        box, part.body, content_type=part.content_type, etag=etag, status=status, headers=headers
+    )
+
+
+def multipart(
+    box: Box,
+    parts: Sequence[Part],
+    media_type: str,
+    etag: str,
+    *,
+    status: int = 200,
+    headers: Iterable[tuple[str, str]] = (),
+) -> BlobResponse:
+    """A multipart/related answer (PS3.18 8.6.1.2.1); equal asks give equal bytes, so that ranges of it fit."""
+    boundary = xxhash.xxh3_128_hexdigest(b"boundary " + etag.encode())
+    body: list[Body] = []
+    for number, part in enumerate(parts):
+        body.append(
+            part_head(boundary, part.content_type, first=number == 0, content_location=part.location)
+        )
+        body += part.body
+    body.append(closing(boundary))
+    content_type = f'multipart/related; type="{media_type}"; boundary={boundary}'
+    return BlobResponse(box, body, content_type=content_type, etag=etag, status=status, headers=headers)

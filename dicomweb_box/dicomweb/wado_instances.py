@@ -1,0 +1,153 @@
+"""Retrieve studies, series and instances as DICOM objects (PS3.18 10.4.1.1.1, 8.7.3)."""
+
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.routing import BaseRoute, Route
+
+from dicomweb_box.archive import retrieve
+from dicomweb_box.archive.body import Body, settle_first
+from dicomweb_box.archive.explicit_body import (
+    can_be_explicit,
+    explicit_body,
+    explicit_later,
+    stored_body,
+    without_bytes,
+)
+from dicomweb_box.archive.retrieve import Instance
+from dicomweb_box.asgi.blob_response import BlobResponse
+from dicomweb_box.dicom.explicit import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from dicomweb_box.dicom.media_types import Accepted, Offer, choose
+from dicomweb_box.dicomweb.retrieval import Asked, Part, asked, multipart, path_of, single, tag_of, warning
+from dicomweb_box.errors import Damaged, NotAcceptable, UnreadableInstance
+
+_DICOM = "application/dicom"
+_NEVER_NAMED = frozenset((IMPLICIT_LITTLE, EXPLICIT_BIG))
+_MEASURED = 64
+"""Up to so many rewritten instances are looked through before the answer, to tell its length."""
+
+
+async def study(request: Request) -> BlobResponse:
+    """GET /studies/{study}."""
+    return await _several(request)
+
+
+async def series(request: Request) -> BlobResponse:
+    """GET /studies/{study}/series/{series}."""
+    return await _several(request)
+
+
+async def instance(request: Request) -> BlobResponse:
+    """GET /studies/{study}/series/{series}/instances/{instance}."""
+    ask = asked(request)
+    uids = request.path_params
+    found = await retrieve.one(
+        ask.box, uids["study"], uids["series"], uids["instance"], scope=ask.scope, actor=ask.actor
+    )
+    offer = _chosen(ask, found.transfer_syntax_uid, alone=True)
+    body = stored_body(found)
+    if offer.transfer_syntax != found.transfer_syntax_uid:
+        body = await _rewritten(ask, found)
+    part = Part(offer.content_type, _location(request, found), body)
+    etag = tag_of(found.sha256, str(offer))
+    if offer.multipart:
+        return multipart(ask.box, [part], _DICOM, etag)
+    return single(ask.box, part, etag)
+
+
+async def _rewritten(ask: Asked, found: Instance) -> list[Body]:
+    """The one instance in Explicit VR Little Endian; what cannot be decoded is found out before the answer."""
+    try:
+        return await settle_first(await explicit_body(ask.box, found))
+    except (Damaged, UnreadableInstance) as error:
+        offered = tuple(map(str, _offers(found.transfer_syntax_uid, alone=True, named=False)[:2]))
+        message = f"the instance can only be given as it was stored: {error}"
+        raise NotAcceptable(message, offered) from error
+
+
+async def _several(request: Request) -> BlobResponse:
+    ask = asked(request)
+    uids = request.path_params
+    found = await retrieve.instances(
+        ask.box, uids["study"], uids.get("series"), scope=ask.scope, actor=ask.actor
+    )
+    chosen, refusals = _chosen_each(ask, {one.transfer_syntax_uid for one in found})
+    lost = await without_bytes(ask.box, found)
+    given = [one for one in found if one.id not in lost and one.transfer_syntax_uid in chosen]
+    measured = sum(chosen[one.transfer_syntax_uid] != one.transfer_syntax_uid for one in given) <= _MEASURED
+    parts: list[Part] = []
+    for one in given:
+        syntax = chosen[one.transfer_syntax_uid]
+        body = await _body(ask, one, syntax, measured=measured)
+        if body is not None:
+            content_type = f"{_DICOM}; transfer-syntax={syntax}"
+            parts.append(Part(content_type, _location(request, one), body))
+    if not parts:
+        raise refusals[0] if refusals else Damaged("the stored bytes are missing")
+    etag = tag_of([one.sha256 for one in given], sorted(chosen.items()), len(parts))
+    if len(parts) == len(found):
+        return multipart(ask.box, parts, _DICOM, etag)
+    # PS3.18 10.4.3.1: some of the content cannot be given.
+    text = f"{len(found) - len(parts)} of {len(found)} instances are left out: not acceptable or not readable"
+    return multipart(ask.box, parts, _DICOM, etag, status=206, headers=[warning(text)])
+
+
+async def _body(ask: Asked, one: Instance, syntax: str, *, measured: bool) -> list[Body] | None:
+    if syntax == one.transfer_syntax_uid:
+        return stored_body(one)
+    if not measured:
+        return explicit_later(ask.box, one)
+    try:
+        return await explicit_body(ask.box, one)
+    except (Damaged, UnreadableInstance):
+        return None
+
+
+def _chosen_each(ask: Asked, stored: set[str]) -> tuple[dict[str, str], list[NotAcceptable]]:
+    """The transfer syntax in which those stored in each are given, and why others are not (PS3.18 8.7.8)."""
+    chosen: dict[str, str] = {}
+    refusals: list[NotAcceptable] = []
+    for syntax in sorted(stored):
+        try:
+            chosen[syntax] = _chosen(ask, syntax, alone=False).transfer_syntax or syntax
+        except NotAcceptable as refusal:
+            refusals.append(refusal)
+    return chosen, refusals
+
+
+def _chosen(ask: Asked, stored: str, *, alone: bool) -> Offer:
+    offers = _offers(stored, alone=alone, named=not ask.anything)
+    accepted: Sequence[Accepted] = ask.accepted
+    if not can_be_explicit(stored):
+        # Who takes anything at all is better served with what there is than with a refusal.
+        accepted = [*accepted, *(_STORED for one in accepted if one.media_type == "*/*" and one.quality)]
+    return choose(accepted, offers)
+
+
+_STORED = Accepted(media_type="*/*", multipart=None, transfer_syntax="*", quality=0.001)
+
+
+def _offers(stored: str, *, alone: bool, named: bool) -> list[Offer]:
+    """What can be given of an instance stored so; `named`: to a client that names transfer syntaxes."""
+    syntaxes = [] if named and stored in _NEVER_NAMED else [stored]
+    if stored != EXPLICIT_LITTLE and can_be_explicit(stored):
+        syntaxes.append(EXPLICIT_LITTLE)
+    forms = (False, True) if alone else (True,)
+    return [
+        Offer(media_type=_DICOM, multipart=form, transfer_syntax=syntax)
+        for syntax in syntaxes
+        for form in forms
+    ]
+
+
+def _location(request: Request, one: Instance) -> str:
+    return path_of(
+        request, "studies", one.study_uid, "series", one.series_uid, "instances", one.instance_uid
+    )
+
+
+ROUTES: list[BaseRoute] = [
+    Route("/studies/{study}", study),
+    Route("/studies/{study}/series/{series}", series),
+    Route("/studies/{study}/series/{series}/instances/{instance}", instance),
+]
