@@ -6,7 +6,7 @@ value of the lowest SOP Instance UID. An instance that lacks an attribute has no
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -45,15 +45,10 @@ class Chosen:
     elements: dict[str, Element]
 
 
-def values_of(level: Level, element: Any) -> str:
-    """DICOM JSON of the level's attributes that an instance carries, in tag order; empty elements are left
-    out.
-    """
-    found = {}
-    for tag in _TAGS[level]:
-        value = element(tag)
-        if value is not None and len(value) > 1:
-            found[tag] = value
+def values_of(level: Level, dataset: Mapping[str, Element]) -> str:
+    """DICOM JSON of the level's attributes that an instance carries, in tag order, without empty ones."""
+    tags = _TAGS[level]
+    found = {tag: element for tag, element in dataset.items() if tag in tags and len(element) > 1}
     return orjson.dumps(found).decode()
 
 
