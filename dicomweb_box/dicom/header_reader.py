@@ -1,0 +1,497 @@
+"""One pass over a data set, from its bytes straight to DICOM JSON (PS3.18 Annex F).
+
+The loop keeps its own stack, so that no nesting is too deep, and writes text, so that what was read does not stay
+in memory as objects. Anything it does not know is `Unusual`: the caller asks pydicom then.
+"""
+
+import struct
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from json.encoder import encode_basestring as quote
+from typing import Any, Final
+
+from pydicom.datadict import dictionary_description, dictionary_has_tag
+
+from dicomweb_box.dicom import header_tables as tables
+from dicomweb_box.dicom import header_values as values
+from dicomweb_box.dicom.charset import Charset, charset
+from dicomweb_box.dicom.header_tables import (
+    ASCII,
+    BINARY,
+    FLOATS,
+    IMPLICIT_LITTLE,
+    INTEGERS,
+    KINDS,
+    LAST_PLAIN,
+    LONG_TEXT,
+    NAME,
+    NUMBER,
+    SEQUENCE,
+    TAGS,
+    TEXT,
+    Encoding,
+    Entry,
+    standard_vr,
+)
+from dicomweb_box.dicom.uids import clean_uid
+from dicomweb_box.errors import FailureReason, UnreadableInstance
+
+UNDEFINED: Final = 0xFFFFFFFF
+LARGE: Final = (
+    1 << 20
+)  # text and numbers above this become bulk data, and lengths above it are looked at twice
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xE000, 0xE00D, 0xE0DD
+_PARTS_HELD: Final = 50_000  # pieces of text before they are joined: a piece costs more than its characters
+_MOST_JSON: Final = 256 << 20
+_MOST_NEW: Final = 1_000_000  # attributes no table knows yet, and attributes out of order, in one instance
+
+
+class Unusual(Exception):
+    """Bytes this reader leaves to pydicom; the message says what they are."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Pixels:
+    """Where top-level Pixel Data lies."""
+
+    tag: int
+    vr: str
+    offset: int
+    length: int
+    fragments: list[tuple[int, int]] | None = None  # encapsulated: all items, the offset table's first
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Located:
+    """Where a value lies in the source, for a deflated data set in the inflated stream."""
+
+    vr: str
+    offset: int
+    length: int
+    transfer_syntax_uid: str = ""
+    encapsulated: bool = False
+
+
+class Found(Exception):
+    """The value looked for, before the whole was read."""
+
+    def __init__(self, located: Located) -> None:
+        super().__init__()
+        self.located = located
+
+
+@dataclass(kw_only=True, slots=True)
+class Reader:
+    """One data set being read. `read` fills `seen`, `pixels` and `warnings`, and returns the JSON."""
+
+    data: Any  # bytes or mmap: slices are bytes
+    size: int
+    bulk_threshold: int
+    bulk_root: str | None = (
+        ""  # what BulkDataURIs begin with; None after reading: it was needed before it was known
+    )
+    signed: bool = False  # Pixel Representation, where an element that needs it comes before it
+    wanted: str | None = None  # the path of the one value looked for: Found is raised there
+    seen: dict[int, bytes] = field(default_factory=dict)  # raw values of REMEMBER at the top
+    pixels: Pixels | None = None
+    offset_tables: dict[int, tuple[int, int]] = field(default_factory=dict)
+    unordered: bool = False
+    guessed_signed: bool = False  # an element was read by `signed` before Pixel Representation was seen
+    warnings: dict[str, None] = field(default_factory=dict)
+    _stack: list[list[Any]] = field(default_factory=list)
+    _chunks: list[bytes] = field(default_factory=list)
+    _written: int = 0
+    _new: int = 0
+
+    def read(self, pos: int, encoding: Encoding) -> bytes:  # noqa: C901 - one loop, because calls cost more than its work
+        """The data set from `pos` to the end as a DICOM JSON object, UTF-8.
+
+        Raises UnreadableInstance where it is cut off or absurd, Unusual where pydicom should look, Found.
+        """
+        data, stack, size = self.data, self._stack, self.size
+        threshold = self.bulk_threshold
+        parts: list[str] = ["{"]
+        append = parts.append
+        head, table, explicit = encoding.head, encoding.table, encoding.explicit
+        text: Charset = charset(b"")
+        decode, plain = text.decode, text.ascii_is_plain
+        end, undefined, last, opened = size, False, "", 1
+        seen, signed = self.seen, self.signed
+        try:
+            while True:
+                while pos < end:
+                    key, length = head(data, pos)
+                    entry = table.get(key) or self._new_entry(encoding, key)
+                    kind, long, opening, with_values, vr, tag, extra = entry
+                    if long:
+                        start = pos + 12
+                        length = encoding.long(data, pos + 8)[0]
+                    else:
+                        start = pos + 8
+                    stop = start + length
+                    if kind > LAST_PLAIN:
+                        if kind == tables.DELIMITER:
+                            if not undefined:
+                                raise Unusual("an item delimiter where no item of undefined length is open")
+                            pos = end = start
+                            undefined = False
+                            break
+                        if kind == tables.SKIPPED:
+                            if stop > end:
+                                raise self._cut_off(stop, tag)
+                            pos = stop
+                            continue
+                        if kind == tables.REMEMBERED:
+                            if stop > end:
+                                raise self._cut_off(stop, tag)
+                            seen[tag] = value = data[start:stop]
+                            kind = extra.kind
+                            extra = extra.extra
+                            if tag == tables.CHARACTER_SET:
+                                text = charset(bytes(value))
+                                decode, plain = text.decode, text.ascii_is_plain
+                                if text.unknown:
+                                    self.warnings[
+                                        "Specific Character Set holds a term that is not defined"
+                                    ] = None
+                            elif tag == 0x00280103 and length == 2:
+                                signed = value != b"\0\0"
+                        else:
+                            entry = self._settle(entry, encoding, start, stop, seen, signed)
+                            kind, _, opening, with_values, vr, tag, extra = entry
+                    if length > LARGE or stop > end:
+                        if length == UNDEFINED:
+                            if kind != SEQUENCE:
+                                if kind != BINARY:
+                                    raise Unusual(f"an undefined length with VR {vr}")
+                                if vr == "UN":
+                                    kind = SEQUENCE
+                                    opening = f',"{tag:08X}":{{"vr":"SQ"'
+                                    with_values = opening + ',"Value":['
+                                else:
+                                    pos = self._fragments(entry, start, end, opening, append, encoding)
+                                    continue
+                        elif stop > end:
+                            raise self._cut_off(stop, tag)
+                        elif kind != BINARY and kind != SEQUENCE:
+                            self._bulk(tag, vr, start, length, opening, append)
+                            pos = stop
+                            continue
+                    if opening <= last:
+                        self._out_of_order()
+                    last = opening
+                    pos = stop
+                    if not length:
+                        append(opening + "}")
+                    elif kind == TEXT or kind == ASCII:
+                        value = data[start:stop]
+                        if value.isascii() and (plain or b"\x1b" not in value):
+                            string = value.decode("ascii").rstrip(" \0")
+                        elif kind == ASCII:
+                            string = value.decode("latin-1").rstrip(" \0")
+                        else:
+                            string = self._decoded(value, decode).rstrip(" \0")
+                        if "\\" in string:
+                            append(f"{with_values}{values.strings(string, vr)}]}}")
+                        elif string:
+                            append(
+                                f"{with_values}{quote(string if vr[1] in 'HOA' else string.strip(' '))}]}}"
+                            )
+                        else:
+                            append(opening + "}")
+                    elif kind == NUMBER:
+                        append(values.decimal(data[start:stop], opening, with_values, vr))
+                    elif kind == INTEGERS:
+                        if length == extra.size:
+                            append(f"{with_values}{extra.one(data, start)[0]}]}}")
+                        else:
+                            append(self._numbers(data, start, length, entry, extra, encoding))
+                    elif kind == NAME:
+                        value = data[start:stop]
+                        if value.isascii() and (plain or b"\x1b" not in value):
+                            string = value.decode("ascii").rstrip(" \0")
+                        else:
+                            string = self._decoded(value, decode).rstrip(" \0")
+                        if "=" in string or "\\" in string or not string:
+                            append(values.names(string, opening, with_values))
+                        else:
+                            append(f'{with_values}{{"Alphabetic":{quote(string)}}}]}}')
+                    elif kind == LONG_TEXT:
+                        value = data[start:stop]
+                        if vr == "UR":
+                            string = value.decode("latin-1").rstrip(" \0")
+                        else:
+                            string = self._decoded(value, decode).rstrip(" \0")
+                        append(f"{with_values}{quote(string)}]}}" if string else opening + "}")
+                    elif kind == FLOATS:
+                        append(self._numbers(data, start, length, entry, extra, encoding))
+                    elif kind == TAGS:
+                        append(values.tags(data[start:stop], opening, with_values, encoding.order))
+                    elif kind == BINARY:
+                        if length > threshold or (tag in tables.PIXEL_DATA and not stack):
+                            self._bulk(tag, vr, start, length, opening, append)
+                        else:
+                            append(values.inline(data[start:stop], opening, vr, encoding.order))
+                    else:  # SEQUENCE
+                        append(with_values)
+                        stack.append(
+                            [end, undefined, last, seen, signed, text, encoding, opened,
+                             end if length == UNDEFINED else stop, 0, tag, opening, length == UNDEFINED]
+                        )  # fmt: skip
+                        if explicit and key[4:] == b"UN":
+                            encoding = IMPLICIT_LITTLE  # PS3.5 6.2.2 note 2
+                            head, table, explicit = encoding.head, encoding.table, encoding.explicit
+                        pos = start
+                        end = start  # to the items
+                        undefined = True
+                        opened = -1
+                        break
+                # The end of an item, or of a sequence's head: on to the next item, or up.
+                if not stack:
+                    break
+                if opened >= 0:  # an item ends here
+                    if undefined:
+                        raise self._cut_off(size + 1 if end == size else end, stack[-1][10])
+                    if pos != end:
+                        raise Unusual("an item that does not end where its length says")
+                    if len(parts) > opened > 0:
+                        parts[opened] = parts[opened][1:]
+                    append("}")
+                    if len(parts) > _PARTS_HELD:
+                        self._join(parts)
+                while stack:
+                    frame = stack[-1]
+                    limit = frame[8]
+                    if pos < limit:
+                        group, element, length = encoding.item(data, pos)
+                        pos += 8
+                        if group != 0xFFFE:
+                            raise Unusual("something else where an item begins")
+                        if element == _ITEM:
+                            frame[9] += 1
+                            append("{" if frame[9] == 1 else ",{")
+                            undefined = length == UNDEFINED
+                            end = limit if undefined else pos + length
+                            if end > limit:
+                                raise self._cut_off(end, frame[10])
+                            opened, last = len(parts), ""
+                            seen = {}
+                            signed, text = frame[4], frame[5]
+                            decode, plain = text.decode, text.ascii_is_plain
+                            break
+                        if element != _SEQUENCE_END:
+                            raise Unusual("a delimiter that does not belong there")
+                        if not frame[12] and pos < limit:
+                            continue
+                    elif frame[12]:
+                        raise self._cut_off(self.size + 1 if limit == size else limit, frame[10])
+                    if frame[9]:
+                        append("]}")
+                    else:
+                        parts[-1] = frame[11] + "}"
+                    stack.pop()
+                    end, undefined, last, seen, signed, text = frame[:6]
+                    decode, plain, opened = text.decode, text.ascii_is_plain, frame[7]
+                    if frame[6] is not encoding:
+                        encoding = frame[6]
+                        head, table, explicit = encoding.head, encoding.table, encoding.explicit
+                    break
+        except struct.error:
+            if stack:
+                raise self._cut_off(size + 1, stack[-1][10]) from None
+            self.warnings["bytes after the last element were left out"] = None
+        if len(parts) > opened > 0:
+            parts[opened] = parts[opened][1:]
+        append("}")
+        self._join(parts)
+        return b"".join(self._chunks)
+
+    def _new_entry(self, encoding: Encoding, key: bytes) -> Entry:
+        self._count_new()
+        return encoding.entry(key)
+
+    def _out_of_order(self) -> None:
+        self._count_new()
+        self.unordered = True
+
+    def _count_new(self) -> None:
+        self._new += 1
+        if self._new > _MOST_NEW:
+            raise UnreadableInstance(
+                "the data set holds more than a million attributes in no order",
+                FailureReason.PROCESSING_FAILURE,
+            )
+
+    def _settle(
+        self, entry: Entry, encoding: Encoding, start: int, stop: int, seen: dict[int, bytes], signed: bool
+    ) -> Entry:
+        """The plain Entry of an element whose kind hangs on more than its own tag and VR."""
+        kind, tag = entry.kind, entry.tag
+        if kind == tables.ODD:
+            raise self._odd(start)
+        if kind == tables.FOREIGN and entry.extra != "UN" and encoding.order == "<":
+            # PS3.5 6.2.2: UN values of standard attributes are known again, in implicit little endian.
+            entry = IMPLICIT_LITTLE.entry(struct.pack("<HH", tag >> 16, tag & 0xFFFF))
+            kind = entry.kind
+        elif kind == tables.FOREIGN:
+            return Entry(BINARY, *entry[1:6])
+        if kind == tables.CREATOR:
+            seen[tag] = self.data[start : min(stop, start + 64)]
+            return Entry(TEXT, *entry[1:])
+        if kind == tables.PRIVATE:
+            creator = seen.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF, b"").decode("latin-1").strip(" \0")
+            entry = encoding.plain(tag, tables.private_vr(tag, creator) if creator else "UN")
+        elif kind == tables.CHOICE:
+            entry = encoding.plain(tag, self._choose(tag, entry.extra, seen, signed))
+            if tag in tables.PIXEL_DATA and not self._stack:
+                self._note_pixels(entry, start, stop)
+        elif kind == tables.PIXELS:
+            if not self._stack:
+                self._note_pixels(entry, start, stop)
+            entry = entry.extra
+        if kind == tables.REMEMBERED:
+            entry = entry.extra
+        if tag in tables.REMEMBER and stop <= self.size:
+            seen[tag] = self.data[start:stop]
+        return entry
+
+    def _odd(self, start: int) -> Exception:
+        """Zeros up to the end are padding somebody added; anything else is for pydicom."""
+        rest = self.data[start - 8 : start + LARGE]
+        if not self._stack and len(rest) < LARGE and not rest.strip(b"\0"):
+            return struct.error()
+        return Unusual("something that is not an element")
+
+    def _choose(self, tag: int, choice: str, seen: dict[int, bytes], signed: bool) -> str:
+        """The VR of an attribute for which the dictionary has several (PS3.5 Annex A.1, PS3.3 C.11.1.1.1)."""
+        if choice == "US or SS":
+            if 0x00280103 not in self.seen:
+                self.guessed_signed = True
+            return "SS" if signed else "US"
+        if tag == 0x00283006:
+            return "US" if seen.get(0x00283002, b"")[:2] == b"\1\0" else "OW"
+        return "OW"
+
+    def _note_pixels(self, entry: Entry, start: int, stop: int) -> None:
+        if entry.tag not in tables.PIXEL_DATA:
+            self.offset_tables[entry.tag] = (start, stop - start)
+            return
+        if self.pixels is not None:
+            raise Unusual("Pixel Data twice")
+        if KINDS[entry.vr] != BINARY:
+            raise Unusual(f"Pixel Data with VR {entry.vr}")
+        self.pixels = Pixels(tag=entry.tag, vr=entry.vr, offset=start, length=stop - start)
+
+    def _fragments(
+        self,
+        entry: Entry,
+        start: int,
+        end: int,
+        opening: str,
+        append: Callable[[str], None],
+        encoding: Encoding,
+    ) -> int:
+        """Walks an encapsulated value (PS3.5 A.4); returns where the next element begins."""
+        fragments: list[tuple[int, int]] = []
+        at, closed = start, False
+        while at + 8 <= end:
+            group, element, length = encoding.item(self.data, at)
+            at += 8
+            if group != 0xFFFE or element not in {_ITEM, _SEQUENCE_END}:
+                raise Unusual("something else where a fragment begins")
+            if element == _SEQUENCE_END:
+                closed = True
+                break
+            if at + length > end:
+                raise self._cut_off(at + length, entry.tag)
+            fragments.append((at, length))
+            at += length
+        if not closed:
+            raise self._cut_off(self.size + 1 if end == self.size else end, entry.tag)
+        if entry.tag in tables.PIXEL_DATA and not self._stack and self.pixels is not None:
+            self.pixels.fragments = fragments
+            self.pixels.length = at - start
+        self._bulk(entry.tag, entry.vr, start, at - start, opening, append, encapsulated=True)
+        return at
+
+    def _bulk(
+        self,
+        tag: int,
+        vr: str,
+        start: int,
+        length: int,
+        opening: str,
+        append: Callable[[str], None],
+        *,
+        encapsulated: bool = False,
+    ) -> None:
+        path = "/".join([f"{frame[10]:08X}/{frame[9]}" for frame in self._stack] + [f"{tag:08X}"])
+        if path == self.wanted:
+            raise Found(Located(vr=vr, offset=start, length=length, encapsulated=encapsulated))
+        if not self.bulk_root:
+            # SOP Instance UID comes before nearly everything; where it does not, the caller reads again.
+            uid = clean_uid(self.seen.get(0x00080018, b""))
+            self.bulk_root = f"instances/{uid}/bulkdata/" if uid else None
+        append(f'{opening},"BulkDataURI":"{self.bulk_root}{path}"}}')
+
+    def _numbers(
+        self, data: Any, start: int, length: int, entry: Entry, numbers: tables.Numbers, encoding: Encoding
+    ) -> str:
+        order = encoding.order
+        written = values.numbers(data, start, length, numbers, order)
+        if written is not None:
+            return f"{entry.values}{written}]}}"
+        if length % numbers.size:
+            self.warnings["a value of binary numbers whose length does not fit its VR"] = None
+        if length <= max(self.bulk_threshold, 8):
+            return values.inline(data[start : start + length], entry.opening, entry.vr, order)
+        parts: list[str] = []
+        self._bulk(entry.tag, entry.vr, start, length, entry.opening, parts.append)
+        return parts[0]
+
+    def _decoded(self, value: bytes, decode: Callable[[bytes], str]) -> str:
+        string = decode(value)
+        if "\ufffd" in string:
+            self.warnings["text that is not valid in its Specific Character Set"] = None
+        return string
+
+    def _join(self, parts: list[str]) -> None:
+        """Turns the pieces so far into bytes; each dataset still open loses its first comma now."""
+        for frame in self._stack:
+            if len(parts) > frame[7] > 0:
+                parts[frame[7]] = parts[frame[7]][1:]
+            frame[7] = 0
+        chunk = "".join(parts).encode()
+        parts.clear()
+        self._written += len(chunk)
+        if self._written > _MOST_JSON:
+            raise UnreadableInstance(
+                "the attributes of the data set are larger than 256 MiB", FailureReason.PROCESSING_FAILURE
+            )
+        self._chunks.append(chunk)
+
+    def _cut_off(self, stop: int, tag: int) -> Exception:
+        if stop <= self.size:
+            return Unusual("an element longer than what it lies in")
+        if self._stack:
+            tag = self._stack[0][10]
+        if may_be_cut_off(tag, self.seen):
+            return Unusual(f"{named(tag)} that goes on past the end")
+        return UnreadableInstance(
+            f"the data set is cut off: {named(tag)} goes on past its end", FailureReason.CANNOT_UNDERSTAND
+        )
+
+
+def may_be_cut_off(tag: int, seen: Collection[int]) -> bool:
+    """Whether an instance may end inside this top-level sequence.
+
+    Radiotherapy plans that end too early are in use and read everywhere; no Pixel Data is lost with them, for its
+    description would have come before. What is there is kept, with a warning.
+    """
+    return 0x3000 <= tag >> 16 <= 0x300F and standard_vr(tag) == "SQ" and 0x00280010 not in seen
+
+
+def named(tag: int) -> str:
+    """The attribute for a message, such as `Pixel Data (7FE0,0010)`."""
+    number = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    return f"{dictionary_description(tag)} {number}" if dictionary_has_tag(tag) else number
