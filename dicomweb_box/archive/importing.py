@@ -1,0 +1,199 @@
+"""Import: files, folders and zip archives from this machine's disk, through the one way in."""
+
+import asyncio
+import zipfile
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from dicomweb_box.accounts.access import SYSTEM
+from dicomweb_box.archive.ingest import Received, receive, store
+from dicomweb_box.archive.outcomes import Outcome, Refused
+from dicomweb_box.box import Box, in_thread
+from dicomweb_box.errors import FailureReason, OutOfResources
+
+AT_ONCE = 16
+"""Objects on their way at the same time; they share fsyncs and commits."""
+PIECE = 1 << 20
+HARMLESS = 64 << 20
+"""Bytes that any archive may expand to."""
+MOST_EXPANSION = 200
+"""Beyond HARMLESS, how many times its size an archive or member may expand to: blank pixels reach 100."""
+
+_SKIPPED_NAMES = frozenset({"dicomdir"})
+_UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """One file to be imported: on disk, or a member of a zip archive."""
+
+    path: Path
+    member: zipfile.ZipInfo | None = None
+
+    @property
+    def name(self) -> str:
+        """As it is shown to the operator."""
+        return str(self.path) if self.member is None else f"{self.path}!{self.member.filename}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """One file that was not taken, and why."""
+
+    name: str
+    reason: str
+    message: str
+
+
+@dataclass(kw_only=True)
+class Imported:
+    """What became of everything that was offered."""
+
+    stored: int = 0
+    already: int = 0
+    skipped: int = 0
+    """Files that never are instances: DICOMDIR, and what operating systems leave behind."""
+    refused: list[Refusal] = field(default_factory=list)
+
+    def note(self, candidate: Candidate, outcome: Outcome) -> None:
+        """Count one outcome."""
+        if isinstance(outcome, Refused):
+            reason = f"{int(outcome.reason):04X}"
+            self.refused.append(Refusal(name=candidate.name, reason=reason, message=outcome.message))
+        elif outcome.already:
+            self.already += 1
+        else:
+            self.stored += 1
+
+
+class _TooLarge(Exception):
+    """The archive expands beyond all measure."""
+
+
+def candidates(paths: Iterable[Path], imported: Imported) -> list[Candidate]:
+    """Every file below the paths, in their order; damaged archives are noted as refused. Blocks."""
+    found: list[Candidate] = []
+    for path in paths:
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        for file in files:
+            if file != path and _is_skipped(file.relative_to(path).parts):
+                imported.skipped += 1
+            elif zipfile.is_zipfile(file):
+                found += _members(file, imported)
+            else:
+                found.append(Candidate(path=file))
+    return found
+
+
+async def import_all(
+    box: Box,
+    chosen: Sequence[Candidate],
+    imported: Imported,
+    *,
+    source: str,
+    progress: Callable[[], None] = lambda: None,
+) -> None:
+    """Store each candidate and note what became of it; several are on their way at once."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def settle(candidate: Candidate, received: Received) -> None:
+        try:
+            imported.note(candidate, await store(box, received, source=source, actor=SYSTEM))
+        finally:
+            progress()
+            room.release()
+
+    async with AsyncExitStack() as stack:
+        archives = await stack.enter_async_context(_opened(box))
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        for candidate in chosen:
+            await room.acquire()
+            try:
+                received = await receive(box, archives(candidate))
+            except (*_UNREADABLE, OutOfResources, _TooLarge) as error:
+                imported.note(candidate, _refused(error))
+                progress()
+                room.release()
+            else:
+                tasks.create_task(settle(candidate, received))
+
+
+@asynccontextmanager
+async def _opened(box: Box) -> AsyncIterator[Callable[[Candidate], AsyncIterator[bytes]]]:
+    """A way to read candidates that keeps the archive of the last one open."""
+    archive: zipfile.ZipFile | None = None
+    allowed = 0
+
+    async def pieces(candidate: Candidate) -> AsyncIterator[bytes]:
+        nonlocal archive, allowed
+        if candidate.member is None:
+            with await in_thread(box, _open_file, candidate.path) as file:
+                while piece := await in_thread(box, file.read, PIECE):
+                    yield piece
+            return
+        if archive is None or archive.filename != str(candidate.path):
+            if archive is not None:
+                archive.close()
+            archive = await in_thread(box, zipfile.ZipFile, candidate.path)
+            allowed = HARMLESS + MOST_EXPANSION * candidate.path.stat().st_size
+        if candidate.member.file_size > HARMLESS + MOST_EXPANSION * candidate.member.compress_size:
+            raise _TooLarge
+        with await in_thread(box, _open_member, archive, candidate.member) as member:
+            while piece := await in_thread(box, member.read, PIECE):
+                # Members may share their bytes, so the sum is watched too.
+                allowed -= len(piece)
+                if allowed < 0:
+                    raise _TooLarge
+                yield piece
+
+    try:
+        yield pieces
+    finally:
+        if archive is not None:
+            archive.close()
+
+
+def _open_file(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    return archive.open(member)
+
+
+def _members(path: Path, imported: Imported) -> Iterator[Candidate]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if not info.is_dir()]
+    except _UNREADABLE as error:
+        imported.note(Candidate(path=path), _refused(error))
+        return
+    for info in members:
+        if _is_skipped(PurePosixPath(info.filename).parts):
+            imported.skipped += 1
+        else:
+            yield Candidate(path=path, member=info)
+
+
+def _is_skipped(parts: tuple[str, ...]) -> bool:
+    return parts[-1].lower() in _SKIPPED_NAMES or any(part.startswith((".", "__MACOSX")) for part in parts)
+
+
+def _refused(error: Exception) -> Refused:
+    if isinstance(error, OutOfResources):
+        return Refused(reason=FailureReason.OUT_OF_RESOURCES, message=str(error))
+    if isinstance(error, _TooLarge):
+        message = f"the archive expands to more than {MOST_EXPANSION} times its size"
+    elif isinstance(error, OSError):
+        message = f"the file cannot be read: {error.strerror or type(error).__name__}"
+    elif isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError):
+        message = "the archive's member is encrypted"
+    elif isinstance(error, NotImplementedError):
+        message = "the archive's member is compressed in an unknown way"
+    else:
+        message = "the archive is damaged"
+    return Refused(reason=FailureReason.CANNOT_UNDERSTAND, message=message)

@@ -1,0 +1,295 @@
+"""The command line: one function for each command, results to standard output, all else to standard error."""
+
+import argparse
+import asyncio
+import json
+import sys
+import traceback
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from dicomweb_box import __version__, settings
+from dicomweb_box import log as logs
+from dicomweb_box.errors import BadRequest, BadSetting, BoxError
+
+if TYPE_CHECKING:
+    from dicomweb_box.archive.importing import Imported
+    from dicomweb_box.box import Box
+
+# What a command needs is imported in it: `settings` or `--help` need not wait for an archive to load.
+
+FAILED, WRONG = 1, 2
+INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse's parser, with one line for a wrong command line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and end with code 2."""
+        self.exit(WRONG, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code: 0, 1 for a job that failed, 2 for a wrong command line."""
+    asked = vars(_parser().parse_args(arguments))
+    command: Callable[[settings.Settings, dict[str, Any]], int] = asked.pop("command")
+    flags = {name: asked.pop(name) for name in list(asked) if name in settings.NAMES}
+    try:
+        return command(settings.load(flags, settings.environment()), asked)
+    except (BadSetting, BadRequest) as error:
+        return _failed(str(error), WRONG)
+    except BoxError as error:
+        return _failed(str(error), FAILED)
+    except OSError as error:
+        return _failed(
+            f"{error.strerror or type(error).__name__}: {error.filename or ''}".rstrip(": "), FAILED
+        )
+    except KeyboardInterrupt:
+        return _failed("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        return FAILED
+    except Exception as error:  # noqa: BLE001  (never a traceback: the operator gets one line)
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return _failed(f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}", FAILED)
+
+
+def _failed(sentence: str, code: int) -> int:
+    print(f"dicomweb-box: {' '.join(sentence.split())}", file=sys.stderr)
+    return code
+
+
+# Commands
+
+
+def serve(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Run the archive until told to stop."""
+    from dicomweb_box import serve as supervisor
+
+    logs.set_up("supervisor", level=chosen.log_level, style=chosen.log_format)
+    try:
+        return supervisor.serve(chosen)
+    except supervisor.StartFailed as error:
+        return _failed(str(error), FAILED)
+
+
+def import_paths(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Store files, folders and zip archives; 1 if anything was refused."""
+    from dicomweb_box.archive import importing
+
+    paths = [Path(path) for path in asked["paths"]]
+    missing = next((path for path in paths if not path.exists()), None)
+    if missing is not None:
+        raise BadSetting(f"{missing} is not there")
+    imported = importing.Imported()
+
+    async def job(box: "Box") -> None:
+        files = await asyncio.to_thread(importing.candidates, paths, imported)
+        with _progress("Importing", len(files)) as advance:
+            source = f"import:{asked['session']}"
+            await importing.import_all(box, files, imported, source=source, progress=advance)
+
+    _run(chosen, job)
+    if asked["json"]:
+        _print_json(asdict(imported))
+    else:
+        _print_imported(imported)
+    return FAILED if imported.refused else 0
+
+
+def check(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Compare index and blobs; 1 if anything is missing, orphaned, damaged or miscounted."""
+    from dicomweb_box.archive import check as checking
+
+    report = _run(chosen, lambda box: checking.check(box, repair=asked["repair"]))
+    if asked["json"]:
+        _print_json(asdict(report))
+    else:
+        print(f"instances {report.instances}")
+        for kind in ("missing", "damaged", "orphaned", "miscounted"):
+            found = getattr(report, kind)
+            print(f"{kind} {len(found)}", *found, sep="\n  ")
+        if asked["repair"]:
+            print(f"repaired {report.repaired}")
+    return 0 if report.sound else FAILED
+
+
+def reindex(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Rebuild the index from the blobs; 1 if a blob could not be read."""
+    from dicomweb_box.archive import reindex as rebuilding
+
+    rebuilt = _run(chosen, rebuilding.reindex)
+    print(f"indexed {rebuilt.indexed}")
+    if rebuilt.unreadable:
+        print(f"unreadable {len(rebuilt.unreadable)}", *rebuilt.unreadable, sep="\n  ")
+    return FAILED if rebuilt.unreadable else 0
+
+
+def migrate(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Bring the database to this version's schema."""
+    from dicomweb_box.database import Database
+
+    async def job() -> list[str]:
+        chosen.data.mkdir(parents=True, exist_ok=True)
+        database = await Database.open(chosen.database_address, readers=1)
+        try:
+            return await database.migrate()
+        finally:
+            await database.close()
+
+    applied = asyncio.run(job())
+    print(*(applied or ["nothing to do"]), sep="\n")
+    return 0
+
+
+def show_settings(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Print each setting with its value, default, unit, meaning and origin."""
+    explained = settings.explain(chosen)
+    if asked["json"]:
+        _print_json([asdict(one) for one in explained])
+        return 0
+    for one in explained:
+        unit = f" {one.unit}" if one.unit else ""
+        print(
+            f"{one.name} = {one.value}{unit}\n    {one.meaning} (default: {one.default}; from: {one.origin})"
+        )
+    return 0
+
+
+def index_add(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Declare an attribute for search; the worker then fills it."""
+    from dicomweb_box.archive import declared
+
+    attribute = _run(chosen, lambda box: declared.declare(box, asked["attribute"]))
+    print(f"{attribute.path} {'ready' if attribute.ready else 'filling'}")
+    return 0
+
+
+def index_list(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Print the declared attributes."""
+    from dicomweb_box.archive import declared
+
+    for attribute in _run(chosen, declared.declared):
+        print(f"{attribute.path} {'ready' if attribute.ready else 'filling'}")
+    return 0
+
+
+# How commands run and speak
+
+
+def _run(chosen: settings.Settings, job: Callable[["Box"], Coroutine[Any, Any, Any]]) -> Any:
+    from dicomweb_box.box import open_box
+
+    logs.set_up("command", level="warning", style=chosen.log_format)
+
+    async def main() -> Any:
+        async with open_box(chosen) as box:
+            return await job(box)
+
+    return asyncio.run(main())
+
+
+def _progress(label: str, total: int) -> AbstractContextManager[Callable[[], None]]:
+    if not sys.stderr.isatty():
+        return nullcontext(lambda: None)
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    class Bar(Progress):
+        def __enter__(self) -> Callable[[], None]:  # type: ignore[override]  # hands out its step, not itself
+            super().__enter__()
+            task = self.add_task(label, total=total)
+            return lambda: self.advance(task)
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Bar(*columns, console=Console(stderr=True))
+
+
+def _print_imported(imported: "Imported") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    counts = {
+        "stored": imported.stored,
+        "already there": imported.already,
+        "refused": len(imported.refused),
+        "skipped": imported.skipped,
+    }
+    table = Table("outcome", "files", title="Import", title_justify="left")
+    for outcome, count in counts.items():
+        table.add_row(outcome, str(count))
+    # A table that is read by a program or kept in a file is not cut to some width.
+    console = Console(width=None if sys.stdout.isatty() else 240, highlight=False, markup=False)
+    console.print(table)
+    if imported.refused:
+        refused = Table("file", "reason", "why", title="Refused", title_justify="left")
+        for one in imported.refused:
+            refused.add_row(one.name, one.reason, one.message)
+        console.print(refused)
+
+
+def _print_json(content: Any) -> None:
+    print(json.dumps(content, ensure_ascii=False, indent=2))
+
+
+# Grammar
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="dicomweb-box", description="The DICOMweb-native image archive.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    one = _command(commands, "serve", serve, "run the archive")
+    for name in ("host", "port", "dimse_port", "workers", "role"):
+        _flag(one, name)
+    for name in ("demo", "no_auth"):
+        _flag(one, name, action="store_const", const=True)
+
+    one = _command(commands, "import", import_paths, "store files, folders and zip archives")
+    one.add_argument("paths", nargs="+", metavar="PATH")
+    one.add_argument(
+        "--session", default="local", metavar="NAME", help="name kept as the source of what is imported"
+    )
+    one.add_argument("--json", action="store_true", help="print the result as JSON")
+
+    one = _command(commands, "check", check, "compare index and blobs, digests included")
+    one.add_argument("--repair", action="store_true", help="index orphans again and count anew")
+    one.add_argument("--json", action="store_true", help="print the result as JSON")
+
+    _command(commands, "reindex", reindex, "rebuild the index from the blobs alone")
+    _command(commands, "migrate", migrate, "bring the database to this version's schema")
+
+    one = _command(commands, "settings", show_settings, "print every setting and where its value comes from")
+    for name in settings.NAMES:
+        if name not in ("data", "config"):
+            _flag(one, name)
+    one.add_argument("--json", action="store_true", help="print them as JSON")
+
+    index = commands.add_parser("index", help="declare attributes for search")
+    index_commands = index.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    one = _command(index_commands, "add", index_add, "declare one")
+    one.add_argument("attribute", metavar="KEYWORD|TAG")
+    _command(index_commands, "list", index_list, "print those declared")
+    return parser
+
+
+def _command(
+    commands: Any, name: str, run: Callable[[settings.Settings, dict[str, Any]], int], meaning: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=meaning, description=meaning)
+    parser.set_defaults(command=run)
+    _flag(parser, "data")
+    _flag(parser, "config")
+    return parser
+
+
+def _flag(parser: argparse.ArgumentParser, name: str, **more: Any) -> None:
+    knob = next(knob for knob in settings.KNOBS if knob.name == name)
+    meaning = knob.metadata["meaning"].replace("%", "%%")
+    if "action" not in more:
+        more["metavar"] = name.upper()
+    parser.add_argument(f"--{name.replace('_', '-')}", dest=name, help=meaning, **more)

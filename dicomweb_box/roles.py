@@ -1,0 +1,183 @@
+"""What each role does in its process: `web` answers requests, `worker` does the chores."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from dicomweb_box.app import assemble
+from dicomweb_box.archive import chores
+from dicomweb_box.box import Box, open_box
+from dicomweb_box.errors import BoxError
+from dicomweb_box.settings import Settings
+from dicomweb_box.web.tally import Tally
+
+log = logging.getLogger(__name__)
+
+READY = b"ready"
+LAST_REQUESTS = 0.5
+"""Seconds in which a draining role still answers on connections that are open."""
+HEAD_TIMEOUT = 30.0
+"""Seconds in which a request's head must have come."""
+TRIM_EVERY = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What the supervisor hands to a role."""
+
+    settings: Settings
+    lifeline: int
+    """Descriptor at its end when the supervisor is gone."""
+    report: int
+    """Descriptor to say `ready` to, or why the start failed."""
+    tally: Tally
+    number: int
+
+
+def run_web(here: Surroundings, listener: socket.socket) -> int:
+    """Answer requests on the listener until told to stop; the exit code."""
+    return _run(here, lambda box, stop: _web(here, box, listener, stop))
+
+
+def run_worker(here: Surroundings) -> int:
+    """Do the chores until told to stop; the exit code."""
+    return _run(here, lambda box, stop: _worker(here, box, stop))
+
+
+def _run(here: Surroundings, life: Callable[[Box, asyncio.Event], Coroutine[Any, Any, None]]) -> int:
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        # At its end, not only in name: whoever killed the supervisor wanted us gone too.
+        loop.add_reader(here.lifeline, _orphaned, loop, here.lifeline, stop)
+        async with open_box(here.settings) as box:
+            await life(box, stop)
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main())
+    except (BoxError, OSError) as error:
+        _report(here, str(error).encode())
+        log.error("stopped: %s", error)  # noqa: TRY400  (an operator's line; the place in the code tells nothing)
+        return 1
+    except Exception as error:
+        _report(here, f"{type(error).__name__} at its start".encode())
+        log.exception("stopped")
+        return 1
+    return 0
+
+
+def _orphaned(loop: asyncio.AbstractEventLoop, lifeline: int, stop: asyncio.Event) -> None:
+    loop.remove_reader(lifeline)
+    stop.set()
+
+
+def _report(here: Surroundings, told: bytes) -> None:
+    with contextlib.suppress(OSError):
+        os.write(here.report, told[:4000])
+        os.close(here.report)
+
+
+async def _web(here: Surroundings, box: Box, listener: socket.socket, stop: asyncio.Event) -> None:
+    here.tally.claim(here.number)
+    config = uvicorn.Config(
+        assemble(box, here.tally),
+        http="httptools",
+        ws="none",
+        lifespan="off",  # the box is open already, and is closed after the last request
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=here.settings.backlog,
+        timeout_keep_alive=here.settings.keep_alive,
+        timeout_graceful_shutdown=here.settings.drain_timeout,
+    )
+    server = Server(config, stop, when_accepting=lambda: _report(here, READY))
+    async with asyncio.TaskGroup() as tasks:
+        trimming = tasks.create_task(_trim(box))
+        await server.serve([listener])
+        trimming.cancel()
+
+
+async def _trim(box: Box) -> None:
+    while True:
+        await asyncio.sleep(TRIM_EVERY)
+        box.blobs.trim()
+
+
+async def _worker(here: Surroundings, box: Box, stop: asyncio.Event) -> None:
+    if here.settings.demo:
+        await chores.load_demo(box)
+    _report(here, READY)
+    await chores.run(box, stop)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which drains without dropping requests on connections kept alive."""
+
+    def __init__(
+        self, config: uvicorn.Config, stop: asyncio.Event, when_accepting: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._stop = stop
+        self._when_accepting = when_accepting
+        self._silent: dict[Any, float] = {}
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone: the role heeds them."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept, then say so."""
+        await super().startup(sockets)
+        self._when_accepting()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to stop; once a second, drop those who do not finish the head of a request."""
+        self.should_exit = self.should_exit or self._stop.is_set()
+        if counter % 10 == 0:
+            self._drop_silent()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting; answer what still comes on open connections, each for the last time; close."""
+        for server in self.servers:
+            server.close()
+        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        until = time.monotonic() + LAST_REQUESTS
+        while self.server_state.connections and time.monotonic() < until:
+            for connection in list(self.server_state.connections):
+                if _is_busy(connection):
+                    connection.shutdown()  # only asks it to close after the answer
+            await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
+
+    def _drop_silent(self) -> None:
+        now = time.monotonic()
+        connections: set[Any] = set(self.server_state.connections)
+        silent = {
+            connection: self._silent.get(connection, now)
+            for connection in connections
+            if not _is_busy(connection) and connection.timeout_keep_alive_task is None
+        }
+        for connection, since in silent.items():
+            if now - since > HEAD_TIMEOUT:
+                connection.transport.close()
+        self._silent = silent
+
+
+def _is_busy(connection: Any) -> bool:
+    return connection.cycle is not None and not connection.cycle.response_complete

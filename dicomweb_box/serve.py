@@ -1,0 +1,279 @@
+"""`serve`: a small supervisor that starts, watches and drains the role processes.
+
+It binds the listening socket and hands it down, so that a dead role refuses nobody: those who connect
+meanwhile are taken by another role or by the restarted one. It runs no thread and no event loop, and opens
+neither database nor blobs: a role is a fork of it, with everything imported already.
+"""
+
+import errno
+import gc
+import importlib
+import ipaddress
+import logging
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from dicomweb_box import log as logs
+from dicomweb_box import roles
+from dicomweb_box.errors import BadSetting, OutOfResources
+from dicomweb_box.settings import Settings
+from dicomweb_box.web.tally import Tally
+
+log = logging.getLogger(__name__)
+
+WARM = (
+    "dicomweb_box.app",
+    "uvicorn",
+    "uvicorn.protocols.http.httptools_impl",
+    "uvloop",
+    "dicomweb_box.archive.chores",
+)
+FIRST_WAIT, LONGEST_WAIT = 0.1, 30.0
+"""Seconds before a dead role is started again; doubled each time it dies young."""
+GROWN_UP = 30.0
+"""Seconds after which a role's death says nothing about its restart."""
+PAST_DRAIN = 10.0
+"""Seconds that a role gets beyond the drain timeout before it is killed."""
+
+
+class StartFailed(Exception):
+    """A role could not even start; the message is for the operator."""
+
+
+@dataclass
+class _Role:
+    """One role and its process."""
+
+    name: str
+    kind: str
+    number: int
+    process: int | None = None
+    report: int | None = None
+    heard: bytes = b""
+    ready: bool = False
+    started: float = 0.0
+    due: float | None = 0.0
+    wait: float = FIRST_WAIT
+
+
+def serve(settings: Settings) -> int:
+    """Run every role until told to stop; the exit code. Raises BadSetting, OutOfResources or StartFailed."""
+    _refuse_beyond_loopback(settings)
+    return _Supervisor(settings).run()
+
+
+class _Supervisor:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._roles = _roles(settings)
+        self._listener = _listen(settings) if settings.role != "worker" else None
+        self._tally = Tally(settings.workers)
+        self._selector = selectors.DefaultSelector()
+        self._lifeline = os.pipe()
+        self._wakeup = os.pipe()
+        self._signals: list[int] = []
+        self._stopping: float | None = None
+        self._announced = False
+
+    def run(self) -> int:
+        """Start the roles and watch them; the exit code once all have ended."""
+        for name in WARM:
+            importlib.import_module(name)
+        gc.collect()
+        # What is there now is shared with every role; a collection would write to each page of it.
+        gc.freeze()
+        self._catch_signals()
+        while True:
+            self._start_due()
+            self._wait()
+            self._reap()
+            self._heed_signals()
+            self._announce()
+            if self._stopping is not None and not any(role.process for role in self._roles):
+                return 0
+            self._kill_late()
+
+    # Starting
+
+    def _start_due(self) -> None:
+        for role in self._roles:
+            if self._stopping is None and role.due is not None and role.due <= time.monotonic():
+                self._start(role)
+
+    def _start(self, role: _Role) -> None:
+        role.due = None
+        reading, writing = os.pipe()
+        process = os.fork()
+        if process == 0:
+            os.close(reading)
+            os._exit(self._be(role, writing))
+        os.close(writing)
+        role.process, role.report, role.heard, role.ready = process, reading, b"", False
+        role.started = time.monotonic()
+        self._selector.register(reading, selectors.EVENT_READ, role)
+
+    def _be(self, role: _Role, report: int) -> int:
+        """The life of a role, in its own process; its exit code."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # Control-C reaches the whole group; the supervisor alone heeds it, and drains us.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._selector.close()
+        for descriptor in (self._lifeline[1], *self._wakeup, *(other.report for other in self._roles)):
+            if descriptor is not None:
+                os.close(descriptor)
+        settings = self._settings
+        logs.set_up(role.name, level=settings.log_level, style=settings.log_format)
+        here = roles.Surroundings(
+            settings=settings,
+            lifeline=self._lifeline[0],
+            report=report,
+            tally=self._tally,
+            number=role.number,
+        )
+        if role.kind == "worker":
+            if self._listener is not None:
+                self._listener.close()
+            return roles.run_worker(here)
+        assert self._listener is not None  # noqa: S101  (there is one wherever there are web roles)
+        return roles.run_web(here, self._listener)
+
+    # Watching
+
+    def _wait(self) -> None:
+        moments = [role.due for role in self._roles if role.due is not None and self._stopping is None]
+        moments += [self._stopping] if self._stopping is not None else []
+        timeout = max(0.0, min(moments) - time.monotonic()) if moments else None
+        for key, _ in self._selector.select(timeout):
+            if key.data is None:
+                os.read(self._wakeup[0], 4096)
+            else:
+                self._hear(key.data)
+
+    def _hear(self, role: _Role) -> None:
+        if role.report is None:
+            return
+        told = os.read(role.report, 4096)
+        role.heard += told
+        role.ready = role.heard.startswith(roles.READY)
+        if not told:
+            self._selector.unregister(role.report)
+            os.close(role.report)
+            role.report = None
+
+    def _reap(self) -> None:
+        for role in self._roles:
+            if role.process is None:
+                continue
+            process, status = os.waitpid(role.process, os.WNOHANG)
+            if process:
+                while role.report is not None:
+                    self._hear(role)
+                role.process = None
+                self._mourn(role, os.waitstatus_to_exitcode(status))
+
+    def _mourn(self, role: _Role, code: int) -> None:
+        if self._stopping is not None:
+            return
+        if not self._announced and not role.ready:
+            self._end_all(signal.SIGKILL)
+            raise StartFailed(
+                role.heard.decode(errors="replace") or f"{role.name} ended with code {code} at its start"
+            )
+        young = time.monotonic() - role.started < GROWN_UP
+        role.wait = min(role.wait * 2, LONGEST_WAIT) if young else FIRST_WAIT
+        role.due = time.monotonic() + role.wait
+        role.ready = False
+        log.error("%s ended with code %d; started again in %.1f s", role.name, code, role.wait)
+
+    def _announce(self) -> None:
+        if self._announced or self._stopping is not None or not all(role.ready for role in self._roles):
+            return
+        self._announced = True
+        if self._listener is not None:
+            host, port = self._listener.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            print(f"HTTP http://{shown}:{port}", flush=True)
+        print("ready", flush=True)
+
+    # Stopping
+
+    def _catch_signals(self) -> None:
+        for descriptor in self._wakeup:
+            os.set_blocking(descriptor, False)
+        signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
+        self._selector.register(self._wakeup[0], selectors.EVENT_READ, None)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda caught, frame: self._signals.append(caught))
+        signal.signal(signal.SIGCHLD, lambda caught, frame: None)
+
+    def _heed_signals(self) -> None:
+        while self._signals:
+            self._signals.pop()
+            if self._stopping is not None:
+                self._end_all(signal.SIGKILL)
+                sys.stdout.flush()
+                os._exit(1)
+            self._stopping = time.monotonic() + self._settings.drain_timeout + PAST_DRAIN
+            self._end_all(signal.SIGTERM)
+            if self._listener is not None:
+                self._listener.close()
+
+    def _kill_late(self) -> None:
+        if self._stopping is not None and time.monotonic() > self._stopping:
+            log.error("roles that would not end were killed")
+            self._end_all(signal.SIGKILL)
+            self._stopping = time.monotonic() + PAST_DRAIN
+
+    def _end_all(self, how: signal.Signals) -> None:
+        for role in self._roles:
+            if role.process is not None:
+                os.kill(role.process, how)
+
+
+def _roles(settings: Settings) -> list[_Role]:
+    web = [_Role(f"web-{number}", "web", number) for number in range(settings.workers)]
+    worker = [_Role("worker", "worker", 0)]
+    return {"web": web, "worker": worker}.get(settings.role, [*web, *worker])
+
+
+def _refuse_beyond_loopback(settings: Settings) -> None:
+    """BadSetting unless every address that the host's name has is this machine's own."""
+    # There are no accounts yet: whoever can connect can read everything.
+    for _, address in _addresses(settings):
+        if not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
+            raise BadSetting(
+                f"host {settings.host} is not loopback; until there are accounts, only this machine is served"
+            )
+
+
+def _addresses(settings: Settings) -> list[tuple[int, Any]]:
+    try:
+        found = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        raise BadSetting(f"host {settings.host!r} is no address of this machine") from error
+    return [(family, address) for family, _, _, _, address in found]
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """The bound and listening socket; OutOfResources where the address is taken."""
+    family, address = _addresses(settings)[0]
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(settings.backlog)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        kind = BadSetting if error.errno == errno.EADDRNOTAVAIL else OutOfResources
+        raise kind(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
+    return listener

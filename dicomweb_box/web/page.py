@@ -1,0 +1,59 @@
+"""Answers for people: a page from its template, or one block of it."""
+
+import functools
+from typing import Any
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from dicomweb_box import __version__
+from dicomweb_box.assets import TEMPLATES, static_url
+from dicomweb_box.web import words
+
+# What else every page carries (its Content-Security-Policy above all) is added by `asgi.headers`.
+HEADERS = {"Cache-Control": "no-store", "Vary": "HX-Request"}
+
+
+def page(
+    request: Request, template: str, *, fragment: str | None = None, status: int = 200, **context: Any
+) -> Response:
+    """The page of a template; only its block `fragment` where htmx asks for a part."""
+    chosen = _environment().get_template(template)
+    context |= {"request": request, "path": request.url.path}
+    if fragment is not None and wants_fragment(request):
+        content = "".join(chosen.blocks[fragment](chosen.new_context(context)))
+    else:
+        content = chosen.render(context)
+    return HTMLResponse(content, status, headers=HEADERS)
+
+
+def wants_fragment(request: Request) -> bool:
+    """Whether the request is htmx's own, for a part of a page (not a boosted link, not its history)."""
+    headers = request.headers
+    return (
+        headers.get("hx-request") == "true"
+        and "hx-boosted" not in headers
+        and "hx-history-restore-request" not in headers
+    )
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"static_url": static_url, "version": __version__}
+    environment.filters |= {
+        "person": words.person,
+        "day": words.day,
+        "clock": words.clock,
+        "listed": words.listed,
+        "number": words.number,
+        "keyword": words.keyword,
+    }
+    return environment

@@ -1,0 +1,30 @@
+"""The addresses of the pages."""
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from dicomweb_box.web import health, studies
+from dicomweb_box.web.static import static
+
+
+async def home(request: Request) -> Response:
+    """The way to the first page."""
+    return RedirectResponse("/studies", 303)
+
+
+def routes() -> list[BaseRoute]:
+    """Every page, its twin for programs, and what watches the box."""
+    return [
+        Route("/", home, name="home"),
+        # /studies: what the archive holds
+        Route("/studies", studies.index, name="studies"),
+        Route("/studies.json", studies.index_json, name="studies_json"),
+        Route("/studies/{study_uid}.json", studies.show_json, name="study_json"),
+        Route("/studies/{study_uid}", studies.show, name="study"),
+        # for those who watch
+        Route("/healthz", health.healthz),
+        Route("/readyz", health.readyz),
+        Route("/metrics", health.metrics),
+        Route("/static/{digest}/{path:path}", static, name="static"),
+    ]
