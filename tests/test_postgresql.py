@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from dicomweb_box.database import Database, Writer
+from dicomweb_box.errors import BadSetting
 from tests.databases import ScratchServer
 
 
@@ -22,6 +23,22 @@ async def database(url: str) -> AsyncIterator[Database]:
     opened = await Database.open(url)
     yield opened
     await opened.close()
+
+
+async def test_a_database_that_is_not_there_is_told(scratch_server: ScratchServer):
+    with pytest.raises(BadSetting, match="cannot be opened"):
+        await Database.open(scratch_server.url("nowhere"))
+    with pytest.raises(BadSetting, match="cannot be opened"):
+        await Database.open("postgresql://box@/box?host=/nowhere")
+
+
+async def test_a_database_of_another_encoding_is_refused(scratch_server: ScratchServer):
+    scratch_server.ask(
+        "create database latin template template0 encoding 'SQL_ASCII' locale_provider libc locale 'C'"
+    )
+
+    with pytest.raises(BadSetting, match="UTF8"):
+        await Database.open(scratch_server.url("latin"))
 
 
 async def test_work_is_done_again_after_a_serialization_failure(database: Database):

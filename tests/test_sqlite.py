@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dicomweb_box.database import Database, Reader, Writer
+from dicomweb_box.errors import BadSetting
 
 
 @pytest.fixture
@@ -63,5 +64,22 @@ async def test_the_log_is_moved_into_the_database_beside_the_writer(path: Path):
 async def test_a_file_that_is_no_database_is_refused(path: Path):
     path.write_bytes(b"something else entirely, long enough to be read as a header" * 100)
 
-    with pytest.raises(sqlite3.DatabaseError):
+    with pytest.raises(BadSetting, match="not a database"):
         await Database.open(f"sqlite:///{path}")
+
+
+async def test_a_folder_that_is_not_there_is_told(path: Path):
+    with pytest.raises(BadSetting, match="cannot be opened"):
+        await Database.open(f"sqlite:///{path.parent}/nowhere/index.db")
+
+
+async def test_only_the_owner_may_read_it_and_its_name_may_be_any(path: Path):
+    path = path.with_name("a #1 100%25?.db")
+    database = await Database.open(f"sqlite:///{path}")
+    await database.migrate()
+
+    files = [file for file in path.parent.iterdir() if file.name.startswith(path.name)]
+
+    assert {file.name.removeprefix(path.name) for file in files} == {"", "-wal", "-shm", ".lock"}
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    await database.close()

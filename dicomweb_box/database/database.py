@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from dicomweb_box.database import migrations
-from dicomweb_box.database.sqlite import SQLite
+from dicomweb_box.database.sqlite import PREFIX, SQLite
 from dicomweb_box.database.statements import NOTHING, Dialect, Parameters, Reader, Row, Writer
 from dicomweb_box.errors import BadSetting
 
@@ -25,7 +25,10 @@ class Database:
 
     @classmethod
     async def open(cls, url: str, *, readers: int = 4) -> Self:
-        """The database at `sqlite:///path` or `postgresql://…`, not migrated; BadSetting for another url."""
+        """The database at `sqlite:///path` or `postgresql://…`, not migrated.
+
+        Raises BadSetting where there is none, or the url is of another kind.
+        """
         engine = _engine(url, readers)
         await engine.open()
         return cls(engine)
@@ -67,7 +70,7 @@ class Database:
 
 
 def _engine(url: str, readers: int) -> "SQLite | PostgreSQL":
-    if url.startswith("sqlite:///"):
+    if url.startswith(PREFIX):
         return SQLite(url, readers=readers)
     if url.startswith(("postgresql://", "postgres://")):
         # Imported only where it is used: 5 MiB that most boxes never need.

@@ -23,7 +23,7 @@ from dicomweb_box.database.statements import (
     UniqueViolation,
     Writer,
 )
-from dicomweb_box.errors import OutOfResources
+from dicomweb_box.errors import BadSetting, OutOfResources
 
 T = TypeVar("T")
 
@@ -39,8 +39,15 @@ _SESSION = {
     # Compiling a plan takes longer than any question asked here.
     "jit": "off",
 }
+_SERVER = "select current_setting('server_encoding'), cast(current_setting('server_version_num') as integer)"
+_OLDEST = 130000
 _ATTEMPTS = 8
-_TRY_AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+_TRY_AGAIN = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    # A newer program migrated a table under a prepared statement of ours.
+    asyncpg.InvalidCachedStatementError,
+)
 
 
 class PostgreSQL:
@@ -62,7 +69,14 @@ class PostgreSQL:
         )
 
     async def open(self) -> None:
-        await self._database.connect()
+        try:
+            await self._database.connect()
+        except (OSError, PostgresError) as error:
+            raise BadSetting(f"the database cannot be opened: {error}") from error
+        encoding, version = await self.fetch_one(_SERVER, NOTHING) or ("", 0)
+        if encoding != "UTF8" or version < _OLDEST:
+            await self.close()
+            raise BadSetting("the database must be PostgreSQL 13 or newer, with encoding UTF8")
 
     async def close(self) -> None:
         await self._database.disconnect()

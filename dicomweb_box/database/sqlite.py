@@ -9,8 +9,8 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -27,11 +27,14 @@ from dicomweb_box.database.statements import (
     UniqueViolation,
     Writer,
 )
-from dicomweb_box.errors import OutOfResources
+from dicomweb_box.errors import BadSetting, OutOfResources
 
 T = TypeVar("T")
 
+PREFIX = "sqlite:///"
 SCHEME = "sqlite+held"
+
+_OLDEST = (3, 35)
 
 # `synchronous = full` syncs the log at each commit: what was acknowledged survives a power cut.
 # LIKE regards case as PostgreSQL's does, and can then use an ordinary index for a prefix.
@@ -44,7 +47,6 @@ _PRAGMAS = """
 """
 _READER_PRAGMAS = """
     pragma cache_size = -4096;
-    pragma mmap_size = 134217728;
     pragma query_only = on;
 """
 # The checkpointer moves the log into the database beside the writer; past 64 MiB the writer does it itself,
@@ -67,15 +69,22 @@ _UNIQUE = {
 class HeldBackend(DatabaseBackend):
     """Opens and closes the connections; `databases` calls it by its scheme."""
 
-    def __init__(self, database_url: databases.DatabaseURL, *, readers: int) -> None:
-        self.path = Path(databases.DatabaseURL(database_url).database)
+    def __init__(self, url: databases.DatabaseURL, *, path: Path, readers: int) -> None:
+        self.path = path
         self.readers = readers
 
     async def connect(self) -> None:
-        """Raises sqlite3.Error where the file is no database or cannot be made."""
-        writer = _connect(self.path, _WRITER_PRAGMAS)
-        reading = [_connect(self.path, _READER_PRAGMAS) for _ in range(self.readers)]
+        """Raises sqlite3.Error where the file is no database, OSError where it cannot be made."""
+        # Its log and index take over its mode: nobody else on the machine reads them.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self.lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            with _locked(self.lock):
+                writer = _connect(self.path, _WRITER_PRAGMAS)
+            reading = [_connect(self.path, _READER_PRAGMAS) for _ in range(self.readers)]
+        except sqlite3.Error:
+            os.close(self.lock)
+            raise
         self.connections = [writer, *reading]
         self.read_lane = Lane(reading, "database-read")
         self.write_lane = Lane([writer], "database-write")
@@ -99,11 +108,18 @@ class SQLite:
     dialect: Dialect = "sqlite"
 
     def __init__(self, url: str, *, readers: int) -> None:
-        self._database = databases.Database(url.replace("sqlite:", f"{SCHEME}:", 1), readers=readers)
+        # The path is taken as it stands: in a url, `#`, `?` and `%` would not be themselves.
+        path = Path(url.removeprefix(PREFIX))
+        self._database = databases.Database(f"{SCHEME}:///", path=path, readers=readers)
         self._backend = cast(HeldBackend, self._database._backend)
 
     async def open(self) -> None:
-        await self._database.connect()
+        if sqlite3.sqlite_version_info < _OLDEST:
+            raise BadSetting(f"SQLite {sqlite3.sqlite_version} is too old: trigrams need 3.35")
+        try:
+            await self._database.connect()
+        except (OSError, sqlite3.Error) as error:
+            raise BadSetting(f"the database cannot be opened: {error}") from error
 
     async def close(self) -> None:
         await self._database.disconnect()
@@ -219,21 +235,30 @@ def _read(connection: sqlite3.Connection, work: Callable[[Reader], Awaitable[T]]
 
 
 def _write(connection: sqlite3.Connection, lock: int, work: Callable[[Writer], Awaitable[T]]) -> T:
+    try:
+        with _locked(lock):
+            connection.execute("begin immediate")
+            try:
+                result = drive(work(SQLiteWriter(connection)))
+                connection.execute("commit")
+            except BaseException:
+                connection.rollback()
+                raise
+    except sqlite3.Error as error:
+        if (ours := _ours(error)) is error:
+            raise
+        raise ours from None
+    return result
+
+
+@contextmanager
+def _locked(lock: int) -> Iterator[None]:
     # Writers of several processes queue here: SQLite's own busy handler sleeps and is unfair.
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:
-        connection.execute("begin immediate")
-        try:
-            result = drive(work(SQLiteWriter(connection)))
-            connection.execute("commit")
-        except BaseException:
-            connection.rollback()
-            raise
-    except sqlite3.Error as error:
-        raise _ours(error) from None
+        yield
     finally:
         fcntl.flock(lock, fcntl.LOCK_UN)
-    return result
 
 
 def _fetch_all(connection: sqlite3.Connection, sql: str, params: Parameters) -> Sequence[Row]:
