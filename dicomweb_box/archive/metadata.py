@@ -1,7 +1,8 @@
 """Metadata of instances, series and studies as DICOM JSON (PS3.18 10.4.1.1.2, F.2).
 
 What rests in the index is each instance's JSON, its bulk data named relative to the series. Series and study
-metadata are derived files, one for each revision and content coding: asking again costs no parsing or joining.
+metadata are derived files, one for each revision and content coding: asking again costs no parsing and
+no joining.
 """
 
 import zlib

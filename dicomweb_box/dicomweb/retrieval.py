@@ -1,4 +1,4 @@
-"""What the retrieve handlers share: what was asked for, and how an answer of one or several parts is worded."""
+"""What the retrieve handlers share: what was asked for, and how answers of one or more parts are worded."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -81,13 +81,11 @@ def multipart(
     status: int = 200,
     headers: Iterable[tuple[str, str]] = (),
 ) -> BlobResponse:
-    """A multipart/related answer (PS3.18 8.6.1.2.1); equal asks give equal bytes, so that ranges of it fit."""
+    """A multipart/related answer (PS3.18 8.6.1.2.1); equal asks give equal bytes, so that ranges fit."""
     boundary = xxhash.xxh3_128_hexdigest(b"boundary " + etag.encode())
     body: list[Body] = []
     for number, part in enumerate(parts):
-        body.append(
-            part_head(boundary, part.content_type, first=number == 0, content_location=part.location)
-        )
+        body.append(part_head(boundary, part.content_type, first=number == 0, content_location=part.location))
         body += part.body
     body.append(closing(boundary))
     content_type = f'multipart/related; type="{media_type}"; boundary={boundary}'

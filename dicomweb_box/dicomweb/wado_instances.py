@@ -56,7 +56,7 @@ async def instance(request: Request) -> BlobResponse:
 
 
 async def _rewritten(ask: Asked, found: Instance) -> list[Body]:
-    """The one instance in Explicit VR Little Endian; what cannot be decoded is found out before the answer."""
+    """The instance in Explicit VR Little Endian; what cannot be decoded is found out before the answer."""
     try:
         return await settle_first(await explicit_body(ask.box, found))
     except (Damaged, UnreadableInstance) as error:
@@ -141,9 +141,7 @@ def _offers(stored: str, *, alone: bool, named: bool) -> list[Offer]:
 
 
 def _location(request: Request, one: Instance) -> str:
-    return path_of(
-        request, "studies", one.study_uid, "series", one.series_uid, "instances", one.instance_uid
-    )
+    return path_of(request, "studies", one.study_uid, "series", one.series_uid, "instances", one.instance_uid)
 
 
 ROUTES: list[BaseRoute] = [

@@ -1,0 +1,78 @@
+"""Bulk data as bodies: one large value of a data set, named by its path (PS3.18 10.4.1.1.5)."""
+
+import asyncio
+import re
+from dataclasses import dataclass
+
+import orjson
+
+from dicomweb_box.archive import metadata
+from dicomweb_box.archive.body import Body, Piece
+from dicomweb_box.archive.derived_dataset import deflated, inflated
+from dicomweb_box.archive.explicit_body import stretch_body
+from dicomweb_box.archive.retrieve import Instance, Recent
+from dicomweb_box.box import Box, in_thread
+from dicomweb_box.dicom.explicit import EXPLICIT_BIG, Stretch
+from dicomweb_box.dicom.header import locate
+from dicomweb_box.dicom.header_reader import Located
+from dicomweb_box.dicom.vr_lookup import SWAP_UNIT
+from dicomweb_box.errors import NotFound
+
+PIXEL_DATA = "7FE00010"
+_ENCAPSULATED_DOCUMENT = "00420011"
+_MIME_TYPE = "00420012"
+_PATH = re.compile(r"[0-9A-Fa-f]{8}(?:/[1-9][0-9]{0,8}/[0-9A-Fa-f]{8})*")
+_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """One value: where it lies, and its own media type where the instance says it."""
+
+    located: Located
+    media_type: str | None
+
+
+async def bulk(box: Box, instance: Instance, path: str) -> Bulk:
+    """What lies at a path such as `00081140/1/00091001`; raises NotFound."""
+    if _PATH.fullmatch(path) is None:
+        raise NotFound("there is no such bulk data")
+    path = path.upper()
+    known = box.resource(_Bulks, _Bulks)
+    found: Bulk | None = known.get((instance.blob_key, path))
+    if found is None:
+        located = await in_thread(box, _locate, box, instance, path)
+        found = Bulk(located, await _media_type(box, instance, path))
+        known.put((instance.blob_key, path), found)
+    return found
+
+
+async def bulk_body(box: Box, instance: Instance, found: Bulk) -> list[Body]:
+    """The value in little endian."""
+    where = found.located
+    if deflated(instance):
+        path, _ = await inflated(box, instance)
+        return [Piece(path, where.offset, where.length)]
+    swap = 1
+    if instance.transfer_syntax_uid == EXPLICIT_BIG:
+        swap = SWAP_UNIT.get(where.vr.encode(), 1)
+    return stretch_body(box, instance, Stretch(where.offset, where.length, swap))
+
+
+class _Bulks(Recent):
+    """Places of bulk data by blob and path."""
+
+
+def _locate(box: Box, instance: Instance, path: str) -> Located:
+    with box.blobs.open(instance.blob_key) as blob:
+        return locate(blob.buffer(), path)
+
+
+async def _media_type(box: Box, instance: Instance, path: str) -> str | None:
+    if path != _ENCAPSULATED_DOCUMENT:
+        return None
+    json = await metadata.of_row(box, instance.id)
+    elements = await asyncio.to_thread(orjson.loads, json) if len(json) > 1 << 20 else orjson.loads(json)
+    values = elements.get(_MIME_TYPE, {}).get("Value") or [None]
+    said = str(values[0]).strip().lower()
+    return said if _TYPE.fullmatch(said) else None

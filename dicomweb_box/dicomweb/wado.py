@@ -1,0 +1,12 @@
+"""WADO-RS: the retrieve transaction of the Studies service (PS3.18 10.4)."""
+
+from starlette.routing import BaseRoute
+
+from dicomweb_box.dicomweb import wado_bulk, wado_frames, wado_instances, wado_metadata
+
+ROUTES: list[BaseRoute] = [
+    *wado_frames.ROUTES,
+    *wado_metadata.ROUTES,
+    *wado_instances.ROUTES,
+    *wado_bulk.ROUTES,
+]

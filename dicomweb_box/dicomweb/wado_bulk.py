@@ -1,0 +1,76 @@
+"""Retrieve bulk data by the URIs that metadata names (PS3.18 10.4.1.1.5)."""
+
+from starlette.requests import Request
+from starlette.routing import BaseRoute, Route
+
+from dicomweb_box.archive import retrieve
+from dicomweb_box.archive.body import Body
+from dicomweb_box.archive.bulk_body import PIXEL_DATA, bulk, bulk_body
+from dicomweb_box.archive.frame_body import native_frame, stored_frame
+from dicomweb_box.archive.retrieve import Instance
+from dicomweb_box.asgi.blob_response import BlobResponse
+from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE
+from dicomweb_box.dicom.image import NATIVE
+from dicomweb_box.dicom.media_types import Offer, choose
+from dicomweb_box.dicomweb import wado_frames
+from dicomweb_box.dicomweb.frame_types import OCTETS, frame_offers
+from dicomweb_box.dicomweb.retrieval import Asked, Part, asked, multipart, single, tag_of
+
+
+async def bulkdata(request: Request) -> BlobResponse:
+    """GET …/instances/{instance}/bulkdata/{path}, below the series or the study."""
+    ask = asked(request)
+    uids = request.path_params
+    found = await retrieve.one(
+        ask.box, uids["study"], uids.get("series"), uids["instance"], scope=ask.scope, actor=ask.actor
+    )
+    path = uids["path"].rstrip("/")
+    if path.upper() == PIXEL_DATA and found.transfer_syntax_uid not in NATIVE:
+        return await _encapsulated(request, ask, found)
+    value = await bulk(ask.box, found, path)
+    kinds = [value.media_type] if value.media_type else []
+    offers = [Offer(media_type=kind, multipart=form) for kind in kinds for form in (False, True)]
+    offers += [
+        Offer(media_type=OCTETS, multipart=form, transfer_syntax=EXPLICIT_LITTLE) for form in (False, True)
+    ]
+    offer = choose(ask.accepted, offers)
+    body = await bulk_body(ask.box, found, value)
+    return _answer(request, ask, found, offer, body)
+
+
+def _answer(request: Request, ask: Asked, found: Instance, offer: Offer, body: list[Body]) -> BlobResponse:
+    location = request.scope["path"]
+    part = Part(offer.content_type, _escaped(location), body)
+    etag = tag_of(found.sha256, location, str(offer))
+    if offer.multipart:
+        return multipart(ask.box, [part], offer.media_type, etag)
+    return single(ask.box, part, etag)
+
+
+def _escaped(path: str) -> str:
+    return "".join(letter for letter in path if letter.isalnum() or letter in "/._-")
+
+
+async def _encapsulated(request: Request, ask: Asked, found: Instance) -> BlobResponse:
+    """Compressed pixel data: a part for each frame, or all native frames in one; a video is one stream."""
+    table = await retrieve.frame_table(ask.box, found)
+    numbers = list(range(1, table.count + 1))
+    offers = frame_offers(found.transfer_syntax_uid, alone=True, anything=ask.anything)
+    if table.count > 1:
+        # Frames one after another can be told apart only where all have one length.
+        offers = [one for one in offers if one.multipart or one.transfer_syntax == EXPLICIT_LITTLE]
+    offer = choose(ask.accepted, offers)
+    if table.kind == "video":
+        return _answer(request, ask, found, offer, await stored_frame(ask.box, found, 1))
+    if offer.multipart or table.count == 1:
+        return await wado_frames.answer(request, ask, found, numbers, offer, offers)
+    body: list[Body] = []
+    for number in numbers:
+        body += await native_frame(ask.box, found, number)
+    return _answer(request, ask, found, offer, body)
+
+
+ROUTES: list[BaseRoute] = [
+    Route("/studies/{study}/series/{series}/instances/{instance}/bulkdata/{path:path}", bulkdata),
+    Route("/studies/{study}/instances/{instance}/bulkdata/{path:path}", bulkdata),
+]

@@ -1,0 +1,120 @@
+"""Retrieve frames, as stored or native, one or many (PS3.18 10.4.1.1.6)."""
+
+import re
+
+from starlette.requests import Request
+from starlette.routing import BaseRoute, Route
+
+from dicomweb_box.archive import retrieve
+from dicomweb_box.archive.body import Body, settle_first
+from dicomweb_box.archive.frame_body import native_frame, stored_frame
+from dicomweb_box.archive.retrieve import Instance
+from dicomweb_box.asgi.blob_response import BlobResponse
+from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE
+from dicomweb_box.dicom.frames import FrameTable
+from dicomweb_box.dicom.media_types import Offer, choose
+from dicomweb_box.dicomweb.frame_types import VIDEO_TYPES, frame_offers
+from dicomweb_box.dicomweb.retrieval import Asked, Part, asked, multipart, path_of, single, tag_of, warning
+from dicomweb_box.errors import BadRequest, Damaged, NotAcceptable, NotFound
+
+_MOST = 1_000_000
+_RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+
+
+async def frames(request: Request) -> BlobResponse:
+    """GET /studies/{study}/series/{series}/instances/{instance}/frames/{frames}."""
+    ask = asked(request)
+    uids = request.path_params
+    ranges = frame_ranges(uids["frames"])
+    found = await retrieve.one(
+        ask.box, uids["study"], uids["series"], uids["instance"], scope=ask.scope, actor=ask.actor
+    )
+    table = await retrieve.frame_table(ask.box, found)
+    _refuse_video(found, table)
+    numbers, missing = _existing(ranges, table)
+    alone = len(numbers) == 1
+    offers = frame_offers(found.transfer_syntax_uid, alone=alone, anything=ask.anything)
+    offer = choose(ask.accepted, offers)
+    return await answer(request, ask, found, numbers, offer, offers, missing=missing)
+
+
+async def answer(
+    request: Request,
+    ask: Asked,
+    found: Instance,
+    numbers: list[int],
+    offer: Offer,
+    offers: list[Offer],
+    *,
+    missing: int = 0,
+) -> BlobResponse:
+    """The frames as the chosen offer says."""
+    parts: list[Part] = []
+    for number in numbers:
+        body = await _body(ask, found, number, offer, offers, first=not parts)
+        location = path_of(
+            request,
+            *("studies", found.study_uid, "series", found.series_uid),
+            *("instances", found.instance_uid, "frames", str(number)),
+        )
+        parts.append(Part(offer.content_type, location, body))
+    etag = tag_of(found.sha256, str(offer), numbers)
+    status, headers = 200, []
+    if missing:
+        status, headers = 206, [warning(f"{missing} of the frames asked for do not exist")]
+    if offer.multipart:
+        return multipart(ask.box, parts, offer.media_type, etag, status=status, headers=headers)
+    return single(ask.box, parts[0], etag, status=status, headers=headers)
+
+
+async def _body(
+    ask: Asked, found: Instance, number: int, offer: Offer, offers: list[Offer], *, first: bool
+) -> list[Body]:
+    if offer.transfer_syntax != EXPLICIT_LITTLE:
+        return await stored_frame(ask.box, found, number)
+    try:
+        body = await native_frame(ask.box, found, number)
+        # What cannot be decoded shows before the answer begins.
+        return await settle_first(body) if first else body
+    except Damaged as error:
+        as_stored = tuple(str(one) for one in offers if one.transfer_syntax != EXPLICIT_LITTLE)
+        if not as_stored:
+            raise
+        message = f"the frame can only be given as it was stored: {error}"
+        raise NotAcceptable(message, as_stored) from error
+
+
+def frame_ranges(text: str) -> list[range]:
+    """The frame numbers of `1,2,7` or `1-50`; raises BadRequest."""
+    ranges = []
+    for one in text.split(","):
+        match = _RANGE.fullmatch(one.strip())
+        if match is None:
+            raise BadRequest("frames are asked for by numbers from 1, such as 1,2,7 or 1-50")
+        first = int(match[1])
+        last = int(match[2] or first)
+        if first < 1 or last < first:
+            raise BadRequest("frames are numbered from 1, and a range grows")
+        ranges.append(range(first, last + 1))
+    return ranges
+
+
+def _existing(ranges: list[range], table: FrameTable) -> tuple[list[int], int]:
+    """The numbers that exist, in the order asked, and how many do not; raises NotFound where none does."""
+    asked_for = sum(map(len, ranges))
+    numbers = [number for one in ranges for number in one[: max(0, table.count - one.start + 1)]][:_MOST]
+    if not numbers:
+        raise NotFound(f"there is no such frame: the instance has {table.count}")
+    return numbers, asked_for - len(numbers)
+
+
+def _refuse_video(found: Instance, table: FrameTable) -> None:
+    if table.kind == "video" or found.transfer_syntax_uid in VIDEO_TYPES:
+        kind = VIDEO_TYPES.get(found.transfer_syntax_uid, "video/mp4")
+        message = "a video has no single frames: ask for its bulk data, bulkdata/7FE00010"
+        raise NotAcceptable(message, (f"{kind}; transfer-syntax={found.transfer_syntax_uid}",))
+
+
+ROUTES: list[BaseRoute] = [
+    Route("/studies/{study}/series/{series}/instances/{instance}/frames/{frames}", frames),
+]
