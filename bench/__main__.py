@@ -1,0 +1,153 @@
+"""`make bench`: this server and, where installed, Orthanc, on the same data in one interleaved run."""
+
+import argparse
+import datetime
+import http.client
+import itertools
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from bench import processes, servers
+from bench.load import Done, read, scratch, store, store_once
+from bench.objects import Made
+from bench.report import Figures, Row, table, write
+from bench.servers import Server
+from bench.works import Target, Work, datasets, fresh, works
+
+
+def main() -> None:
+    options = _options()
+    found = ["box"] + ([] if options.only_box or not servers.orthanc_program() else ["orthanc"])
+    said = [servers.version(name) for name in found]
+    print(
+        f"measuring {' and '.join(said)}; {options.secs:g} s a measurement, {options.rounds} rounds",
+        file=sys.stderr,
+    )
+    with ExitStack() as stack:
+        running = [_started(name, stack) for name in found]
+        starts = {server.name: [server.started_in] for server in running}
+        idle = {server.name: processes.memory(server.pid) for server in running}
+        peaks = _fill(running, options.studies)
+        rows = _measure(running, [w for w in works(options.studies) if options.only in w.name], options)
+        rows += _about(running, starts, idle, peaks)
+    text = _describe(said, options) + "\n\n" + table(rows, found)
+    print(text)
+    if options.write:
+        write(text)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--secs", type=float, default=2, help="seconds of each measurement (default 2)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds, each in the other order (default 3)")
+    parser.add_argument("--studies", type=int, default=10_000, help="studies in the index (default 10000)")
+    parser.add_argument("--only", default="", help="only works whose name contains this")
+    parser.add_argument("--only-box", action="store_true", help="leave Orthanc out")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
+    return parser.parse_args()
+
+
+def _started(name: str, stack: ExitStack) -> Server:
+    folder = scratch()
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    program = servers.orthanc_program()
+    server = servers.start_box(folder) if name == "box" else servers.start_orthanc(folder, program or "")
+    stack.callback(server.stop)
+    return server
+
+
+def _fill(running: list[Server], studies: int) -> dict[str, float]:
+    """Loads the data sets into each server; its peak memory while storing."""
+    peaks: dict[str, float] = {}
+    for server in running:
+        with processes.Peak(server.pid) as peak:
+            for name, batch, made in datasets(studies):
+                began, connection = (
+                    time.monotonic(),
+                    http.client.HTTPConnection("127.0.0.1", server.port, timeout=300),
+                )
+                count = sum(store_once(connection, [m.data for m in chunk]) for chunk in _chunks(made, batch))
+                connection.close()
+                print(
+                    f"{server.name}: {name}, {count} instances in {time.monotonic() - began:.1f} s",
+                    file=sys.stderr,
+                )
+        peaks[server.name] = peak.mib
+    # What a server put off until after its answers would otherwise fall into the measurements.
+    time.sleep(max(server.settle for server in running))
+    return peaks
+
+
+def _chunks(items: Iterator[Made], size: int) -> Iterator[list[Made]]:
+    while chunk := list(itertools.islice(items, size)):
+        yield chunk
+
+
+def _measure(running: list[Server], asked: list[Work], options: argparse.Namespace) -> list[Row]:
+    rows = [
+        Row(name=w.name, unit=w.unit, target=w.target, of={s.name: Figures() for s in running}) for w in asked
+    ]
+    for work, row in zip(asked, rows, strict=True):
+        for turn in range(options.rounds):
+            for server in running if turn % 2 == 0 else reversed(running):
+                _once(server, work, row.of[server.name], options.secs)
+        sizes = {figures.size for figures in row.of.values() if figures.rates}
+        note = f"  (answers of {sorted(sizes)} bytes)" if len(sizes) > 1 else ""
+        print(table([row], [s.name for s in running]).splitlines()[-1] + note, file=sys.stderr)
+    return rows
+
+
+def _once(server: Server, work: Work, figures: Figures, seconds: float) -> None:
+    before = processes.cpu(server.pid)
+    done = _do(server, work, seconds)
+    used = processes.cpu(server.pid) - before
+    if done.failed or not done.count:
+        figures.failed = done.failed or "nothing done"
+        return
+    figures.rates.append(done.count / done.seconds)
+    figures.cpu.append(used * 1000 / done.count)
+    figures.size = done.size
+
+
+def _do(server: Server, work: Work, seconds: float) -> Done:
+    if work.ask:
+        return read(server.port, work.ask, seconds)
+    assert work.template is not None
+    made = fresh(work.template)
+    return store(server.port, made, connections=work.connections, batch=work.batch, seconds=seconds)
+
+
+def _about(
+    running: list[Server], starts: dict[str, list[float]], idle: dict[str, float], peaks: dict[str, float]
+) -> list[Row]:
+    """Memory and start, as rows of the same table."""
+    after = {server.name: processes.memory(server.pid) for server in running}
+
+    def row(name: str, values: dict[str, float], unit: str) -> Row:
+        of = {key: Figures(rates=[value]) for key, value in values.items()}
+        return Row(name=name, unit=unit, target=Target(), of=of)
+
+    return [
+        row("memory, idle", idle, " MiB"),
+        row("memory, highest while filling", peaks, " MiB"),
+        row("memory, after everything", after, " MiB"),
+        row("start to first answer", {name: times[0] * 1000 for name, times in starts.items()}, " ms"),
+    ]
+
+
+def _describe(said: list[str], options: argparse.Namespace) -> str:
+    cpus = len(list(Path("/sys/devices/system/cpu").glob("cpu[0-9]*")))
+    today = datetime.datetime.now(datetime.UTC).date()
+    return (
+        f"{' and '.join(said)}, {today}, {platform.system()} {platform.machine()}, {cpus} CPUs, client on the "
+        f'same machine; `make bench BENCH_FLAGS="--secs {options.secs:g} --rounds {options.rounds} --studies {options.studies}"`'
+    )
+
+
+if __name__ == "__main__":
+    main()

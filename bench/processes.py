@@ -1,0 +1,74 @@
+"""CPU and memory of a server's processes, by the operating system's own accounting."""
+
+import os
+import threading
+from pathlib import Path
+from types import TracebackType
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def tree(root: int) -> list[int]:
+    """The process ids of `root` and of all below it."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (fields := _fields(int(entry.name))):
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+    found, waiting = [], [root]
+    while waiting:
+        process = waiting.pop()
+        found.append(process)
+        waiting += children.get(process, [])
+    return found
+
+
+def cpu(root: int) -> float:
+    """Seconds of user and system time that the tree has used, children that have ended included."""
+    return sum(sum(map(int, fields[11:15])) for process in tree(root) if (fields := _fields(process))) / TICK
+
+
+def memory(root: int) -> float:
+    """Proportional set size of the tree in MiB: shared pages are counted once."""
+    return sum(_pss(process) for process in tree(root)) / 1024
+
+
+class Peak:
+    """The highest memory of a tree within a `with` block, looked at ten times a second."""
+
+    def __init__(self, root: int) -> None:
+        self.mib = 0.0
+        self._root = root
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Peak":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.1):
+            self.mib = max(self.mib, memory(self._root))
+
+
+def _fields(process: int) -> list[str]:
+    try:
+        # The command name may hold spaces and parentheses: fields are counted from behind its last one.
+        return (Path("/proc") / str(process) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _pss(process: int) -> int:
+    try:
+        for line in (Path("/proc") / str(process) / "smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return 0

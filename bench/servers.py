@@ -1,0 +1,146 @@
+"""The servers measured: this one, and Orthanc with its DICOMweb plugin where Debian's packages are."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PLUGINS = Path("/usr/share/orthanc/plugins")
+
+
+@dataclass(kw_only=True)
+class Server:
+    """A running server; `port` is on the loopback address and the service lies at /dicom-web."""
+
+    name: str
+    port: int
+    process: subprocess.Popen[bytes]
+    started_in: float
+    settle: float
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(20)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def orthanc_program() -> str | None:
+    """Where Orthanc is installed with its DICOMweb plugin, or None."""
+    program = shutil.which("Orthanc", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    return program if program and list(PLUGINS.glob("*DicomWeb*")) else None
+
+
+def start_box(folder: Path) -> Server:
+    """This server over an empty folder."""
+    port = _free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "dicomweb_box",
+        "serve",
+        "--data",
+        str(folder / "data"),
+        "--port",
+        str(port),
+    ]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DICOMWEB_BOX_")}
+    environment = kept | {"PYTHONPATH": str(ROOT)}
+    return _start("box", [*command, "--dimse-port", "0"], environment, folder, port, settle=0.5)
+
+
+def start_orthanc(folder: Path, program: str) -> Server:
+    """Orthanc over an empty folder: durable, and tuned after the scalability page of its book."""
+    port, dicom = _free_port(), _free_port()
+    settings = {
+        "Name": "bench",
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "index"),
+        "HttpPort": port,
+        "DicomPort": dicom,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "SyncStorageArea": True,
+        "StorageCompression": False,
+        "StorageAccessOnFind": "Never",
+        "SaveJobs": False,
+        "KeepAlive": True,
+        "TcpNoDelay": True,
+        "HttpThreadsCount": 50,
+        "LimitFindResults": 0,
+        "LimitFindInstances": 0,
+        "StableAge": 10,
+        "DicomAlwaysAllowStore": True,
+        "Plugins": [str(path) for path in PLUGINS.glob("*DicomWeb*")],
+        "DicomWeb": {
+            "Enable": True,
+            "Root": "/dicom-web/",
+            "EnableWado": False,
+            "StudiesMetadata": "Full",
+            "SeriesMetadata": "Full",
+            "EnableMetadataCache": True,
+        },
+    }
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    environment = dict(os.environ) | {"MALLOC_ARENA_MAX": "5"}
+    return _start("orthanc", [program, str(folder / "orthanc.json")], environment, folder, port, settle=12)
+
+
+def version(name: str) -> str:
+    """What is measured, in words."""
+    if name == "box":
+        from dicomweb_box import __version__
+
+        return f"dicomweb_box {__version__}"
+    program = orthanc_program()
+    said = subprocess.run([program or "", "--version"], capture_output=True, text=True, check=False).stdout
+    return "Orthanc " + (said.split()[1] if len(said.split()) > 1 else "")
+
+
+def _start(
+    name: str, command: list[str], environment: dict[str, str], folder: Path, port: int, settle: float
+) -> Server:
+    began = time.monotonic()
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=log, cwd=folder, start_new_session=True
+        )
+    while not _answers(port):
+        if process.poll() is not None or time.monotonic() > began + 60:
+            raise RuntimeError(
+                f"{name} did not start:\n" + (folder / "log").read_text(errors="replace")[-3000:]
+            )
+        time.sleep(0.005)
+    return Server(name=name, port=port, process=process, started_in=time.monotonic() - began, settle=settle)
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{port}/dicom-web/studies?limit=1", timeout=5
+        ) as response:
+            return bool(response.status in {200, 204})
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])

@@ -1,0 +1,189 @@
+"""What is measured: each work by name, how it is asked, and what it should come to."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from bench import objects
+from bench.load import Ask
+from bench.objects import Made, make
+
+JSON = "application/dicom+json"
+AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+OCTETS = 'multipart/related; type="application/octet-stream"'
+FIRST_INDEXED, CT_SERIES, META_STUDY, SERIES_40, FRAMES, CODECS, FRESH = (n * 1_000_000 for n in range(1, 8))
+IN_CT_SERIES, IN_META_STUDY, IN_SERIES_40 = 500, 160, 76
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What `ratio` times the other server's rate and how many CPU ms are aimed at; None where nothing is."""
+
+    ratio: float | None = None
+    cpu: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One row: a read (`ask`) or a store (`parts`, its instances counted)."""
+
+    name: str
+    target: Target
+    ask: Ask | None = None
+    template: Callable[[], bytes] | None = None
+    connections: int = 1
+    batch: int = 1
+    unit: str = "/s"
+
+
+def datasets(studies: int) -> Iterator[tuple[str, int, Iterator[Made]]]:
+    """What is in each server before reads are measured: name, instances a request, objects."""
+    yield "index", 100, (
+        make(objects.tiny(), study=FIRST_INDEXED + n, series=FIRST_INDEXED + n, instance=FIRST_INDEXED + n)
+        for n in range(studies)
+    )  # fmt: skip
+    yield "series of 500", 25, _series(objects.ct, CT_SERIES, IN_CT_SERIES)
+    yield "study of 160", 25, _series(objects.small, META_STUDY, IN_META_STUDY)
+    yield "series of 40 MB", 25, _series(objects.ct, SERIES_40, IN_SERIES_40)
+    yield "200 frames", 1, _series(objects.frames200, FRAMES, 1)
+    for n, codec in enumerate(objects.COMPRESSED):
+        yield codec, 1, _series(lambda codec=codec: objects.compressed(codec), CODECS + n, 1)
+
+
+def _series(template: Callable[[], bytes], number: int, count: int) -> Iterator[Made]:
+    return (make(template(), study=number, series=number, instance=number + n) for n in range(count))
+
+
+def _path(number: int) -> str:
+    return f"/studies/{objects.uid(1, number)}/series/{objects.uid(2, number)}"
+
+
+def _instance(number: int, n: int = 0) -> str:
+    return f"{_path(number)}/instances/{objects.uid(3, number + n)}"
+
+
+def works(studies: int) -> list[Work]:
+    """Every row of the table, reads before stores, so that the index has its size when it is searched."""
+    return [*_searches(studies), *_metadata(), *_retrievals(), *_stores()]
+
+
+def _searches(studies: int) -> list[Work]:
+    some = [FIRST_INDEXED + n for n in range(0, studies, max(1, studies // 64))]
+    fields = [_said(number) for number in some]
+    low = Target(ratio=1, cpu=1.5)
+    asked = {
+        "QIDO, exact PatientID": ([f"PatientID={f['patient']}" for f in fields], Target(ratio=1, cpu=0.5)),
+        "QIDO, prefix of the name": ([f"PatientName={f['name'][:3]}*" for f in fields], low),
+        "QIDO, infix of the name": ([f"PatientName=*{f['name'][2:5]}*" for f in fields], low),
+        "QIDO, a week": ([f"StudyDate={_week(f['date'])}" for f in fields], low),
+        "QIDO, a week and a modality": (
+            [f"StudyDate={_week(f['date'])}&ModalitiesInStudy={f['modality']}" for f in fields], low
+        ),
+        "QIDO, first page": (["limit=25"], low),
+        "QIDO, deep page": ([f"limit=25&offset={studies * 9 // 10}"], low),
+    }  # fmt: skip
+    return [
+        Work(name=name, target=target, ask=Ask(paths=[f"/studies?{q}" for q in queries], accept=JSON))
+        for name, (queries, target) in asked.items()
+    ]
+
+
+def _metadata() -> list[Work]:
+    study = f"/studies/{objects.uid(1, META_STUDY)}/metadata"
+    instances = [_instance(CT_SERIES, n) + "/metadata" for n in range(0, IN_CT_SERIES, 10)]
+    return [
+        Work(
+            name="metadata of a study of 160",
+            target=Target(ratio=1, cpu=1),
+            ask=Ask(paths=[study], accept=JSON),
+        ),
+        Work(
+            name="metadata of a series of 500",
+            target=Target(ratio=1, cpu=2),
+            ask=Ask(paths=[_path(CT_SERIES) + "/metadata"], accept=JSON),
+        ),
+        Work(
+            name="metadata of an instance",
+            target=Target(ratio=1, cpu=0.3),
+            ask=Ask(paths=instances, accept=JSON),
+        ),
+    ]
+
+
+def _retrievals() -> list[Work]:
+    instances = [_instance(CT_SERIES, n) for n in range(0, IN_CT_SERIES, 10)]
+    made = [
+        Work(
+            name="instance, as stored",
+            target=Target(ratio=1, cpu=0.35),
+            ask=Ask(paths=instances, accept=AS_STORED),
+        ),
+        Work(
+            name="series of 40 MB, as stored",
+            target=Target(ratio=3, cpu=25),
+            ask=Ask(paths=[_path(SERIES_40)], accept=AS_STORED),
+        ),
+        Work(
+            name="frame, native",
+            target=Target(ratio=1, cpu=0.25),
+            ask=Ask(paths=[f"{path}/frames/1" for path in instances], accept=OCTETS),
+        ),
+        Work(
+            name="frame of 200",
+            target=Target(ratio=1, cpu=0.25),
+            ask=Ask(paths=[f"{_instance(FRAMES)}/frames/{n}" for n in range(1, 201, 7)], accept=OCTETS),
+        ),
+    ]
+    for n, codec in enumerate(objects.COMPRESSED):
+        ask = Ask(paths=[f"{_instance(CODECS + n)}/frames/1"], accept=OCTETS + "; transfer-syntax=*")
+        made.append(Work(name=f"frame, {codec} as stored", target=Target(ratio=1, cpu=0.2), ask=ask))
+    return made
+
+
+def _stores() -> list[Work]:
+    small = {"template": objects.small, "unit": " inst/s"}
+    ct = {"template": objects.ct, "unit": " inst/s"}
+    return [
+        Work(name="STOW, 1 connection × 1", target=Target(ratio=1.5, cpu=1.2), **ct),
+        Work(
+            name="STOW, 8 connections × 50", target=Target(ratio=2.5, cpu=1.0), connections=8, batch=50, **ct
+        ),
+        Work(name="STOW, 11 kB, 4 × 100", target=Target(ratio=3, cpu=0.6), connections=4, batch=100, **small),
+        Work(
+            name="STOW, 105 MB multi-frame",
+            target=Target(ratio=3),
+            template=objects.frames200,
+            unit=" inst/s",
+        ),
+    ]
+
+
+_fresh = itertools.count(FRESH)
+
+
+def fresh(template: Callable[[], bytes]) -> Iterator[bytes]:
+    """Objects that no server has seen, fifty to a study."""
+    for number in _fresh:
+        yield make(template(), study=FRESH + number // 50, series=FRESH + number // 50, instance=number).data
+
+
+def _said(study: int) -> dict[str, str]:
+    """What `make` puts into a study of this number."""
+    data = make(objects.tiny(), study=study, series=study, instance=study).data
+    import io
+
+    import pydicom
+
+    dataset = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True)
+    return {
+        "patient": str(dataset.PatientID),
+        "name": str(dataset.PatientName),
+        "date": str(dataset.StudyDate),
+        "modality": str(dataset.Modality),
+    }
+
+
+def _week(date: str) -> str:
+    day = int(date[6:])
+    first = max(1, min(day, 22))
+    return f"{date[:6]}{first:02d}-{date[:6]}{first + 6:02d}"
