@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -335,16 +336,30 @@ async def test_whoever_stops_waiting_leaves_the_database_usable(database: Databa
 
 
 async def test_a_slow_question_does_not_hold_up_a_quick_one(database: Database):
-    slow = asyncio.create_task(
-        database.fetch_value(
-            "with recursive n(x) as (select 1 union all select x + 1 from n where x < 1000000)"
-            " select count(*) from n"
-        )
-    )
-    await asyncio.sleep(0.01)
+    asked, answer = threading.Event(), threading.Event()
 
-    quick = [asyncio.create_task(database.fetch_value("select count(*) from mark")) for _ in range(20)]
+    async def slow(read: Reader) -> int:
+        asked.set()
+        if read.dialect == "sqlite":
+            answer.wait(20)
+        else:
+            await asyncio.to_thread(answer.wait, 20)
+        return int(await read.fetch_value("select count(*) from mark"))
+
+    task = asyncio.create_task(database.read(slow))
+    await asyncio.to_thread(asked.wait, 20)
+
+    quick = [database.fetch_value("select count(*) from mark") for _ in range(20)]
     assert await asyncio.gather(*quick) == [0] * 20
 
-    assert not slow.done()
-    assert await slow == 1000000
+    assert not task.done()
+    answer.set()
+    assert await task == 0
+
+
+async def test_a_closed_database_says_so(database_url: str):
+    database = await Database.open(database_url)
+    await database.close()
+
+    with pytest.raises(Exception, match=r"(?i)clos|not running"):
+        await database.fetch_value("select 1")

@@ -20,6 +20,7 @@ class Lane(Generic[Held]):
         self._jobs: SimpleQueue[tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]] | None] = (
             SimpleQueue()
         )
+        self._closed = False
         self._threads = [
             threading.Thread(target=self._serve, args=(one,), name=f"{name}-{number}", daemon=True)
             for number, one in enumerate(held)
@@ -29,12 +30,15 @@ class Lane(Generic[Held]):
 
     def run(self, work: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         """What `work(held, *args)` returns or raises; a call cancelled before its turn is not made."""
+        if self._closed:
+            raise RuntimeError("the database is closed")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._jobs.put((future, work, args))
         return future
 
     def close(self) -> None:
         """Let the threads end after what is queued, and wait for them."""
+        self._closed = True
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:

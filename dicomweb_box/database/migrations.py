@@ -5,12 +5,13 @@
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dicomweb_box.database.statements import Dialect, Writer
+from dicomweb_box.database.statements import Dialect, Reader, Row, Writer
 from dicomweb_box.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ _TABLE = """
         applied_at text not null
     )
 """
+_TABLE_EXISTS = {
+    "sqlite": "select count(*) from sqlite_schema where name = 'schema_migration'",
+    "postgresql": "select to_regclass('schema_migration') is not null",
+}
 _NOW = {
     "sqlite": "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')",
     "postgresql": "to_char(now() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
@@ -62,14 +67,23 @@ async def migrate(database: "Database", folder: Path = FOLDER) -> list[str]:
     Raises BadSetting where an applied migration has changed since, or the database has one unknown here.
     """
     known = migrations(database.dialect, folder)
-    await database.write(partial(_prepare, known))
-    return [step.name for step in known if await database.write(partial(_apply, step))]
+    # Every process asks at its start: where nothing is to be done, nothing is written and nobody waited for.
+    waiting = await database.read(partial(_waiting, known))
+    return [step.name for step in waiting if await database.write(partial(_apply, step))]
 
 
-async def _prepare(known: list[Migration], write: Writer) -> None:
-    await write.execute(_TABLE)
+async def _waiting(known: list[Migration], read: Reader) -> list[Migration]:
+    if not await read.fetch_value(_TABLE_EXISTS[read.dialect]):
+        return known
+    applied = await read.fetch_all("select name, digest from schema_migration order by name")
+    _check(known, applied)
+    done = {name for name, _ in applied}
+    return [step for step in known if step.name not in done]
+
+
+def _check(known: list[Migration], applied: Sequence[Row]) -> None:
     digests = {step.name: step.digest for step in known}
-    for name, digest in await write.fetch_all("select name, digest from schema_migration order by name"):
+    for name, digest in applied:
         if name not in digests:
             raise BadSetting(f"the database has migration {name}, which this program is too old to know")
         if digests[name] != digest:
@@ -77,6 +91,8 @@ async def _prepare(known: list[Migration], write: Writer) -> None:
 
 
 async def _apply(step: Migration, write: Writer) -> bool:
+    await write.execute(_TABLE)
+    # Another process may have been first.
     if await write.fetch_one("select name from schema_migration where name = :name", {"name": step.name}):
         return False
     await write.run_script(step.script)
