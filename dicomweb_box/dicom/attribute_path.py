@@ -1,7 +1,7 @@
 """The way to an attribute: keywords or tags joined by dots, private with creator (PS3.18 8.3.4.1)."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -129,17 +129,18 @@ def _vr(step: Step) -> str:
         return ""
 
 
-def element(dataset: Dataset, step: Step) -> Mapping[str, Any] | None:
-    """The element of one data set (or item) that a step names."""
+def find(dataset: Dataset, step: Step) -> tuple[str, Mapping[str, Any]] | None:
+    """The tag and element of one data set (or item) that a step names."""
     if step.creator is None:
-        return dataset.get(step.tag)
+        found = dataset.get(step.tag)
+        return None if found is None else (step.tag, found)
     group = step.tag[:4]
     for block in range(0x10, 0x100):
         reserved = dataset.get(f"{group}00{block:02X}")
         if reserved and (reserved.get("Value") or [None])[0] == step.creator:
-            found = dataset.get(f"{group}{block:02X}{step.tag[6:]}")
-            if found is not None:
-                return found  # type: ignore[no-any-return]
+            tag = f"{group}{block:02X}{step.tag[6:]}"
+            if tag in dataset:
+                return tag, dataset[tag]
     return None
 
 
@@ -149,11 +150,34 @@ def values(dataset: Dataset, path: AttributePath) -> list[Any]:
 
 
 def _ends(dataset: Dataset, steps: tuple[Step, ...]) -> Iterator[list[Any]]:
-    found = element(dataset, steps[0])
-    held = (found.get("Value") or []) if found else []
+    found = find(dataset, steps[0])
+    held = (found[1].get("Value") or []) if found else []
     if len(steps) == 1:
         yield held
         return
     for item in held:
         if isinstance(item, Mapping):
             yield from _ends(item, steps[1:])
+
+
+def project(dataset: Dataset, paths: Iterable[AttributePath]) -> dict[str, Any]:
+    """The part of a data set that the paths lead to; private attributes come with their creator's element."""
+    return _project(dataset, [path.steps for path in paths])
+
+
+def _project(dataset: Dataset, ways: list[tuple[Step, ...]]) -> dict[str, Any]:
+    part: dict[str, Any] = {}
+    for step in dict.fromkeys(way[0] for way in ways):
+        found = find(dataset, step)
+        if found is None:
+            continue
+        tag, element = found
+        further = [way[1:] for way in ways if way[0] == step]
+        if all(further) and element.get("vr") == "SQ":
+            items = element.get("Value") or []
+            element = {**element, "Value": [_project(item, further) for item in items if item]}
+        part[tag] = element
+        if step.creator is not None:
+            creator = f"{tag[:4]}00{tag[4:6]}"
+            part[creator] = dataset[creator]
+    return part

@@ -1,0 +1,278 @@
+"""Search: a Query becomes rows of DICOM JSON, seen through an actor's scope."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from dicomweb_box.accounts.access import Actor, Scope
+from dicomweb_box.archive import declared, visibility
+from dicomweb_box.archive.search_plan import Plan, has_index, make_plan
+from dicomweb_box.archive.search_rows import Assembler, Counts, Shape, shape_of
+from dicomweb_box.archive.search_windows import DateWindow, day_range, find_window
+from dicomweb_box.box import Box, in_thread
+from dicomweb_box.database import Reader, Row, in_list
+from dicomweb_box.dicom.matches import Exact, Range
+from dicomweb_box.dicom.matching import Query
+from dicomweb_box.errors import BadQuery
+
+# An offset beyond which skipping rows costs more than looking into the histogram of days.
+_DEEP = 500
+_FIRST_WINDOW = 512
+_MOST_TIMES_DEFAULT = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """One page of an answer."""
+
+    rows: list[bytes]
+    """Each one DICOM JSON object, in tag order."""
+    more: bool
+    """Whether further rows match behind this page."""
+    limit: int | None
+    """How many rows the page could hold; None: any number."""
+    warnings: tuple[str, ...] = ()
+    """A sentence for each part of the query that was left out."""
+
+
+async def search(box: Box, query: Query, *, scope: Scope, actor: Actor, base: str = "") -> Page:
+    """The page of matching rows; `base` is what their Retrieve URLs begin with.
+
+    Studies, and series and instances of the whole archive, come in pages of `query_limit` where the query names no
+    limit. Raises BadQuery for a strict query that asks what cannot be matched or returned.
+    """
+    del actor  # The scope says what it may see; who asked matters to the audit alone.
+    shape, warnings = shape_of(query, base)
+    if query.strict and warnings:
+        raise BadQuery(warnings[0])
+    limit = _limit(box, query)
+    found = await box.database.read(_Search(query, scope, shape, limit).run)
+    if found.plan.scan or (shape.parsed and query.level == "instance"):
+        rows, more = await in_thread(box, _read_json, found)
+    else:
+        assembler = Assembler(found.shape, found.counts)
+        rows, more = [assembler.row(row) for row in found.rows], found.more
+    return Page(rows=rows, more=more, limit=limit, warnings=(*warnings, *found.plan.ignored))
+
+
+async def count(box: Box, query: Query, *, scope: Scope, actor: Actor) -> int:
+    """How many rows match, whatever the query's limit and offset; raises as `search`."""
+    del actor
+    query = replace(query, offset=0, limit=None, include=(), include_all=False, order=())
+    shape, _ = shape_of(query, "")
+    asked = _Search(query, scope, shape, None)
+    counted = await box.database.read(asked.count)
+    if counted is not None:
+        return counted
+    found = await box.database.read(asked.run)
+    if not found.plan.scan:
+        return len(found.rows)
+    return await in_thread(box, lambda: sum(1 for _ in _scanned(found, Assembler(found.shape))))
+
+
+def _limit(box: Box, query: Query) -> int | None:
+    if query.level != "study" and query.study_uid is not None:
+        return query.limit
+    default = box.settings.query_limit
+    return default if query.limit is None else min(query.limit, default * _MOST_TIMES_DEFAULT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What the database gave: the page, or, where keys are scanned for, all rows that may match."""
+
+    plan: Plan
+    shape: Shape
+    rows: Sequence[Row]
+    more: bool
+    counts: dict[int, Counts] | None
+    limit: int | None
+
+
+def _read_json(found: _Found) -> tuple[list[bytes], bool]:
+    """The page's rows where that takes their metadata; runs in a thread."""
+    assembler = Assembler(found.shape, found.counts)
+    if not found.plan.scan:
+        return [assembler.row(row) for row in found.rows], found.more
+    matching = _scanned(found, assembler)
+    offset, rows = found.plan.query.offset, list[bytes]()
+    for number, row in enumerate(matching):
+        if found.limit is not None and number >= offset + found.limit:
+            return rows, True
+        if number >= offset:
+            rows.append(assembler.row(row))
+    return rows, False
+
+
+def _scanned(found: _Found, assembler: Assembler) -> Iterator[Row]:
+    for row in found.rows:
+        dataset = assembler.dataset(row)
+        if all(key.accepts(dataset) for key in found.plan.scan):
+            yield row
+
+
+class _Search:
+    """One search within one snapshot of the database."""
+
+    def __init__(self, query: Query, scope: Scope, shape: Shape, limit: int | None) -> None:
+        self._query = query
+        self._scope = scope
+        self._shape = shape
+        self._limit = limit
+
+    async def run(self, reader: Reader) -> _Found:
+        """The rows of the page; where keys are scanned for, all rows that may match."""
+        plan = await self._plan(reader)
+        shape = replace(self._shape, scanned=bool(plan.scan))
+        rows, more = await _rows(reader, plan, shape.columns, self._limit)
+        counts = None
+        if not self._scope.whole and (shape.level == "study" or shape.relational):
+            counts = await _visible_counts(reader, self._scope, rows)
+        return _Found(plan=plan, shape=shape, rows=rows, more=more, counts=counts, limit=self._limit)
+
+    async def count(self, reader: Reader) -> int | None:
+        """How many rows match; None where that takes looking at them."""
+        plan = await self._plan(reader)
+        if plan.scan or plan.verify:
+            return None
+        if _by_day_alone(plan):
+            return int(await _sum_of_days(reader, plan))
+        window = await find_window(plan, reader)
+        hits = window.hits(None) if window else None
+        counted = await reader.fetch_value(plan.select("count(*)", hits=hits), plan.bind.values)
+        return int(counted)
+
+    async def _plan(self, reader: Reader) -> Plan:
+        keys = self._query.keys
+        unknown = any(key.tests and not has_index(key.path, self._query.level) for key in keys)
+        attributes = await declared.known(reader) if unknown else []
+        return make_plan(self._query, self._scope, reader.dialect, attributes)
+
+
+async def _rows(reader: Reader, plan: Plan, columns: str, limit: int | None) -> tuple[Sequence[Row], bool]:
+    """The rows of the page and whether more follow; all rows that may match where keys are scanned for."""
+    columns += "".join(f", {column} as verify_{number}" for number, (column, _) in enumerate(plan.verify))
+    if plan.scan:
+        rows = await reader.fetch_all(plan.select(columns) + plan.order_by(), plan.bind.values)
+        return _verified(plan, rows), False
+    offset = plan.query.offset
+    more = ""
+    if offset >= _DEEP and _by_day_alone(plan):
+        place = await _place_of_offset(reader, plan)
+        if place is None:
+            return [], False
+        day, offset = place
+        more = f" and study.study_date <= {plan.bind(day)}"
+    rows = await _windowed(reader, plan, columns, more, (offset, limit))
+    if plan.verify:
+        rows = rows[offset:]
+    if limit is None:
+        return rows, False
+    return rows[:limit], len(rows) > limit
+
+
+async def _windowed(
+    reader: Reader, plan: Plan, columns: str, more: str, page: tuple[int, int | None]
+) -> Sequence[Row]:
+    """The page's rows and one more, from a window that is widened until it holds them."""
+    window = await find_window(plan, reader)
+    if isinstance(window, DateWindow) and not plan.verify:
+        # The index on the date gives the order itself.
+        window = None
+    offset, limit = page
+    if window is None or limit is None or not plan.default_order:
+        hits = window.hits(None) if window else None
+        return await _fetch(reader, plan, columns, more, page, hits)
+    wanted = offset + limit + 1
+    size = wanted if not plan.verify else max(wanted, _FIRST_WINDOW)
+    while True:
+        edge = await window.edge(reader, size)
+        within = more if edge is None else f"{more} and study.study_date >= {plan.bind(edge)}"
+        rows = await _fetch(reader, plan, columns, within, page, window.hits(edge))
+        if edge is None or len(rows) >= (wanted if plan.verify else limit + 1):
+            return rows
+        size *= 4
+
+
+async def _fetch(
+    reader: Reader, plan: Plan, columns: str, more: str, page: tuple[int, int | None], hits: str | None
+) -> Sequence[Row]:
+    sql = plan.select(columns, more, hits=hits) + plan.order_by()
+    offset, limit = page
+    if plan.verify:
+        return _verified(plan, await reader.fetch_all(sql, plan.bind.values))
+    if limit is not None:
+        sql += f" limit {plan.bind(limit + 1)} offset {plan.bind(offset)}"
+    elif offset:
+        # SQLite takes an offset with a limit alone.
+        sql += f" limit {plan.bind(2**62)} offset {plan.bind(offset)}"
+    return await reader.fetch_all(sql, plan.bind.values)
+
+
+def _verified(plan: Plan, rows: Sequence[Row]) -> Sequence[Row]:
+    for number, (_, key) in enumerate(plan.verify):
+        name = f"verify_{number}"
+        rows = [row for row in rows if key.accepts_values([row[name]] if row[name] else [])]
+    return rows
+
+
+def _by_day_alone(plan: Plan) -> bool:
+    """Whether every study, or every study of some days, is asked for in date order: the histogram knows their number."""
+    query = plan.query
+    keys = [key for key in query.keys if key.tests]
+    days_only = all(
+        str(key.path) == "00080020" and len(key.tests) == 1 and isinstance(key.tests[0], Range | Exact)
+        for key in keys
+    )
+    whole = query.level == "study" and plan.scope.whole and query.study_uid is None
+    return whole and plan.default_order and days_only and not query.combined
+
+
+def _days_where(plan: Plan) -> str:
+    low, high = day_range(plan)
+    where = [f"realm = {plan.bind(plan.scope.realm)}"]
+    if low or high:
+        where.append("study_date <> ''")
+    if low:
+        where.append(f"study_date >= {plan.bind(low)}")
+    if high:
+        where.append(f"study_date <= {plan.bind(high)}")
+    return " and ".join(where)
+
+
+async def _sum_of_days(reader: Reader, plan: Plan) -> int:
+    sql = f"select coalesce(sum(study_count), 0) from study_day where {_days_where(plan)}"
+    return int(await reader.fetch_value(sql, plan.bind.values))
+
+
+async def _place_of_offset(reader: Reader, plan: Plan) -> tuple[str, int] | None:
+    """The day that the query's offset falls in, and how many of its studies come before; None behind the end."""
+    row = await reader.fetch_one(
+        "select study_date, before from (select study_date, study_count,"
+        " sum(study_count) over (order by study_date desc) - study_count as before"
+        f" from study_day where {_days_where(plan)}) as days"
+        f" where before + study_count > {plan.bind(plan.query.offset)} order by study_date desc limit 1",
+        plan.bind.values,
+    )
+    return None if row is None else (row["study_date"], plan.query.offset - int(row["before"]))
+
+
+async def _visible_counts(reader: Reader, scope: Scope, rows: Sequence[Row]) -> dict[int, Counts]:
+    """What a partial scope sees of each row's study: counters would tell of the rest."""
+    names, params = in_list("study", sorted({row["study_id"] for row in rows}))
+    condition, more = visibility.series_condition(scope)
+    series = await reader.fetch_all(
+        "select series.study_id, series.modality, series.instance_count from series"
+        f" join study on study.id = series.study_id where series.study_id in {names} and {condition}",
+        {**params, **more},
+    )
+    of_study: dict[int, list[Row]] = {}
+    for row in series:
+        of_study.setdefault(row["study_id"], []).append(row)
+    return {
+        study_id: Counts(
+            modalities=sorted({row["modality"] for row in held if row["modality"]}),
+            series=len(held),
+            instances=sum(row["instance_count"] for row in held),
+        )
+        for study_id, held in of_study.items()
+    }

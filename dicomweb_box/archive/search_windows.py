@@ -1,0 +1,237 @@
+"""Where a search of studies begins, so that its cost follows the page and not the archive.
+
+A window is a source of candidates in date order: it names the day by which it has given enough of them, and the page
+is sorted from the candidates up to that day alone. What few rows can match is listed instead (`Plan.hits`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from dicomweb_box.archive import conditions, substrings
+from dicomweb_box.archive.search_plan import Plan
+from dicomweb_box.database import Reader
+from dicomweb_box.dicom.matches import Combined, Exact, Match, Pattern, Range
+
+# Up to so many studies that share a prefix are listed and sorted; more are walked in date order.
+_FEW = 2000
+# In the order of how few studies share a value.
+_LISTED = (
+    "study.study_uid",
+    "study.accession_number",
+    "study.patient_id",
+    "study.study_id",
+    "study.patient_name",
+    "study.referring_physician_name",
+)
+_PARTIAL = frozenset(("accession_number", "study_id", "referring_physician_name"))
+_NAMES = frozenset(("patient_name", "referring_physician_name"))
+
+
+class Window(Protocol):
+    """Candidates in date order."""
+
+    async def edge(self, reader: Reader, count: int) -> str | None:
+        """The day by which `count` candidates have come; None where there are fewer."""
+
+    def hits(self, edge: str | None) -> str | None:
+        """A select of the ids of all candidates up to that day; None: every study up to it."""
+
+
+async def find_window(plan: Plan, reader: Reader) -> Window | None:
+    """The best start for a plan: sets `plan.hits` and returns None, or returns a window."""
+    if plan.hits or plan.start != "study" or plan.query.study_uid is not None:
+        return None
+    if plan.dialect == "sqlite":
+        for column in _LISTED:
+            if column in plan.columns:
+                plan.hits = await _listed(plan, reader, column.split(".")[1], plan.columns[column])
+                if plan.hits:
+                    return None
+        for column, key in plan.columns.items():
+            question = substrings.question(key, column.removeprefix("study."))
+            if question:
+                return TextWindow(plan, question)
+    modalities = _modalities(plan)
+    if modalities:
+        return ModalityWindow(plan, modalities)
+    return None if plan.in_scope else DateWindow(plan)
+
+
+async def _listed(plan: Plan, reader: Reader, column: str, key: Match) -> str | None:
+    """A select of the studies that match the key, where they are few or named exactly."""
+    parts = []
+    for test in key.tests:
+        part = None
+        if isinstance(test, Exact):
+            part = _exactly(plan, column, str(test.value))
+        elif isinstance(test, Pattern) and len(conditions.prefix(test.text)) > 1:
+            part = await _beginning(plan, reader, column, conditions.prefix(test.text))
+        if part is None:
+            return None
+        parts.append(part)
+    return " union ".join(parts)
+
+
+def _exactly(plan: Plan, column: str, value: str) -> str | None:
+    if column in _NAMES:
+        return (
+            None
+            if "=" in value or len(value) < 2
+            else _named(plan, column, value, f"{column} = {plan.bind(value)}")
+        )
+    return _of_column(plan, column, f"{column} = {plan.bind(value)}")
+
+
+def _of_column(plan: Plan, column: str, condition: str) -> str:
+    held = f" and {column} <> ''" if column in _PARTIAL else ""
+    return f"select id from study where realm = {plan.bind(plan.scope.realm)} and {condition}{held}"
+
+
+def _named(plan: Plan, column: str, value: str, condition: str) -> str:
+    """Names whose first group matches, by the column's index, and those whose other groups do."""
+    first = f"({condition} or {conditions.begins(column, value + '=', plan.bind)})"
+    others = substrings.other_groups(column, value)
+    return (
+        f"{_of_column(plan, column, first)} union"
+        f" select rowid & 4294967295 from study_text where study_text match {plan.bind(others)}"
+    )
+
+
+async def _beginning(plan: Plan, reader: Reader, column: str, start: str) -> str | None:
+    if column in _NAMES and "=" in start:
+        return None
+    condition = conditions.begins(column, start, plan.bind)
+    select = _of_column(plan, column, condition)
+    count = await reader.fetch_value(
+        f"select count(*) from ({select} limit {_FEW + 1}) as few", plan.bind.values
+    )
+    if count > _FEW:
+        return None
+    return _named(plan, column, start, condition) if column in _NAMES else select
+
+
+def _modalities(plan: Plan) -> list[str]:
+    """The modalities asked for, of studies or of series; [] where they are not simply named."""
+    if not plan.scope.whole:
+        return []
+    key = plan.columns.get("study_modality.modality") or plan.columns.get("series.modality")
+    tests = key.tests if key else ()
+    return [str(test.value) for test in tests if isinstance(test, Exact)] if _named_only(tests) else []
+
+
+def _named_only(tests: Sequence[object]) -> bool:
+    return all(isinstance(test, Exact) for test in tests)
+
+
+def day_range(plan: Plan) -> tuple[str | None, str | None]:
+    """The first and last day that study dates are asked within, by a single range or day."""
+    for combined in plan.query.combined:
+        if combined.date.path.head == "00080020":
+            return _days_of(combined)
+    key = plan.columns.get("study.study_date")
+    if key is None or len(key.tests) != 1:
+        return None, None
+    match key.tests[0]:
+        case Range(low=low, high=high):
+            return low, high
+        case Exact(day):
+            return day, day
+    return None, None
+
+
+def _days_of(combined: Combined) -> tuple[str | None, str | None]:
+    low, high = combined.low, combined.high
+    return (low[:8] if low else None), (high[:8] if high else None)
+
+
+@dataclass(frozen=True)
+class DateWindow:
+    """Every study."""
+
+    plan: Plan
+
+    async def edge(self, reader: Reader, count: int) -> str | None:
+        bind = conditions.Parameters()
+        where = [f"realm = {bind(self.plan.scope.realm)}", *_within(self.plan, "study_date", bind)]
+        day = await reader.fetch_value(
+            f"select study_date from study where {' and '.join(where)}"
+            f" order by study_date desc limit 1 offset {bind(count)}",
+            bind.values,
+        )
+        return None if day is None else str(day)
+
+    def hits(self, edge: str | None) -> str | None:
+        del edge
+        return None
+
+
+@dataclass(frozen=True)
+class ModalityWindow:
+    """Studies that hold one of some modalities, by `study_modality`."""
+
+    plan: Plan
+    modalities: list[str]
+
+    async def edge(self, reader: Reader, count: int) -> str | None:
+        # One modality that gives enough by some day bounds them all.
+        days = []
+        for modality in self.modalities:
+            bind = conditions.Parameters()
+            where = [f"modality = {bind(modality)}", *_within(self.plan, "study_date", bind)]
+            day = await reader.fetch_value(
+                f"select study_date from study_modality where {' and '.join(where)}"
+                f" order by study_date desc limit 1 offset {bind(count)}",
+                bind.values,
+            )
+            days.append("" if day is None else str(day))
+        return max(days) or None
+
+    def hits(self, edge: str | None) -> str | None:
+        bind = self.plan.bind
+        names = ", ".join(bind(modality) for modality in self.modalities)
+        where = [f"modality in ({names})", *_within(self.plan, "study_date", bind)]
+        if edge is not None:
+            where.append(f"study_date >= {bind(edge)}")
+        distinct = "distinct " if len(self.modalities) > 1 else ""
+        return f"select {distinct}study_id as id from study_modality where {' and '.join(where)}"
+
+
+def _within(plan: Plan, column: str, bind: conditions.Parameters) -> list[str]:
+    low, high = day_range(plan)
+    where = [f"{column} >= {bind(low)}"] if low else []
+    return [*where, f"{column} <= {bind(high)}"] if high else where
+
+
+@dataclass(frozen=True)
+class TextWindow:
+    """Studies that hold some text, by SQLite's trigram index, whose row numbers begin with the date."""
+
+    plan: Plan
+    question: str
+
+    async def edge(self, reader: Reader, count: int) -> str | None:
+        bind = conditions.Parameters()
+        row = await reader.fetch_value(
+            f"select rowid from study_text where {self._where(bind, None)} order by rowid limit 1 offset {bind(count)}",
+            bind.values,
+        )
+        return None if row is None else f"{99999999 - (row >> 32):08}"
+
+    def hits(self, edge: str | None) -> str | None:
+        return f"select rowid & 4294967295 as id from study_text where {self._where(self.plan.bind, edge)}"
+
+    def _where(self, bind: conditions.Parameters, edge: str | None) -> str:
+        low, high = day_range(self.plan)
+        oldest = max(low or "", edge or "")
+        where = [f"study_text match {bind(self.question)}"]
+        if high:
+            where.append(f"rowid >= {bind(_row_number(high))}")
+        if oldest:
+            where.append(f"rowid <= {bind(_row_number(oldest) | 0xFFFFFFFF)}")
+        return " and ".join(where)
+
+
+def _row_number(day: str) -> int:
+    """The first row number of a day, as the triggers of `study_text` make it."""
+    return (99999999 - int(day)) << 32
