@@ -75,8 +75,7 @@ class HeldBackend(DatabaseBackend):
 
     async def connect(self) -> None:
         """Raises sqlite3.Error where the file is no database, OSError where it cannot be made."""
-        # Its log and index take over its mode: nobody else on the machine reads them.
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _make(self.path)
         self.lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             with _locked(self.lock):
@@ -214,6 +213,17 @@ class Checkpointer:
             # A full disk or a busy file is met again by the next write, which has somebody to tell.
             with suppress(sqlite3.Error):
                 self._connection.execute("pragma wal_checkpoint(passive)").fetchall()
+
+
+def _make(path: Path) -> None:
+    # The log and its index take over this mode: nobody else on the machine reads them.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    # SQLite syncs what is in its file, but not that the file is in its folder.
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _connect(path: Path, pragmas: str) -> sqlite3.Connection:
