@@ -81,6 +81,15 @@ def _worded() -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def _missing_bucket() -> Iterator[None]:
+    """What is not found while something is written is the place to write to."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise OutOfResources("the object store has no such bucket") from error
+
+
 class CloudStore:
     """A BlobStore in a bucket; a key is an object's name below the address's prefix."""
 
@@ -103,7 +112,7 @@ class CloudStore:
         """Store the pieces under the key, in parts as they come; acknowledged by the store on return."""
         remaining = iter(pieces)
         first = _gather(remaining, PART)
-        with _worded():
+        with _worded(), _missing_bucket():
             if len(first) < PART:
                 obstore.put(self._store, checked(key), first, use_multipart=False)
             else:
@@ -111,7 +120,7 @@ class CloudStore:
 
     def adopt(self, key: str, spool: Path) -> None:
         """Upload the spool file and delete it once the store has acknowledged it."""
-        with _worded():
+        with _worded(), _missing_bucket():
             if spool.stat().st_size < PART:
                 obstore.put(self._store, checked(key), spool.read_bytes(), use_multipart=False)
             else:

@@ -1,11 +1,13 @@
 """Durable names: folders whose entries are on the disk, with fsyncs shared by those who wait together."""
 
+import errno
 import os
 import threading
 from collections import OrderedDict
 from pathlib import Path
 
 REMEMBERED = 4096
+_NOT_OURS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL})
 
 
 class _Turn:
@@ -106,14 +108,13 @@ def _fsync(folder: Path) -> OSError | None:
 
 
 def _make_durably(folder: Path) -> None:
-    """Make a folder outside of any root, with its parents, each entry on the disk on return."""
-    made = []
-    missing = folder
-    while not missing.exists():
-        made.append(missing)
-        missing = missing.parent
+    """Make a folder outside of any root, with its parents, each entry on the disk on return.
+
+    Those above it that were there may be as new (somebody made the data folder a moment ago), so all of them
+    are synced; one that is not ours to open has been there for long.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for path in reversed(made):
-        error = _fsync(path.parent)
-        if error is not None:
+    for path in folder.parents:
+        error = _fsync(path)
+        if error is not None and error.errno not in _NOT_OURS:
             raise error

@@ -38,7 +38,7 @@ class LocalStore:
     def put(self, key: str, pieces: Iterable[bytes | bytearray | memoryview]) -> None:
         """Store the pieces under the key; durable on return."""
         path = self._path(key)
-        with self._spool.new() as file:
+        with self.spool() as file:
             for piece in pieces:
                 file.write(piece)
             file.sync()
@@ -59,6 +59,9 @@ class LocalStore:
 
     def spool(self) -> File:
         """A new spool file on the same file system as the blobs."""
+        with full_disk_reported():
+            # First, so that the spool's folder is not what makes the store's own.
+            self._folders.ensure(self.root)
         return self._spool.new()
 
     def open(self, key: str) -> "LocalBlob":
@@ -93,7 +96,7 @@ class LocalStore:
         """Write and remove a small file; OutOfResources if that cannot be done."""
         try:
             # Through a folder entry of its own: a disk with no inodes left, or mounted read-only, shows here.
-            with self._spool.new() as file:
+            with self.spool() as file:
                 file.write(b"probe")
         except OSError as error:
             raise OutOfResources(f"the blob folder cannot be written: {error.strerror}") from error
