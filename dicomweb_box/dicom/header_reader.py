@@ -205,7 +205,7 @@ class Reader:
                         if length == extra.size:
                             append(f"{with_values}{extra.one(data, start)[0]}]}}")
                         else:
-                            append(self._numbers(data, start, length, entry, extra, encoding))
+                            append(self._numbers(start, length, entry, encoding))
                     elif kind == NAME:
                         value = data[start:stop]
                         if value.isascii() and (plain or b"\x1b" not in value):
@@ -224,7 +224,7 @@ class Reader:
                             string = self._decoded(value, decode).rstrip(" \0")
                         append(f"{with_values}{quote(string)}]}}" if string else opening + "}")
                     elif kind == FLOATS:
-                        append(self._numbers(data, start, length, entry, extra, encoding))
+                        append(self._numbers(start, length, entry, encoding))
                     elif kind == TAGS:
                         append(values.tags(data[start:stop], opening, with_values, encoding.order))
                     elif kind == BINARY:
@@ -434,19 +434,21 @@ class Reader:
             self.bulk_root = f"instances/{uid}/bulkdata/" if uid else None
         append(f'{opening},"BulkDataURI":"{self.bulk_root}{path}"}}')
 
-    def _numbers(
-        self, data: Any, start: int, length: int, entry: Entry, numbers: tables.Numbers, encoding: Encoding
-    ) -> str:
-        order = encoding.order
-        written = values.numbers(data, start, length, numbers, order)
+    def _numbers(self, start: int, length: int, entry: Entry, encoding: Encoding) -> str:
+        """An element of binary numbers; what JSON cannot hold as binary, what its VR cannot be as UN."""
+        how, order, opening, vr = entry.extra, encoding.order, entry.opening, entry.vr
+        if not isinstance(how, tables.Numbers):
+            how = how.extra  # remembered
+        written = values.numbers(self.data, start, length, how, order)
         if written is not None:
             return f"{entry.values}{written}]}}"
-        if length % numbers.size:
+        if length % how.size:
             self.warnings["a value of binary numbers whose length does not fit its VR"] = None
-        if length <= max(self.bulk_threshold, 8):
-            return values.inline(data[start : start + length], entry.opening, entry.vr, order)
+            opening, vr = f',"{entry.tag:08X}":{{"vr":"UN"', "UN"
+        if length <= max(self.bulk_threshold, how.size):
+            return values.inline(self.data[start : start + length], opening, vr, order)
         parts: list[str] = []
-        self._bulk(entry.tag, entry.vr, start, length, entry.opening, parts.append)
+        self._bulk(entry.tag, vr, start, length, opening, parts.append)
         return parts[0]
 
     def _decoded(self, value: bytes, decode: Callable[[bytes], str]) -> str:
