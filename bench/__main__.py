@@ -143,9 +143,10 @@ def _about(
 def _describe(said: list[str], options: argparse.Namespace) -> str:
     cpus = len(list(Path("/sys/devices/system/cpu").glob("cpu[0-9]*")))
     today = datetime.datetime.now(datetime.UTC).date()
+    flags = f"--secs {options.secs:g} --rounds {options.rounds} --studies {options.studies}"
     return (
-        f"{' and '.join(said)}, {today}, {platform.system()} {platform.machine()}, {cpus} CPUs, client on the "
-        f'same machine; `make bench BENCH_FLAGS="--secs {options.secs:g} --rounds {options.rounds} --studies {options.studies}"`'
+        f"{' and '.join(said)}, {today}, {platform.system()} {platform.machine()}, {cpus} CPUs, client on the\n"
+        f'same machine: `make bench BENCH_FLAGS="{flags}"`.'
     )
 
 
