@@ -140,7 +140,7 @@ class Assembler:
             source = self.dataset(row)
             found.update(_without_bulk(source) if shape.everything else project(source, shape.extra))
         found.update(orjson.loads(text))
-        return orjson.dumps(found, option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(dict(sorted(found.items())))
 
     def dataset(self, row: Row) -> dict[str, Any]:
         """Everything known of a row, as a DICOM JSON object: of an instance, its metadata."""

@@ -1,0 +1,117 @@
+"""QIDO-RS: search for studies, series and instances (PS3.18 10.6), and count them."""
+
+from typing import cast
+
+import orjson
+import xxhash
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from dicomweb_box.archive import query as archive
+from dicomweb_box.archive.query import Page
+from dicomweb_box.asgi.identity import identify
+from dicomweb_box.dicom.attributes import Level
+from dicomweb_box.dicom.matching import Query, from_parameters
+from dicomweb_box.dicom.media_types import choose, parse_accept
+from dicomweb_box.dicomweb.answers import JSON, service_url
+from dicomweb_box.dicomweb.retrieval import warning
+
+
+async def studies(request: Request) -> Response:
+    """GET /studies."""
+    return await _search(request, "study")
+
+
+async def series(request: Request) -> Response:
+    """GET /series and /studies/{study}/series."""
+    return await _search(request, "series")
+
+
+async def instances(request: Request) -> Response:
+    """GET /instances, /studies/{study}/instances and /studies/{study}/series/{series}/instances."""
+    return await _search(request, "instance")
+
+
+async def count_studies(request: Request) -> Response:
+    """GET /studies/count."""
+    return await _count(request, "study")
+
+
+async def count_series(request: Request) -> Response:
+    """GET /series/count and /studies/{study}/series/count."""
+    return await _count(request, "series")
+
+
+async def count_instances(request: Request) -> Response:
+    """GET /instances/count, and within a study or series."""
+    return await _count(request, "instance")
+
+
+async def _search(request: Request, level: Level) -> Response:
+    _acceptable(request)
+    actor, scope = identify(request)
+    query, warnings = _query(request, level)
+    page = await archive.search(
+        request.app.state.box, query, scope=scope, actor=actor, base=service_url(request)
+    )
+    body = b"[" + b",".join(page.rows) + b"]"
+    etag = f'"{xxhash.xxh3_128_hexdigest(body)}"'
+    # No parameters behind the media type: the Python client compares it as text.
+    response = Response(
+        body, headers={"Content-Type": JSON.media_type, "ETag": etag, "Cache-Control": "no-cache"}
+    )
+    if etag in request.headers.get("if-none-match", ""):
+        response = Response(status_code=304, headers={"ETag": etag})
+    for sentence in (*warnings, *page.warnings, *_remaining(query, page)):
+        response.headers.append(*warning(sentence))
+    return response
+
+
+async def _count(request: Request, level: Level) -> Response:
+    _acceptable(request)
+    actor, scope = identify(request)
+    query, warnings = _query(request, level)
+    counted = await archive.count(request.app.state.box, query, scope=scope, actor=actor)
+    response = Response(orjson.dumps({"count": counted}), media_type="application/json")
+    for sentence in warnings:
+        response.headers.append(*warning(sentence))
+    return response
+
+
+def _acceptable(request: Request, offer: Offer) -> None:
+    headers = request.headers.getlist("accept")
+    choose(
+        parse_accept(headers, request.query_params.get("accept")), (JSON,) if offer is _COUNT else (offer,)
+    )
+
+
+def _query(request: Request, level: Level) -> tuple[Query, list[str]]:
+    uids = cast(dict[str, str], request.path_params)
+    return from_parameters(level, request.query_params.multi_items(), uids)
+
+
+def _remaining(query: Query, page: Page) -> tuple[str, ...]:
+    """The sentence of PS3.18 8.3.4.4.1 where more rows match; counting them all would cost more than the page."""
+    if not page.more:
+        return ()
+    if query.limit is None or page.limit != query.limit:
+        return (
+            f"The number of results exceeded the maximum of {page.limit}. Use offset to request the others.",
+        )
+    return ("There are 1 or more additional results that can be requested.",)
+
+
+def _routes(path: str, search: object, count: object) -> list[Route]:
+    # A study or series called "count" has no UID; a literal segment comes first.
+    return [Route(f"{path}/count", count), Route(path, search)]  # type: ignore[arg-type]
+
+
+ROUTES: list[BaseRoute] = [
+    *_routes("/studies", studies, count_studies),
+    *_routes("/series", series, count_series),
+    *_routes("/instances", instances, count_instances),
+    *_routes("/studies/{study}/series", series, count_series),
+    *_routes("/studies/{study}/instances", instances, count_instances),
+    *_routes("/studies/{study}/series/{series}/instances", instances, count_instances),
+]
