@@ -79,11 +79,9 @@ async def _count(request: Request, level: Level) -> Response:
     return response
 
 
-def _acceptable(request: Request, offer: Offer) -> None:
+def _acceptable(request: Request) -> None:
     headers = request.headers.getlist("accept")
-    choose(
-        parse_accept(headers, request.query_params.get("accept")), (JSON,) if offer is _COUNT else (offer,)
-    )
+    choose(parse_accept(headers, request.query_params.get("accept")), (JSON,))
 
 
 def _query(request: Request, level: Level) -> tuple[Query, list[str]]:
@@ -95,10 +93,8 @@ def _remaining(query: Query, page: Page) -> tuple[str, ...]:
     """The sentence of PS3.18 8.3.4.4.1 where more rows match; counting them all would cost more than the page."""
     if not page.more:
         return ()
-    if query.limit is None or page.limit != query.limit:
-        return (
-            f"The number of results exceeded the maximum of {page.limit}. Use offset to request the others.",
-        )
+    if page.limit != query.limit:
+        return (f"There are more than the {page.limit} results of one answer; offset gives the others.",)
     return ("There are 1 or more additional results that can be requested.",)
 
 
