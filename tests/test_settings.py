@@ -57,7 +57,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(
 def test_an_unknown_key_of_the_file_is_refused_with_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "box.toml").write_text("duplicate = 'replace'")
 
-    with pytest.raises(BadSetting, match="'duplicate' in .*; the nearest known one is 'duplicates'"):
+    with pytest.raises(BadSetting, match=r"'duplicate' in .*; the nearest known one is 'duplicates'"):
         load({"data": tmp_path}, {})
 
 

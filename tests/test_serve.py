@@ -1,0 +1,275 @@
+"""`serve` from the outside: a started process, real sockets, real signals."""
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from conformance.server import Server, command, environment, start
+
+PATIENCE = 15.0
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    started = start(tmp_path / "data", "--workers", "2")
+    yield started
+    started.kill()
+
+
+def roles(server: Server) -> list[int]:
+    """The process numbers of the role processes, in the order of their start: web first, worker last."""
+    process = server.process.pid
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def until(true: object, within: float = PATIENCE) -> None:
+    deadline = time.monotonic() + within
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
+
+
+def begun_request(server: Server) -> socket.socket:
+    """A connection with a request whose body is not complete yet."""
+    connection = connected(server)
+    head = b"POST /dicom-web/studies HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/dicom\r\n"
+    connection.sendall(head + b"Content-Length: 10\r\n\r\nhello")
+    time.sleep(0.2)
+    return connection
+
+
+def connected(server: Server) -> socket.socket:
+    url = httpx.URL(server.url)
+    return socket.create_connection((url.host, url.port), PATIENCE)
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    """All that comes until the other side closes."""
+    answer = b""
+    while piece := connection.recv(65536):
+        answer += piece
+    return answer
+
+
+def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        env=environment(settings),
+        timeout=60,
+        check=False,
+    )
+
+
+def test_it_says_where_it_listens_once_it_answers_and_then_that_it_is_ready(tmp_path: Path) -> None:
+    arguments = command("serve", "--data", str(tmp_path), "--port", "0", "--dimse-port", "11112")
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+        assert process.stdout is not None
+        address, ready = process.stdout.readline(), process.stdout.readline()
+        assert address.startswith("HTTP http://127.0.0.1:")
+        assert ready == "ready\n"
+        assert httpx.get(f"{address.split()[1]}/healthz").json() == {"status": "up"}
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() == ""
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_running_request_is_finished_before_it_ends(server: Server, how: signal.Signals) -> None:
+    with begun_request(server) as connection:
+        server.process.send_signal(how)
+        until(lambda: _is_refused(server))
+        connection.sendall(b"world")
+
+        answer = answer_of(connection)
+
+    # Ten bytes of text are no instance; what counts is that the answer came, and came whole.
+    assert answer.startswith(b"HTTP/1.1 4")
+    assert b"connection: close" in answer
+    assert server.process.wait(PATIENCE) == 0
+
+
+def test_clients_that_keep_connections_lose_no_request_when_it_ends(server: Server) -> None:
+    failures: list[BaseException] = []
+    answered = [0] * 6
+
+    def ask(number: int) -> None:
+        # No retries: each request is sent once.
+        with httpx.Client(base_url=server.url, transport=httpx.HTTPTransport(retries=0)) as client:
+            while True:
+                try:
+                    assert client.get("/healthz").status_code == 200
+                except httpx.ConnectError:
+                    return
+                except Exception as error:  # noqa: BLE001
+                    failures.append(error)
+                    return
+                answered[number] += 1
+
+    clients = [threading.Thread(target=ask, args=(number,)) for number in range(len(answered))]
+    for client in clients:
+        client.start()
+    time.sleep(0.5)
+    server.process.send_signal(signal.SIGTERM)
+    for client in clients:
+        client.join(PATIENCE)
+
+    assert failures == []
+    assert min(answered) > 0
+    assert server.process.wait(PATIENCE) == 0
+
+
+def test_a_second_signal_ends_it_at_once(server: Server) -> None:
+    processes = roles(server)
+    with begun_request(server):
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        assert server.process.poll() is None
+
+        server.process.send_signal(signal.SIGTERM)
+
+        assert server.process.wait(2) != 0
+        until(lambda: not any(map(alive, processes)))
+
+
+def test_a_dead_web_role_is_started_again_and_nobody_is_refused(tmp_path: Path) -> None:
+    server = start(tmp_path / "data", "--workers", "1")
+    try:
+        web, _worker = roles(server)
+        os.kill(web, signal.SIGKILL)
+
+        # Nobody accepts at this moment, yet the connection stands and is answered by the next one.
+        for _ in range(20):
+            assert httpx.get(f"{server.url}/healthz", timeout=PATIENCE).status_code == 200
+
+        until(lambda: len(roles(server)) == 2)
+        assert web not in roles(server)
+        assert b"web-0 ended" in server.log.read_bytes()
+        assert server.stop() == 0
+    finally:
+        server.kill()
+
+
+def test_a_dead_worker_is_started_again(server: Server) -> None:
+    worker = roles(server)[-1]
+
+    os.kill(worker, signal.SIGKILL)
+
+    until(lambda: worker not in roles(server) and len(roles(server)) == 3)
+    assert server.stop() == 0
+
+
+def test_roles_end_when_the_supervisor_is_killed(server: Server) -> None:
+    processes = roles(server)
+
+    server.process.kill()
+
+    until(lambda: not any(map(alive, processes)))
+
+
+def test_roles_run_alone(tmp_path: Path) -> None:
+    web = start(tmp_path / "data", "--role", "web", "--workers", "1")
+    try:
+        assert len(roles(web)) == 1
+    finally:
+        assert web.stop() == 0
+
+    arguments = command("serve", "--data", str(tmp_path / "data"), "--role", "worker")
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment()) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n"
+        worker.send_signal(signal.SIGTERM)
+    assert worker.returncode == 0
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_only_this_machine_is_served_until_there_are_accounts(tmp_path: Path, host: str) -> None:
+    done = run("serve", "--data", str(tmp_path), "--host", host, "--port", "0", "--no-auth")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "loopback" in done.stderr
+
+
+def test_a_taken_port_is_one_line_and_a_failure(server: Server, tmp_path: Path) -> None:
+    port = server.url.rpartition(":")[2]
+
+    done = run("serve", "--data", str(tmp_path / "other"), "--port", port)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr.splitlines()[-1]
+
+
+def test_a_data_folder_that_cannot_be_made_is_a_failure_in_words(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file")
+
+    done = run("serve", "--data", str(tmp_path / "data"), "--port", "0")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("dicomweb-box: ")
+
+
+def test_the_demonstration_is_loaded_once(tmp_path: Path) -> None:
+    for _ in range(2):
+        server = start(tmp_path / "data", "--demo", "--workers", "1")
+        try:
+            studies = httpx.get(f"{server.dicomweb}/studies").json()
+            modalities = {value for study in studies for value in study["00080061"]["Value"]}
+            removed = httpx.delete(f"{server.dicomweb}/studies/{studies[0]['0020000D']['Value'][0]}")
+        finally:
+            server.stop()
+
+    assert removed.status_code == 204
+    assert {"CT", "MR", "US", "SR", "NM", "RTDOSE"} <= modalities
+    # One was removed in the first round, and did not come back with the second.
+    assert len(studies) == 15
+
+
+def test_the_numbers_of_all_web_processes_are_told_by_each(server: Server) -> None:
+    for _ in range(20):
+        httpx.get(f"{server.url}/healthz")
+
+    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+
+    answered = [
+        int(line.split()[-1]) for line in lines if "requests_total{" in line and 'status="2xx"' in line
+    ]
+    assert len(answered) == 2
+    assert sum(answered) == 20
+    assert 'dicomweb_box_http_requests_running{process="web-' in "\n".join(lines)
+
+
+def test_the_log_names_no_patient(server: Server) -> None:
+    httpx.get(f"{server.dicomweb}/studies", params={"PatientName": "Secret^Sylvia", "StudyDate": "wrong"})
+    httpx.get(f"{server.url}/studies/1.2.3", params={"PatientName": "Secret^Sylvia"})
+    with connected(server) as connection:
+        connection.sendall(b"GET /?PatientName=Secret^Sylvia HTTP/9.9\r\n\r\n")
+        answer_of(connection)
+
+    assert server.stop() == 0
+    assert b"Secret" not in server.log.read_bytes()
+
+
+def _is_refused(server: Server) -> bool:
+    try:
+        connected(server).close()
+    except ConnectionRefusedError:
+        return True
+    return False
