@@ -94,7 +94,7 @@ def _remaining(query: Query, page: Page) -> tuple[str, ...]:
     if not page.more:
         return ()
     if page.limit != query.limit:
-        return (f"There are more than the {page.limit} results of one answer; offset gives the others.",)
+        return (f"There are more than {page.limit} results; offset gives the others.",)
     return ("There are 1 or more additional results that can be requested.",)
 
 
