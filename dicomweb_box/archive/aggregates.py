@@ -9,123 +9,111 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from dicomweb_box.archive import levels, series_dictionary
-from dicomweb_box.archive.levels import Chosen, Level, ValueSet
+from dicomweb_box.archive.levels import Chosen, Element, Level, Tally, Vote
 from dicomweb_box.database import Row, Writer, in_list
 
-
-_OWNED = {"study": "series.study_id", "series": "series.id"}
-
-
-@dataclass(slots=True)
-class _Set:
-    """A distinct set of values while a transaction counts on it."""
-
-    id: int | None
-    attributes: str
-    count: int
-    first: str
-    first_gone: bool = False
-    first_added: str | None = None
-    dirty: bool = False
-
-
-@dataclass(slots=True)
-class _Values:
-    """The sets of one study or series, by digest."""
-
-    level: Level
-    sets: dict[bytes, _Set] = field(default_factory=dict)
-    rechoose: bool = False
-
-    def add(self, values: str, instance_uid: str) -> None:
-        key = levels.digest(values)
-        held = self.sets.get(key)
-        if held is None:
-            self.sets[key] = _Set(None, values, 1, instance_uid, first_added=instance_uid, dirty=True)
-            self.rechoose = True
-            return
-        held.count += 1
-        held.dirty = True
-        held.first = min(held.first, instance_uid)
-        held.first_added = min(held.first_added or instance_uid, instance_uid)
-        self.rechoose |= len(self.sets) > 1
-
-    def take(self, set_id: int, instance_uid: str) -> None:
-        for held in self.sets.values():
-            if held.id == set_id:
-                held.count -= 1
-                held.dirty = True
-                held.first_gone |= held.first == instance_uid
-                self.rechoose |= len(self.sets) > 1
-                return
-
-    def id_of(self, values: str) -> int | None:
-        return self.sets[levels.digest(values)].id
-
-    def chosen(self) -> Chosen:
-        return levels.choose(
-            self.level,
-            [
-                ValueSet(attributes=one.attributes, instance_count=one.count, first_instance_uid=one.first)
-                for one in self.sets.values()
-            ],
-        )
-
-    async def settle(self, w: Writer, owner_id: int) -> None:
-        table, owner = f"{self.level}_value", f"{self.level}_id"
-        for key, one in sorted(self.sets.items()):
-            if not one.dirty:
-                continue
-            if one.id is None:
-                one.id = await w.fetch_value(
-                    f"insert into {table} ({owner}, digest, attributes, instance_count, first_instance_uid)"
-                    " values (:owner, :digest, :attributes, :count, :first) returning id",
-                    {
-                        "owner": owner_id,
-                        "digest": key,
-                        "attributes": one.attributes,
-                        "count": one.count,
-                        "first": one.first,
-                    },
-                )
-            else:
-                await w.execute(
-                    f"update {table} set instance_count = :count, first_instance_uid = :first where id = :id",
-                    {"id": one.id, "count": one.count, "first": one.first},
-                )
-
-    async def shrink(self, w: Writer, owner_id: int) -> None:
-        """Drop sets that nobody carries any more, and find the lowest UID where it went."""
-        table = f"{self.level}_value"
-        for key, one in list(self.sets.items()):
-            if one.count <= 0:
-                del self.sets[key]
-                if one.id is not None:
-                    await w.execute(f"delete from {table} where id = :id", {"id": one.id})
-            elif one.first_gone and one.id is not None:
-                lowest = await w.fetch_value(
-                    "select min(instance_uid) from instance join series on series.id = instance.series_id"
-                    f" where {_OWNED[self.level]} = :owner and {table}_id = :id",
-                    {"owner": owner_id, "id": one.id},
-                )
-                one.first = min(uid for uid in (lowest, one.first_added) if uid)
+_REVISED = ", revision = revision + 1"
 
 
 @dataclass(slots=True)
 class _Owner:
     """A study or series row while a transaction changes it."""
 
+    level: Level
     id: int
-    values: _Values
     is_new: bool
-    attributes: str = ""
+    attributes: str = "{}"
     disagreement: str = ""
     instance_count: int = 0
     size: int = 0
     added: int = 0
     added_size: int = 0
-    columns: dict[str, Any] = field(default_factory=dict)
+    arrived: dict[str, Vote] = field(default_factory=dict)
+    recount: bool = False
+
+    def add(self, values: str, instance_uid: str, size: int) -> None:
+        vote = self.arrived.get(values)
+        if vote is None:
+            self.arrived[values] = Vote(1, instance_uid)
+        else:
+            vote.count += 1
+            vote.first = min(vote.first, instance_uid)
+        self.added += 1
+        self.added_size += size
+
+    def take(self, size: int) -> None:
+        # Whose value it was, and whether another instance still has it, only the others can tell.
+        self.recount = True
+        self.added -= 1
+        self.added_size -= size
+
+    @property
+    def is_empty(self) -> bool:
+        return self.instance_count + self.added <= 0
+
+    @property
+    def is_stillborn(self) -> bool:
+        return self.is_new and self.is_empty
+
+    @property
+    def as_before(self) -> bool:
+        """Whether all that arrived carries just what is served already, with nothing in dispute."""
+        return (
+            not self.is_new
+            and not self.recount
+            and not self.disagreement
+            and all(values == self.attributes for values in self.arrived)
+        )
+
+
+@dataclass(slots=True)
+class _Decision:
+    """What a study or series says from now on, and the votes to be kept for it."""
+
+    chosen: Chosen
+    votes: Tally
+
+
+async def _decide(w: Writer, owner: _Owner) -> _Decision:
+    """Choose each attribute's value; votes of an existing owner are recorded on the way."""
+    level, arrived = owner.level, levels.tally(owner.arrived)
+    if owner.is_new or owner.recount:
+        votes = arrived
+        if not owner.is_new:
+            await w.execute(f"delete from {level}_vote where {level}_id = :id", {"id": owner.id})
+            votes = levels.merge(await levels.scan(w, level, owner.id), arrived)
+        disputed = {tag: values for tag, values in votes.items() if len(values) > 1}
+        elements = {tag: levels.elected(values) for tag, values in votes.items()}
+        if not owner.is_new:
+            await levels.record(w, level, owner.id, disputed)
+        return _Decision(levels.describe(level, elements, disputed), disputed)
+    return await _decide_on_top(w, owner, arrived)
+
+
+async def _decide_on_top(w: Writer, owner: _Owner, arrived: Tally) -> _Decision:
+    """The same for arrivals at a study or series that has its values: only what differs needs looking at."""
+    level = owner.level
+    elements: dict[str, Element] = orjson.loads(owner.attributes)
+    disputed = set(filter(None, owner.disagreement.split(",")))
+    fresh = set()
+    for tag, values in arrived.items():
+        if tag not in disputed:
+            served = {orjson.dumps(elements[tag]).decode()} if tag in elements else set()
+            if len(served | values.keys()) > 1:
+                fresh.add(tag)
+            else:
+                elements[tag] = levels.elected(values)
+    if fresh:
+        await levels.record(w, level, owner.id, await levels.scan(w, level, owner.id, frozenset(fresh)))
+    disputed |= fresh
+    await levels.record(w, level, owner.id, {tag: arrived[tag] for tag in disputed if tag in arrived})
+    for tag in disputed:
+        if tag in arrived:
+            elements[tag] = await levels.winner(w, level, owner.id, tag)
+    return _Decision(levels.describe(level, elements, disputed), {})
 
 
 @dataclass(slots=True)
@@ -183,10 +171,9 @@ class Touched:
             self.studies[row["study_uid"]] = StudyRow(
                 **_owner(row, "study"), study_uid=row["study_uid"], study_date=row["study_date"]
             )
-        await _load_sets(w, "study", [self.studies[row["study_uid"]] for row in rows])
         for uid in uids:
             if uid not in self.studies:
-                self.studies[uid] = StudyRow(id=0, values=_Values("study"), is_new=True, study_uid=uid)
+                self.studies[uid] = StudyRow(level="study", id=0, is_new=True, study_uid=uid)
 
     async def _load_series(self, w: Writer, pairs: list[tuple[str, str]]) -> None:
         ids = {self.studies[study].id: study for study, _ in pairs if not self.studies[study].is_new}
@@ -201,11 +188,9 @@ class Touched:
                 " order by study_id, series_uid" + _locked(w),
                 {**params, **more},
             )
-        loaded = []
         for row in rows:
             pair = (ids[row["study_id"]], row["series_uid"])
             if pair not in self.series:
-                loaded.append(pair)
                 self.series[pair] = SeriesRow(
                     **_owner(row, "series"),
                     series_uid=row["series_uid"],
@@ -213,10 +198,9 @@ class Touched:
                     dictionary=row["dictionary"],
                     dictionary_digest=row["dictionary_digest"],
                 )
-        await _load_sets(w, "series", [self.series[pair] for pair in loaded])
         for pair in pairs:
             if pair not in self.series:
-                self.series[pair] = SeriesRow(id=0, values=_Values("series"), is_new=True, series_uid=pair[1])
+                self.series[pair] = SeriesRow(level="series", id=0, is_new=True, series_uid=pair[1])
 
     def stale_dictionary(
         self, study_uid: str, series_uid: str, digest: bytes | None
@@ -232,11 +216,8 @@ class Touched:
         """Count one more current instance (an `index.Arrival`)."""
         study = self.studies[arrival.study_uid]
         series = self.series[arrival.study_uid, arrival.series_uid]
-        size = arrival.columns["size"]
-        for owner, values in ((study, arrival.study_values), (series, arrival.series_values)):
-            owner.values.add(values, arrival.instance_uid)
-            owner.added += 1
-            owner.added_size += size
+        study.add(arrival.study_values, arrival.instance_uid, arrival.columns["size"])
+        series.add(arrival.series_values, arrival.instance_uid, arrival.columns["size"])
         series.sources[arrival.source] = series.sources.get(arrival.source, 0) + 1
         if series.dictionary is None:
             series.dictionary, series.dictionary_digest = series_dictionary.store(arrival.json)
@@ -247,7 +228,7 @@ class Touched:
         """
         names, params = in_list("id", instance_ids)
         rows = await w.fetch_all(
-            "select i.instance_uid, i.size, i.source, i.study_value_id, i.series_value_id, study.study_uid,"
+            "select i.size, i.source, study.study_uid,"
             " series.series_uid from instance i join study on study.id = i.study_id"
             f" join series on series.id = i.series_id where i.id in {names}",
             params,
@@ -256,22 +237,22 @@ class Touched:
         for row in rows:
             study = self.studies[row["study_uid"]]
             series = self.series[row["study_uid"], row["series_uid"]]
-            study.values.take(row["study_value_id"], row["instance_uid"])
-            series.values.take(row["series_value_id"], row["instance_uid"])
-            for owner in (study, series):
-                owner.added -= 1
-                owner.added_size -= row["size"]
+            study.take(row["size"])
+            series.take(row["size"])
             series.sources[row["source"]] = series.sources.get(row["source"], 0) - 1
 
     async def settle(self, w: Writer, *, at: str) -> None:
         """Write every touched study and series: values, counters, modalities; empty ones are deleted."""
         days: dict[str, int] = {}
-        for uid in sorted(self.studies):
-            await self._settle_study(w, self.studies[uid], at, days)
+        # Prepared, but nothing came of it: a new one that stays empty has no row.
+        studies = [self.studies[uid] for uid in sorted(self.studies) if not self.studies[uid].is_stillborn]
+        for study in studies:
+            await self._settle_study(w, study, at, days)
         for pair in sorted(self.series):
-            await self._settle_series(w, self.studies[pair[0]], self.series[pair], at)
-        for uid in sorted(self.studies):
-            await self._finish_study(w, self.studies[uid], at, days)
+            if not self.series[pair].is_stillborn:
+                await self._settle_series(w, self.studies[pair[0]], self.series[pair], at)
+        for study in studies:
+            await self._finish_study(w, study, at, days)
         for day, count in sorted(days.items()):
             if count:
                 await w.execute(
@@ -282,87 +263,66 @@ class Touched:
                 )
 
     async def _settle_study(self, w: Writer, study: StudyRow, at: str, days: dict[str, int]) -> None:
-        await study.values.shrink(w, study.id)
-        if study.is_new:
-            chosen = study.values.chosen()
-            study.study_date = chosen.columns["study_date"]
-            study.columns = chosen.columns
-            study.id = await _insert(
-                w,
-                "study",
-                {
-                    "realm": self.realm,
-                    "study_uid": study.study_uid,
-                    **_described(chosen),
-                    "stored_at": at,
-                    "changed_at": at,
-                },
-            )
-            days[study.study_date] = days.get(study.study_date, 0) + 1
-            study.modalities_changed = True
-        elif study.values.rechoose and study.values.sets:
-            await self._rechoose_study(w, study, days)
-        await study.values.settle(w, study.id)
-
-    async def _rechoose_study(self, w: Writer, study: StudyRow, days: dict[str, int]) -> None:
-        chosen = study.values.chosen()
-        if (chosen.attributes, chosen.disagreement) == (study.attributes, study.disagreement):
+        if study.as_before or study.is_empty:
             return
-        await _update(w, "study", study.id, _described(chosen))
-        day = chosen.columns["study_date"]
-        if day != study.study_date:
-            days[study.study_date] = days.get(study.study_date, 0) - 1
+        decision = await _decide(w, study)
+        chosen, day = decision.chosen, decision.chosen.columns["study_date"]
+        if study.is_new:
+            owner = {"realm": self.realm, "study_uid": study.study_uid, "stored_at": at, "changed_at": at}
+            study.id = await _insert(w, "study", {**owner, **_described(chosen)})
+            await levels.record(w, "study", study.id, decision.votes)
+        elif (chosen.attributes, chosen.disagreement) != (study.attributes, study.disagreement):
+            await _update(w, "study", study.id, _described(chosen))
+        if study.is_new or day != study.study_date:
+            if not study.is_new:
+                days[study.study_date] = days.get(study.study_date, 0) - 1
             days[day] = days.get(day, 0) + 1
             study.study_date = day
             study.modalities_changed = True
 
     async def _settle_series(self, w: Writer, study: StudyRow, series: SeriesRow, at: str) -> None:
-        await series.values.shrink(w, series.id)
-        if series.instance_count + series.added <= 0:
-            if not series.is_new:
-                await w.execute("delete from series where id = :id", {"id": series.id})
-                study.series_added -= 1
-                study.modalities_changed = True
+        if series.is_empty:
+            await w.execute("delete from series where id = :id", {"id": series.id})
+            study.series_added -= 1
+            study.modalities_changed = True
             return
         counters: dict[str, Any] = {
             "instance_count": series.instance_count + series.added,
             "size": series.size + series.added_size,
             "changed_at": at,
         }
-        if series.is_new:
-            chosen = series.values.chosen()
-            dictionary = {"dictionary": series.dictionary, "dictionary_digest": series.dictionary_digest}
-            owner = {
-                "realm": self.realm,
-                "study_id": study.id,
-                "series_uid": series.series_uid,
-                "stored_at": at,
-            }
-            row = {**owner, **dictionary, **counters, **_described(chosen), "revision": 1}
-            series.id = await _insert(w, "series", row)
-            study.series_added += 1
-            study.modalities_changed = True
-            await _write_requests(w, series.id, chosen)
+        if series.as_before:
+            await _update(w, "series", series.id, counters, _REVISED)
         else:
-            await self._update_series(w, study, series, counters)
-        await series.values.settle(w, series.id)
+            await self._decide_series(w, study, series, counters)
         await _count_sources(w, series)
 
-    async def _update_series(
+    async def _decide_series(
         self, w: Writer, study: StudyRow, series: SeriesRow, counters: dict[str, Any]
     ) -> None:
-        columns = counters
-        if series.values.rechoose and series.values.sets:
-            chosen = series.values.chosen()
-            if (chosen.attributes, chosen.disagreement) != (series.attributes, series.disagreement):
-                columns = {**counters, **_described(chosen)}
-                study.modalities_changed |= chosen.columns["modality"] != series.modality
-                await w.execute("delete from series_request where series_id = :id", {"id": series.id})
-                await _write_requests(w, series.id, chosen)
-        await _update(w, "series", series.id, columns, ", revision = revision + 1")
+        decision = await _decide(w, series)
+        chosen = decision.chosen
+        if series.is_new:
+            owner = {"realm": self.realm, "study_id": study.id, "series_uid": series.series_uid}
+            dictionary = {"dictionary": series.dictionary, "dictionary_digest": series.dictionary_digest}
+            made = {"stored_at": counters["changed_at"], "revision": 1}
+            series.id = await _insert(
+                w, "series", {**owner, **dictionary, **counters, **made, **_described(chosen)}
+            )
+            await levels.record(w, "series", series.id, decision.votes)
+            study.series_added += 1
+        elif (chosen.attributes, chosen.disagreement) != (series.attributes, series.disagreement):
+            await _update(w, "series", series.id, {**counters, **_described(chosen)}, _REVISED)
+        else:
+            await _update(w, "series", series.id, counters, _REVISED)
+            return
+        study.modalities_changed |= series.is_new or chosen.columns["modality"] != series.modality
+        if not series.is_new:
+            await w.execute("delete from series_request where series_id = :id", {"id": series.id})
+        await _write_requests(w, series.id, chosen)
 
     async def _finish_study(self, w: Writer, study: StudyRow, at: str, days: dict[str, int]) -> None:
-        if study.instance_count + study.added <= 0:
+        if study.is_empty:
             await w.execute("delete from study where id = :id", {"id": study.id})
             days[study.study_date] = days.get(study.study_date, 0) - 1
             return
@@ -374,7 +334,7 @@ class Touched:
         if study.modalities_changed:
             columns["modalities"] = await _write_modalities(w, study)
         series = f", series_count = series_count + {study.series_added:d}" if study.series_added else ""
-        await _update(w, "study", study.id, columns, ", revision = revision + 1" + series)
+        await _update(w, "study", study.id, columns, _REVISED + series)
 
 
 def _locked(w: Writer) -> str:
@@ -384,30 +344,14 @@ def _locked(w: Writer) -> str:
 
 def _owner(row: Row, level: Level) -> dict[str, Any]:
     return {
+        "level": level,
         "id": row["id"],
-        "values": _Values(level),
         "is_new": False,
         "attributes": row["attributes"],
         "disagreement": row["disagreement"],
         "instance_count": row["instance_count"],
         "size": row["size"],
     }
-
-
-async def _load_sets(w: Writer, level: Level, owners: list[Any]) -> None:
-    if not owners:
-        return
-    by_id = {owner.id: owner for owner in owners}
-    names, params = in_list("owner", sorted(by_id))
-    rows = await w.fetch_all(
-        f"select id, {level}_id, digest, attributes, instance_count, first_instance_uid from {level}_value"
-        f" where {level}_id in {names}",
-        params,
-    )
-    for row in rows:
-        by_id[row[f"{level}_id"]].values.sets[row["digest"]] = _Set(
-            row["id"], row["attributes"], row["instance_count"], row["first_instance_uid"]
-        )
 
 
 def _described(chosen: Chosen) -> dict[str, Any]:

@@ -182,18 +182,7 @@ def _values_of_rows(attribute: Declared, rows: Sequence[Row]) -> list[dict[str, 
     kept: list[dict[str, Any]] = []
     for row in rows:
         if row["state"] == "current":
-            kept.extend(_values(attribute, row, orjson.loads(metadata_json(row, dictionaries))))
+            kept.extend(
+                _values(attribute, row, orjson.loads(series_dictionary.metadata_json(row, dictionaries)))
+            )
     return kept
-
-
-def metadata_json(row: Row, dictionaries: dict[int, series_dictionary.Dictionary]) -> bytes:
-    """DICOM JSON of an instance row with `metadata`, `metadata_dictionary`, `series_id` and `dictionary`.
-
-    Series dictionaries made on the way are kept in `dictionaries`.
-    """
-    if not row["metadata_dictionary"]:
-        return series_dictionary.decompress(row["metadata"], None)
-    series_id = row["series_id"]
-    if series_id not in dictionaries:
-        dictionaries[series_id] = series_dictionary.load(row["dictionary"])
-    return series_dictionary.decompress(row["metadata"], dictionaries[series_id])

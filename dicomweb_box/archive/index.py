@@ -147,7 +147,8 @@ async def _known(w: Writer, arrivals: list[Arrival]) -> dict[tuple[str, str], li
 
 
 _VERSION = (
-    "select id, instance_uid, state, transfer_syntax_uid, dataset_digest, blob_key, dataset_offset, size, source"
+    "select id, instance_uid, state, transfer_syntax_uid, dataset_digest, blob_key, dataset_offset,"
+    " size, source"
     " from instance where realm = :realm"
 )
 
@@ -183,7 +184,7 @@ def _is_served(arrival: Arrival, versions: list[Row]) -> bool:
 
 async def _keep_unserved(w: Writer, arrival: Arrival, state: State) -> None:
     columns = {**arrival.columns, "metadata": b"", "metadata_dictionary": 0}
-    await w.execute_many(_INSERT, [_row(arrival, columns, state, None, None, None, None)])
+    await w.execute_many(_INSERT, [_row(arrival, columns, state, None, None)])
     if arrival.decided is None:
         await w.execute_many(_CHANGE, [_change(arrival, state)])
 
@@ -238,8 +239,7 @@ async def _retire(
                 await touched.take_out(w, [row["id"]])
                 await w.execute(
                     "update instance set state = 'earlier', study_id = null, series_id = null,"
-                    " study_value_id = null,"
-                    " series_value_id = null, metadata = :none, metadata_dictionary = 0 where id = :id",
+                    " metadata = :none, metadata_dictionary = 0 where id = :id",
                     {"id": row["id"], "none": b""},
                 )
                 await w.execute("delete from attribute_value where instance_id = :id", {"id": row["id"]})
@@ -266,12 +266,9 @@ _COLUMNS = (
     "warnings",
 )
 _INSERT = (
-    "insert into instance (realm, instance_uid, study_id, series_id, state, study_value_id,"
-    " series_value_id, source,"
-    " stored_at, "
+    "insert into instance (realm, instance_uid, study_id, series_id, state, source, stored_at, "
     + ", ".join(f'"{name}"' for name in _COLUMNS)
-    + ") values (:realm, :instance_uid, :study_id,"
-    " :series_id, :state, :study_value_id, :series_value_id, :source, :stored_at, "
+    + ") values (:realm, :instance_uid, :study_id, :series_id, :state, :source, :stored_at, "
     + ", ".join(f":{name}" for name in _COLUMNS)
     + ")"
 )
@@ -287,8 +284,6 @@ def _row(
     state: State,
     study_id: int | None,
     series_id: int | None,
-    study_value_id: int | None,
-    series_value_id: int | None,
 ) -> dict[str, Any]:
     return {
         **columns,
@@ -297,8 +292,6 @@ def _row(
         "study_id": study_id,
         "series_id": series_id,
         "state": state,
-        "study_value_id": study_value_id,
-        "series_value_id": series_value_id,
         "source": arrival.source,
         "stored_at": arrival.at,
     }
@@ -313,8 +306,6 @@ def _served_row(arrival: Arrival, touched: "aggregates.Touched") -> dict[str, An
         "current",
         study.id,
         series.id,
-        study.values.id_of(arrival.study_values),
-        series.values.id_of(arrival.series_values),
     )
 
 

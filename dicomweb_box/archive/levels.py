@@ -1,11 +1,11 @@
 """Study- and series-level values: one choice where instances disagree, whatever the order of their arrival.
 
-Each instance carries the whole set of its study's (series') values. Equal sets are one row with a count, so
-the choice is a sum over a few rows: for each attribute the value that most instances carry, ties going to the
-value of the lowest SOP Instance UID. An instance that lacks an attribute has no vote on it.
+For each attribute the value that most current instances carry is served, ties going to the value of the
+lowest SOP Instance UID; an instance that lacks an attribute has no vote on it. Votes are only kept for
+attributes in dispute: where all agree, the study or series row itself is the tally. (Scanners do write a
+series time into each instance of its own, so a dispute may have as many values as instances.)
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,6 +13,8 @@ from typing import Any, Literal
 import orjson
 import xxhash
 
+from dicomweb_box.archive import series_dictionary
+from dicomweb_box.database import Writer
 from dicomweb_box.dicom import attributes
 
 Level = Literal["study", "series"]
@@ -21,15 +23,16 @@ Element = dict[str, Any]
 _TAGS = {"study": attributes.STUDY_LEVEL_TAGS, "series": attributes.SERIES_LEVEL_TAGS}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ValueSet:
-    """One distinct set of a level's values, how many current instances carry it, and the lowest UID among
-    them.
-    """
+@dataclass(slots=True)
+class Vote:
+    """How many instances carry a value, and the lowest SOP Instance UID among them."""
 
-    attributes: str
-    instance_count: int
-    first_instance_uid: str
+    count: int
+    first: str
+
+
+Tally = dict[str, dict[str, Vote]]
+"""Tag → value (an element as JSON text) → its votes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,48 +55,105 @@ def values_of(level: Level, dataset: Mapping[str, Element]) -> str:
     return orjson.dumps(found).decode()
 
 
-def digest(values: str) -> bytes:
-    """16 bytes that name one set of values."""
-    return xxhash.xxh3_128_digest(values.encode())
-
-
-def choose(level: Level, sets: Iterable[ValueSet]) -> Chosen:
-    """The values that stand for a whole study or series, from the sets that its current instances carry."""
-    sets = list(sets)
-    if len(sets) == 1:
-        return _describe(level, orjson.loads(sets[0].attributes), ())
-    chosen: dict[str, Element] = {}
-    disputed = []
-    for tag, votes in sorted(_votes(sets).items()):
-        winner = min(votes, key=lambda value: (-votes[value].count, votes[value].first))
-        chosen[tag] = orjson.loads(winner)
-        if len(votes) > 1:
-            disputed.append(tag)
-    return _describe(level, chosen, disputed)
-
-
-@dataclass(slots=True)
-class _Vote:
-    count: int
-    first: str
-
-
-def _votes(sets: list[ValueSet]) -> dict[str, dict[bytes, _Vote]]:
-    votes: dict[str, dict[bytes, _Vote]] = defaultdict(dict)
-    for one in sets:
-        for tag, element in orjson.loads(one.attributes).items():
-            value = orjson.dumps(element)
-            vote = votes[tag].setdefault(value, _Vote(0, one.first_instance_uid))
-            vote.count += one.instance_count
-            vote.first = min(vote.first, one.first_instance_uid)
-    return votes
-
-
-def _describe(level: Level, elements: dict[str, Element], disputed: Iterable[str]) -> Chosen:
+def describe(level: Level, elements: dict[str, Element], disputed: Iterable[str]) -> Chosen:
+    """The columns of a study or series row with these elements."""
+    elements = dict(sorted(elements.items()))
     return Chosen(
         attributes=orjson.dumps(elements).decode(),
         answer=attributes.answer(level, elements.get),
-        disagreement=",".join(disputed),
+        disagreement=",".join(sorted(disputed)),
         columns=attributes.index_columns(level, elements.get),
         elements=elements,
     )
+
+
+def tally(arrived: Mapping[str, Vote]) -> Tally:
+    """Votes by tag and value, from the votes for whole sets of values (as `values_of` writes them)."""
+    votes: Tally = {}
+    for values, votes_for_set in arrived.items():
+        for tag, element in orjson.loads(values).items():
+            _count(votes, tag, orjson.dumps(element).decode(), votes_for_set)
+    return votes
+
+
+def merge(votes: Tally, more: Tally) -> Tally:
+    """Both together; the first is changed."""
+    for tag, values in more.items():
+        for value, vote in values.items():
+            _count(votes, tag, value, vote)
+    return votes
+
+
+def _count(votes: Tally, tag: str, value: str, more: Vote) -> None:
+    vote = votes.setdefault(tag, {}).get(value)
+    if vote is None:
+        votes[tag][value] = Vote(more.count, more.first)
+    else:
+        vote.count += more.count
+        vote.first = min(vote.first, more.first)
+
+
+_OWNED = {"study": "series.study_id", "series": "series.id"}
+
+
+async def scan(w: Writer, level: Level, owner_id: int, tags: frozenset[str] | None = None) -> Tally:
+    """Votes of the current instances that have rows already, for these tags (None: all of the level).
+
+    Reads each instance's metadata: only a new dispute and a removal need it.
+    """
+    wanted = tags or _TAGS[level]
+    rows = await w.fetch_all(
+        "select instance_uid, metadata, metadata_dictionary, series.id as series_id, dictionary from instance"
+        " join series on series.id = instance.series_id"
+        f" where {_OWNED[level]} = :owner and instance.state = 'current'",
+        {"owner": owner_id},
+    )
+    votes: Tally = {}
+    dictionaries: dict[int, series_dictionary.Dictionary] = {}
+    for row in rows:
+        for tag, element in orjson.loads(series_dictionary.metadata_json(row, dictionaries)).items():
+            if tag in wanted and len(element) > 1:
+                _count(votes, tag, orjson.dumps(element).decode(), Vote(1, row["instance_uid"]))
+    return votes
+
+
+async def record(w: Writer, level: Level, owner_id: int, votes: Tally) -> None:
+    """Add these votes to those kept for the study or series."""
+    await w.execute_many(
+        f"insert into {level}_vote ({level}_id, tag, digest, value, instance_count, first_instance_uid)"
+        f" values (:owner, :tag, :digest, :value, :count, :first) on conflict ({level}_id, tag,"
+        " digest) do update"
+        f" set instance_count = {level}_vote.instance_count + excluded.instance_count, first_instance_uid ="
+        f" case when excluded.first_instance_uid < {level}_vote.first_instance_uid"
+        f" then excluded.first_instance_uid else {level}_vote.first_instance_uid end",
+        [
+            {
+                "owner": owner_id,
+                "tag": tag,
+                "digest": xxhash.xxh3_128_digest(value.encode()),
+                "value": value,
+                "count": vote.count,
+                "first": vote.first,
+            }
+            for tag, values in sorted(votes.items())
+            for value, vote in sorted(values.items())
+        ],
+    )
+
+
+async def winner(w: Writer, level: Level, owner_id: int, tag: str) -> Element:
+    """The value of a disputed attribute that is served."""
+    value = await w.fetch_value(
+        f"select value from {level}_vote where {level}_id = :owner and tag = :tag"
+        " order by instance_count desc, first_instance_uid limit 1",
+        {"owner": owner_id, "tag": tag},
+    )
+    element: Element = orjson.loads(value)
+    return element
+
+
+def elected(values: Mapping[str, Vote]) -> Element:
+    """The winner among votes that are all at hand."""
+    best = min(values, key=lambda value: (-values[value].count, values[value].first))
+    element: Element = orjson.loads(best)
+    return element

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import orjson
 
 from dicomweb_box.archive import series_dictionary
-from dicomweb_box.archive.declared import metadata_json
+from dicomweb_box.archive.series_dictionary import metadata_json
 from dicomweb_box.database import Row
 from dicomweb_box.dicom import attributes
 from dicomweb_box.dicom.attribute_path import AttributePath, project

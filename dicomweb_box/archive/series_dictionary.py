@@ -12,6 +12,7 @@ import zstandard
 
 if TYPE_CHECKING:
     from dicomweb_box.box import Box
+    from dicomweb_box.database import Row
 
 _MOST = 512
 Key = tuple[str, str, str]
@@ -88,3 +89,16 @@ def decompress(metadata: bytes, dictionary: Dictionary | None) -> bytes:
     if dictionary is None:
         return zstandard.ZstdDecompressor().decompress(metadata)
     return zstandard.ZstdDecompressor(dict_data=dictionary.content).decompress(metadata)
+
+
+def metadata_json(row: "Row", dictionaries: dict[int, Dictionary]) -> bytes:
+    """DICOM JSON of an instance row with `metadata`, `metadata_dictionary`, `series_id` and `dictionary`.
+
+    Series dictionaries made on the way are kept in `dictionaries`.
+    """
+    if not row["metadata_dictionary"]:
+        return decompress(row["metadata"], None)
+    series_id = row["series_id"]
+    if series_id not in dictionaries:
+        dictionaries[series_id] = load(row["dictionary"])
+    return decompress(row["metadata"], dictionaries[series_id])

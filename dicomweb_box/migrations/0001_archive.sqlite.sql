@@ -136,32 +136,34 @@ create table series_request (
 create index series_request_by_step on series_request (scheduled_procedure_step_id);
 create index series_request_by_procedure on series_request (requested_procedure_id);
 
--- The distinct sets of study- (series-) level values that instances carry: where they disagree, the most frequent value
--- is served, ties going to the lowest SOP Instance UID, whatever the order of arrival.
-create table study_value (
-    id integer primary key,
+-- Votes on the study- (series-) level attributes that instances disagree on: the most frequent value is served, ties
+-- going to the lowest SOP Instance UID, whatever the order of arrival. Where all agree there are no rows.
+create table study_vote (
     study_id integer not null references study (id) on delete cascade,
+    tag text not null,
     digest blob not null,
-    attributes text not null,
+    value text not null,
     instance_count integer not null,
     first_instance_uid text not null,
-    unique (study_id, digest)
-);
-create table series_value (
-    id integer primary key,
+    primary key (study_id, tag, digest)
+) without rowid;
+create index study_vote_by_count on study_vote (study_id, tag, instance_count desc, first_instance_uid);
+create table series_vote (
     series_id integer not null references series (id) on delete cascade,
+    tag text not null,
     digest blob not null,
-    attributes text not null,
+    value text not null,
     instance_count integer not null,
     first_instance_uid text not null,
-    unique (series_id, digest)
-);
+    primary key (series_id, tag, digest)
+) without rowid;
+create index series_vote_by_count on series_vote (series_id, tag, instance_count desc, first_instance_uid);
 
 create table instance (
     id integer primary key,
     realm text not null default 'main',
     instance_uid text not null,
-    study_id integer,                     -- null for what is not current: such rows are found by their UID
+    study_id integer,                                 -- both null for what is not current: those are found by their UID
     series_id integer references series (id),
     state text not null default 'current' check (state in ('current', 'earlier', 'held', 'rejected')),
     sop_class_uid text not null,
@@ -179,8 +181,6 @@ create table instance (
     frames blob,                                      -- dicom.frames.FrameTable.pack(); null without Pixel Data
     metadata blob not null,                           -- zstd of its DICOM JSON
     metadata_dictionary integer not null,             -- 1 where compressed with series.dictionary
-    study_value_id integer,                           -- no foreign keys but the series': each would need an index, and
-    series_value_id integer,                          -- an index is what a stored instance costs
     source text not null,
     warnings text not null default '',
     stored_at text not null,

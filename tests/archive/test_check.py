@@ -13,10 +13,12 @@ from tests.archive.test_ingest import store
 from tests.builders import make_instance
 
 _TABLES = {
-    "study": "study_uid, patient_id, patient_name, study_description, attributes, answer, modalities, series_count,"
+    "study": "study_uid, patient_id, patient_name, study_description, attributes, answer,"
+    " modalities, series_count,"
     " instance_count, size, disagreement",
     "series": "series_uid, modality, series_number, attributes, answer, instance_count, size, disagreement",
-    "instance": "instance_uid, state, blob_key, size, sha256, dataset_digest, frames, instance_number, source",
+    "instance": "instance_uid, state, blob_key, size, sha256, dataset_digest, frames,"
+    " instance_number, source",
     "study_day": "study_date, study_count",
     "study_modality": "modality, study_date, series_count",
     "series_source": "source, instance_count",
@@ -67,7 +69,7 @@ async def test_a_sound_archive_is_sound(box: Box) -> None:
 
 async def test_it_names_what_is_missing_damaged_orphaned_and_miscounted(box: Box) -> None:
     await fill(box)
-    keys = sorted(key for key, _ in box.blobs.keys())
+    keys = sorted(key for key, _ in list(box.blobs.keys()))
     path = box.blobs.local_path(keys[1])
     assert path is not None
     data = bytearray(path.read_bytes())
