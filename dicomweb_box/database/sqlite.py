@@ -231,7 +231,11 @@ def _connect(path: Path, pragmas: str) -> sqlite3.Connection:
         path, timeout=20, isolation_level=None, check_same_thread=False, cached_statements=512
     )
     connection.row_factory = sqlite3.Row
-    connection.executescript("pragma journal_mode = wal;" + _PRAGMAS + pragmas)
+    try:
+        connection.executescript("pragma journal_mode = wal;" + _PRAGMAS + pragmas)
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
