@@ -150,8 +150,11 @@ def handlers(page: ErrorPage | None = None) -> dict[Any, Callable[[Request, Exce
     return {HTTPException: handle, BoxError: handle}
 
 
-def _report(error: BaseException, scope: Scope) -> None:
-    # Neither the query nor a foreign exception's message may be logged: both can hold patient attributes.
+def described(error: BaseException) -> str:
+    """What failed and where, for the log.
+
+    A foreign exception's message is left out, as a request's query is: both can hold patient attributes.
+    """
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error.__cause__, BoxError):  # Starlette wraps what is raised after the answer began
@@ -159,8 +162,11 @@ def _report(error: BaseException, scope: Scope) -> None:
     frames = traceback.extract_tb(error.__traceback__)[-_MOST_FRAMES:]
     places = [f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames)]
     said = f" ({error})" if isinstance(error, BoxError) else ""
-    kind = type(error).__name__
-    log.error("%s %s failed: %s%s at %s", scope["method"], _where(scope), kind, said, " < ".join(places))
+    return f"{type(error).__name__}{said} at {' < '.join(places)}"
+
+
+def _report(error: BaseException, scope: Scope) -> None:
+    log.error("%s %s failed: %s", scope["method"], _where(scope), described(error))
 
 
 def _where(scope: Scope) -> str:

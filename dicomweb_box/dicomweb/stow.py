@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 from dicomweb_box.accounts.access import Actor
 from dicomweb_box.archive.ingest import Received, receive, store
 from dicomweb_box.archive.outcomes import Outcome, Refused, Stored
-from dicomweb_box.asgi.errors import Fault, fault_of
+from dicomweb_box.asgi.errors import Fault, described, fault_of
 from dicomweb_box.asgi.identity import address_of, identify
 from dicomweb_box.box import Box
 from dicomweb_box.dicom.media_types import MediaType, parse_media_type
@@ -189,7 +189,7 @@ class Intake:
                 self.box, received, source=self.source, actor=self.actor, expected_study=self.study_uid
             )
         except Exception as error:  # noqa: BLE001  (the other parts are answered for all the same)
-            log.error("storing part %d from %s failed: %s", number, self.source, type(error).__name__)  # noqa: TRY400
+            log.error("storing part %d from %s failed: %s", number, self.source, described(error))  # noqa: TRY400
             outcome = Refused(
                 reason=FailureReason.PROCESSING_FAILURE, message="the archive failed at this instance"
             )
