@@ -16,16 +16,15 @@ from dicomweb_box.dicom import header_tables as tables
 from dicomweb_box.dicom import header_values as values
 from dicomweb_box.dicom.charset import Charset, charset
 from dicomweb_box.dicom.header_tables import (
-    ASCII,
     BINARY,
-    FLOATS,
+    CODE,
     IMPLICIT_LITTLE,
-    INTEGERS,
     KINDS,
     LAST_PLAIN,
     LONG_TEXT,
     NAME,
     NUMBER,
+    NUMBERS,
     SEQUENCE,
     TAGS,
     TEXT,
@@ -115,7 +114,7 @@ class Reader:
         head, table, explicit = encoding.head, encoding.table, encoding.explicit
         text: Charset = charset(b"")
         decode, plain = text.decode, text.ascii_is_plain
-        end, undefined, last, opened = size, False, "", 1
+        end, undefined, last, opened = size, False, -1, 1
         seen, signed = self.seen, self.signed
         try:
             while True:
@@ -177,39 +176,55 @@ class Reader:
                             self._bulk(tag, vr, start, length, opening, append)
                             pos = stop
                             continue
-                    if opening <= last:
+                    if tag <= last:
                         self._out_of_order()
-                    last = opening
+                    last = tag
                     pos = stop
                     if not length:
                         append(opening + "}")
-                    elif kind == TEXT or kind == ASCII:
+                    elif kind <= CODE:
                         value = data[start:stop]
-                        if value.isascii() and (plain or b"\x1b" not in value):
-                            string = value.decode("ascii").rstrip(" \0")
-                        elif kind == ASCII:
-                            string = value.decode("latin-1").rstrip(" \0")
-                        else:
+                        if value.isascii():
+                            string = value.decode().rstrip(" \0")
+                            if string.isprintable() and '"' not in string:
+                                # Nothing to escape, and no escape sequence of ISO 2022.
+                                if "\\" in string:
+                                    append(f"{with_values}{values.plain_strings(string, vr)}]}}")
+                                elif not string:
+                                    append(opening + "}")
+                                elif kind == CODE:
+                                    append(f'{with_values}"{string.lstrip(" ")}"]}}')
+                                else:
+                                    append(f'{with_values}"{string}"]}}')
+                                continue
+                            if kind == TEXT and not plain:
+                                string = self._decoded(value, decode).rstrip(" \0")
+                        elif kind == TEXT:
                             string = self._decoded(value, decode).rstrip(" \0")
-                        if "\\" in string:
+                        else:
+                            string = value.decode("latin-1").rstrip(" \0")
+                        if string:
                             append(f"{with_values}{values.strings(string, vr)}]}}")
-                        elif string:
-                            append(
-                                f"{with_values}{quote(string if vr[1] in 'HOA' else string.strip(' '))}]}}"
-                            )
                         else:
                             append(opening + "}")
                     elif kind == NUMBER:
-                        append(values.decimal(data[start:stop], opening, with_values, vr))
-                    elif kind == INTEGERS:
-                        if length == extra.size:
-                            append(f"{with_values}{extra.one(data, start)[0]}]}}")
+                        number = extra(data[start:stop])
+                        if number is None:
+                            append(values.decimal(data[start:stop], opening, with_values, vr))
+                        else:
+                            string = number[1].decode()
+                            if "\\" in string:
+                                string = string.replace("\\", ",")
+                            append(f"{with_values}{string}]}}")
+                    elif kind == NUMBERS:
+                        if length == extra.size and (one := extra.one(data, start)[0]) - one == 0:
+                            append(f"{with_values}{one}]}}")
                         else:
                             append(self._numbers(start, length, entry, encoding))
                     elif kind == NAME:
                         value = data[start:stop]
                         if value.isascii() and (plain or b"\x1b" not in value):
-                            string = value.decode("ascii").rstrip(" \0")
+                            string = value.decode().rstrip(" \0")
                         else:
                             string = self._decoded(value, decode).rstrip(" \0")
                         if "=" in string or "\\" in string or not string:
@@ -218,13 +233,13 @@ class Reader:
                             append(f'{with_values}{{"Alphabetic":{quote(string)}}}]}}')
                     elif kind == LONG_TEXT:
                         value = data[start:stop]
-                        if vr == "UR":
+                        if value.isascii() and (plain or b"\x1b" not in value):
+                            string = value.decode().rstrip(" \0")
+                        elif vr == "UR":
                             string = value.decode("latin-1").rstrip(" \0")
                         else:
                             string = self._decoded(value, decode).rstrip(" \0")
                         append(f"{with_values}{quote(string)}]}}" if string else opening + "}")
-                    elif kind == FLOATS:
-                        append(self._numbers(start, length, entry, encoding))
                     elif kind == TAGS:
                         append(values.tags(data[start:stop], opening, with_values, encoding.order))
                     elif kind == BINARY:
@@ -274,7 +289,7 @@ class Reader:
                             end = limit if undefined else pos + length
                             if end > limit:
                                 raise self._cut_off(end, frame[10])
-                            opened, last = len(parts), ""
+                            opened, last = len(parts), -1
                             seen = {}
                             signed, text = frame[4], frame[5]
                             decode, plain = text.decode, text.ascii_is_plain

@@ -1,5 +1,6 @@
 """What each (tag, VR) means to the header reader, worked out once and kept by its bytes in the stream."""
 
+import re
 import struct
 from collections.abc import Callable
 from functools import lru_cache
@@ -8,16 +9,16 @@ from typing import Any, Final, NamedTuple
 from pydicom.datadict import dictionary_VR, private_dictionary_VR
 
 # Kinds up to LAST_PLAIN are written by the reader's loop itself; those above need more than their own bytes.
-TEXT, ASCII, NUMBER, INTEGERS, NAME, LONG_TEXT, FLOATS, TAGS, BINARY, SEQUENCE = range(1, 11)
+TEXT, ASCII, CODE, NUMBER, NUMBERS, NAME, LONG_TEXT, TAGS, BINARY, SEQUENCE = range(1, 11)
 LAST_PLAIN: Final = SEQUENCE
 REMEMBERED, SKIPPED, DELIMITER, CHOICE, PRIVATE, CREATOR, FOREIGN, PIXELS, ODD = range(11, 20)
 
 KINDS: Final = {
-    "AE": ASCII, "AS": ASCII, "AT": TAGS, "CS": ASCII, "DA": ASCII, "DS": NUMBER, "DT": ASCII, "FD": FLOATS,
-    "FL": FLOATS, "IS": NUMBER, "LO": TEXT, "LT": LONG_TEXT, "OB": BINARY, "OD": BINARY, "OF": BINARY, "OL": BINARY,
-    "OV": BINARY, "OW": BINARY, "PN": NAME, "SH": TEXT, "SL": INTEGERS, "SQ": SEQUENCE, "SS": INTEGERS,
-    "ST": LONG_TEXT, "SV": INTEGERS, "TM": ASCII, "UC": TEXT, "UI": ASCII, "UL": INTEGERS, "UN": BINARY,
-    "UR": LONG_TEXT, "US": INTEGERS, "UT": LONG_TEXT, "UV": INTEGERS,
+    "AE": CODE, "AS": ASCII, "AT": TAGS, "CS": CODE, "DA": ASCII, "DS": NUMBER, "DT": ASCII, "FD": NUMBERS,
+    "FL": NUMBERS, "IS": NUMBER, "LO": TEXT, "LT": LONG_TEXT, "OB": BINARY, "OD": BINARY, "OF": BINARY, "OL": BINARY,
+    "OV": BINARY, "OW": BINARY, "PN": NAME, "SH": TEXT, "SL": NUMBERS, "SQ": SEQUENCE, "SS": NUMBERS,
+    "ST": LONG_TEXT, "SV": NUMBERS, "TM": ASCII, "UC": TEXT, "UI": ASCII, "UL": NUMBERS, "UN": BINARY,
+    "UR": LONG_TEXT, "US": NUMBERS, "UT": LONG_TEXT, "UV": NUMBERS,
 }  # fmt: skip
 # PS3.5 7.1.2: two reserved bytes and a length of four.
 LONG_LENGTH: Final = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"])
@@ -54,6 +55,13 @@ REMEMBER: Final = frozenset(
         0x54001004,  # Waveform Bits Allocated
     }
 )
+# DS and IS whose text is JSON as it stands but for the backslashes, and too short to overflow.
+PLAIN_NUMBERS: Final = {
+    "DS": re.compile(
+        rb" *(-?(?:0|[1-9]\d{0,15})(?:\.\d{1,17})?(?:\\-?(?:0|[1-9]\d{0,15})(?:\.\d{1,17})?)*)[ \0]*"
+    ).fullmatch,
+    "IS": re.compile(rb" *(-?(?:0|[1-9]\d{0,14})(?:\\-?(?:0|[1-9]\d{0,14}))*)[ \0]*").fullmatch,
+}
 _KEPT: Final = 50_000  # entries a table keeps: hostile data must not fill the memory
 
 
@@ -74,7 +82,7 @@ class Entry(NamedTuple):
     values: str  # ,"00100010":{"vr":"PN","Value":[
     vr: str
     tag: int
-    extra: Any = None  # Numbers; the Entry beneath REMEMBERED; the dictionary's VR of a CHOICE
+    extra: Any = None  # Numbers; a match of PLAIN_NUMBERS; the Entry beneath REMEMBERED; the dictionary's VR of a CHOICE
 
 
 class Encoding:
@@ -104,7 +112,7 @@ class Encoding:
         if long is None:
             long = self.explicit and vr in LONG_LENGTH
         opening = f',"{tag:08X}":{{"vr":"{vr}"'
-        extra = None
+        extra: Any = PLAIN_NUMBERS.get(vr)
         if vr in NUMBER_FORMATS:
             one = struct.Struct(self.order + NUMBER_FORMATS[vr])
             extra = Numbers(one.size, NUMBER_FORMATS[vr], one.unpack_from)

@@ -9,11 +9,6 @@ from typing import Any, Final
 
 from dicomweb_box.dicom.header_tables import WORD_SIZES, Numbers
 
-# A DS whose text is a JSON number as it stands, and cannot overflow when read as one.
-_PLAIN_DECIMAL: Final = re.compile(
-    rb" *(-?(?:0|[1-9]\d{0,15})(?:\.\d{1,17})?(?:\\-?(?:0|[1-9]\d{0,15})(?:\.\d{1,17})?)*)[ \0]*"
-).fullmatch
-_PLAIN_INTEGER: Final = re.compile(rb" *(-?(?:0|[1-9]\d{0,14})(?:\\-?(?:0|[1-9]\d{0,14}))*)[ \0]*").fullmatch
 _NUMBER: Final = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?").fullmatch
 # Beyond this, a reader that keeps numbers as doubles (every browser) would not see the value that was sent.
 _EXACT: Final = 1 << 53
@@ -26,6 +21,13 @@ def strings(text: str, vr: str) -> str:
     return ",".join([quote(one) if (one := strip(part)) else "null" for part in text.split("\\")])
 
 
+def plain_strings(text: str, vr: str) -> str:
+    """The same for printable ASCII without quotation marks."""
+    if text[0] in "\\ " or text[-1] == "\\" or "\\\\" in text or " \\" in text or "\\ " in text:
+        return strings(text, vr)
+    return '"' + text.replace("\\", '","') + '"'
+
+
 def _stripper(vr: str) -> Any:
     if vr in {"AE", "CS"}:
         return lambda part: part.strip(" \0")
@@ -33,11 +35,7 @@ def _stripper(vr: str) -> Any:
 
 
 def decimal(value: bytes, opening: str, with_values: str, vr: str) -> str:
-    """An element of VR DS or IS: JSON numbers; a string where the value is not a number."""
-    plain = (_PLAIN_DECIMAL if vr == "DS" else _PLAIN_INTEGER)(value)
-    if plain:
-        found = plain[1].replace(b"\\", b",").decode()
-        return f"{with_values}{found}]}}"
+    """An element of VR DS or IS whose text is not JSON: numbers, and a string where a value is no number."""
     text = value.decode("latin-1").strip(" \0")
     if not text:
         return opening + "}"

@@ -18,6 +18,8 @@ from dicomweb_box.errors import FailureReason, UnreadableInstance
 
 IMPLEMENTATION_CLASS_UID: Final = "2.25.164523895473069154170128375964105713381"
 IMPLEMENTATION_VERSION: Final = "DICOMWEB_BOX"
+_LONG: Final = frozenset(vr.encode() for vr in LONG_LENGTH)
+_KNOWN: Final = frozenset(vr.encode() for vr in KINDS)
 _PREAMBLE: Final = bytes(128) + b"DICM"
 _GE_PRIVATE: Final = "1.2.840.113619.5.2"  # implicit little endian, Pixel Data big endian
 _INFLATED_KEPT: Final = 64 << 20
@@ -85,11 +87,11 @@ def _file_meta(data: Any, start: int, size: int) -> tuple[dict[int, bytes], int]
     while at + 8 <= end and data[at : at + 2] == b"\x02\0":
         element, vr, length = struct.unpack_from("<H2sH", data, at + 2)
         head = 8
-        if vr.decode("latin-1") in LONG_LENGTH:
+        if vr in _LONG:
             if at + 12 > size:
                 break
             length, head = struct.unpack_from("<I", data, at + 8)[0], 12
-        elif vr.decode("latin-1") not in KINDS:  # written in implicit VR, against PS3.10 7.1
+        elif vr not in _KNOWN:  # written in implicit VR, against PS3.10 7.1
             length = struct.unpack_from("<I", data, at + 4)[0]
         if at + head + length > size:
             raise UnreadableInstance("the object is cut off inside its File Meta Information")
@@ -120,7 +122,7 @@ def _encoding(data: Any, start: int, syntax: str, *, known: bool, room: int) -> 
     if syntax and looks_explicit == declared.explicit:
         return declared
     # Big endian 0008 read as little endian is 0800.
-    if looks_explicit and vr.decode() in KINDS:
+    if looks_explicit and vr in _KNOWN:
         return EXPLICIT_BIG if group >= 0x0400 and not group & 0xFF else EXPLICIT_LITTLE
     length = struct.unpack_from("<I", data, start + 4)[0]
     if (
