@@ -263,7 +263,7 @@ def test_a_body_cut_short_stores_nothing_that_was_cut(
     address = urlsplit(base_url)
     with socket.create_connection((address.hostname or "", address.port or 80), timeout=10) as connection:
         head = (
-            f"POST {address.path}/studies HTTP/1.1\r\nHost: x\r\nContent-Type: {RELATED}\r\n"
+            f"POST {address.path}/studies HTTP/1.1\r\nHost: localhost\r\nContent-Type: {RELATED}\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
         connection.sendall(head.encode() + body)
