@@ -72,8 +72,8 @@ def parsed(dataset: dict) -> Xml.Element:
             "00081110",
             {"vr": "SQ", "Value": [{"00200010": {"vr": "SH", "Value": ["1"]}}, {}]},
             {"tag": "00081110", "vr": "SQ", "keyword": "ReferencedStudySequence"},
-            '<Item number="1"><DicomAttribute tag="00200010" keyword="StudyID" vr="SH"><Value number="1">1</Value>'
-            '</DicomAttribute></Item><Item number="2" />',
+            '<Item number="1"><DicomAttribute tag="00200010" keyword="StudyID" vr="SH">'
+            '<Value number="1">1</Value></DicomAttribute></Item><Item number="2" />',
         ),
     ],
 )

@@ -228,8 +228,8 @@ async def test_what_could_not_be_indexed_is_a_warning_with_success(box: Box) -> 
         ),
         (
             RELATED,
-            b"--frontier \r\nCONTENT-TYPE: application/dicom; transfer-syntax=1.2.840.10008.1.2.1\r\n\r\n%b\r\n"
-            b"--frontier-- \r\nbye",
+            b"--frontier \r\nCONTENT-TYPE: application/dicom; transfer-syntax=1.2.840.10008.1.2.1\r\n\r\n"
+            b"%b\r\n--frontier-- \r\nbye",
         ),
         (RELATED, b"preamble\r\n--frontier\r\n%b\r\n--frontier--"),
     ],
