@@ -17,7 +17,7 @@ _PATIENCE = 0.001
 class Lane(Generic[Held]):
     """Runs work on one of its held things, each in a thread of its own.
 
-    A ThreadPoolExecutor costs 70 to 100 µs of CPU for each call; this costs 30, and 20 under load. Half of the
+    A ThreadPoolExecutor costs 70 to 100 µs of CPU for each call; this costs 30, 20 under load. Half of the
     difference is owed to waking no more threads than needed: the last to fall idle, whose connection and core
     are still warm, takes job after job, and another is woken only when it is stuck in a long one.
     """
