@@ -243,7 +243,7 @@ def indexed_value(kind: Kind, value: Any) -> Any:
         return moments[0] if moments else ""
     if kind == "decimal":
         return decimal(value)
-    return str(value).strip(" \0")
+    return str(value).replace("\0", "").strip()  # PostgreSQL keeps no NUL
 
 
 _DATE = re.compile(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})")
