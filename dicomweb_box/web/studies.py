@@ -24,7 +24,7 @@ SERIES_SHOWN = 1000
 FIELDS = (
     ("PatientName", "Patient name", "Doe* or *jane*"),
     ("PatientID", "Patient ID", ""),
-    ("StudyDate", "Study date", "20260131 or 20260101-20260131"),
+    ("StudyDate", "Study date", "20260101-20260131"),
     ("ModalitiesInStudy", "Modality", "CT"),
     ("AccessionNumber", "Accession number", ""),
     ("StudyDescription", "Description", "*knee*"),
@@ -52,6 +52,8 @@ async def index(request: Request) -> Response:
         fields=FIELDS,
         given=dict(asked),
         message=message,
+        # Such a message begins with the name of what it is about.
+        invalid=next((name for name in NAMES if message is not None and message.startswith(name)), None),
         alternate=_link(asked, 0, "/dicom-web/studies"),
         studies=[_study(row) for row in rows],
         first=offset + 1,
