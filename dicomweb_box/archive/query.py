@@ -246,14 +246,32 @@ async def _sum_of_days(reader: Reader, plan: Plan) -> int:
 
 async def _place_of_offset(reader: Reader, plan: Plan) -> tuple[str, int] | None:
     """The day that the query's offset falls in, and how many of its studies come before; None behind the end."""
-    row = await reader.fetch_one(
-        "select study_date, before from (select study_date, study_count,"
-        " sum(study_count) over (order by study_date desc) - study_count as before"
-        f" from study_day where {_days_where(plan)}) as days"
-        f" where before + study_count > {plan.bind(plan.query.offset)} order by study_date desc limit 1",
-        plan.bind.values,
-    )
-    return None if row is None else (row["study_date"], plan.query.offset - int(row["before"]))
+    where, params = _days_where(plan), plan.bind.values
+    left = plan.query.offset
+    last = await reader.fetch_value(f"select max(study_date) from study_day where {where}", params)
+    # Year by year, then day by day: sums within the index cost far less than rows.
+    while last is not None:
+        bounds = f"{where} and study_date <= :last and study_date >= :year"
+        of_year = {**params, "last": last, "year": last[:4]}
+        held = await reader.fetch_value(f"select sum(study_count) from study_day where {bounds}", of_year)
+        if held > left:
+            days = await reader.fetch_all(
+                f"select study_date, study_count from study_day where {bounds} order by study_date desc",
+                of_year,
+            )
+            return _place_within(days, left)
+        left -= int(held)
+        before = f"select max(study_date) from study_day where {where} and study_date < :year"
+        last = await reader.fetch_value(before, of_year) if last else None
+    return None
+
+
+def _place_within(days: Sequence[Row], left: int) -> tuple[str, int]:
+    for row in days:
+        if row["study_count"] > left:
+            return row["study_date"], left
+        left -= row["study_count"]
+    raise AssertionError("the histogram changed within one snapshot")
 
 
 async def _visible_counts(reader: Reader, scope: Scope, rows: Sequence[Row]) -> dict[int, Counts]:

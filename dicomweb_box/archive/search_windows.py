@@ -74,13 +74,13 @@ async def _listed(plan: Plan, reader: Reader, column: str, key: Match) -> str | 
 
 
 def _exactly(plan: Plan, column: str, value: str) -> str | None:
-    if column in _NAMES:
-        return (
-            None
-            if "=" in value or len(value) < 2
-            else _named(plan, column, value, f"{column} = {plan.bind(value)}")
-        )
-    return _of_column(plan, column, f"{column} = {plan.bind(value)}")
+    if column not in _NAMES:
+        return _of_column(plan, column, f"{column} = {plan.bind(value)}")
+    if "=" in value or len(value) < 2:
+        return None
+    alone = _of_column(plan, column, f"{column} = {plan.bind(value)}")
+    first = _of_column(plan, column, conditions.begins(column, value + "=", plan.bind))
+    return f"{alone} union {first} union {_in_other_groups(plan, column, value)}"
 
 
 def _of_column(plan: Plan, column: str, condition: str) -> str:
@@ -88,14 +88,9 @@ def _of_column(plan: Plan, column: str, condition: str) -> str:
     return f"select id from study where realm = {plan.bind(plan.scope.realm)} and {condition}{held}"
 
 
-def _named(plan: Plan, column: str, value: str, condition: str) -> str:
-    """Names whose first group matches, by the column's index, and those whose other groups do."""
-    first = f"({condition} or {conditions.begins(column, value + '=', plan.bind)})"
-    others = substrings.other_groups(column, value)
-    return (
-        f"{_of_column(plan, column, first)} union"
-        f" select rowid & 4294967295 from study_text where study_text match {plan.bind(others)}"
-    )
+def _in_other_groups(plan: Plan, column: str, value: str) -> str:
+    question = plan.bind(substrings.other_groups(column, value))
+    return f"select rowid & 4294967295 from study_text where study_text match {question}"
 
 
 async def _beginning(plan: Plan, reader: Reader, column: str, start: str) -> str | None:
@@ -108,7 +103,7 @@ async def _beginning(plan: Plan, reader: Reader, column: str, start: str) -> str
     )
     if count > _FEW:
         return None
-    return _named(plan, column, start, condition) if column in _NAMES else select
+    return f"{select} union {_in_other_groups(plan, column, start)}" if column in _NAMES else select
 
 
 def _modalities(plan: Plan) -> list[str]:

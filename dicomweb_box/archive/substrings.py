@@ -22,9 +22,9 @@ def question(match: Match, column: str) -> str | None:
     return " OR ".join(f"({part})" for part in parts)
 
 
-def other_groups(column: str, name: str) -> str | None:
-    """An expression for names whose second or third component group begins with `name`."""
-    return f'{column} : "={_quoted(name)}"' if len(name) >= _SHORTEST - 1 else None
+def other_groups(column: str, name: str) -> str:
+    """An expression for names whose second or third component group begins with `name`, of two characters or more."""
+    return f'{column} : "={_quoted(name)}"'
 
 
 def _test(test: Test, column: str) -> str | None:

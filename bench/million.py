@@ -1,0 +1,303 @@
+"""Fills an index with synthetic rows and prints what each kind of search costs, in CPU milliseconds.
+
+    python -m bench.million --url sqlite:////tmp/million/index.db --studies 1000000
+    python -m bench.million --url postgresql://user@localhost/million --studies 1000000
+
+Only rows are made, no blobs; names are invented. The cost is that of this process and, on PostgreSQL, of its server
+processes, from the operating system's accounting. A database that holds enough studies already is used as it is.
+"""
+
+import argparse
+import asyncio
+import random
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from dicomweb_box import settings
+from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING
+from dicomweb_box.archive.query import count, search
+from dicomweb_box.box import Box, open_box
+from dicomweb_box.database import Writer
+from dicomweb_box.dicom import attributes
+from dicomweb_box.dicom.matching import from_parameters
+
+LAST_DAY = date(2026, 1, 31)
+DAYS = 3650
+MODALITIES = ["CT"] * 30 + ["MR"] * 25 + ["CR"] * 25 + ["US"] * 15 + ["XA"] * 4 + ["SM"]
+SYLLABLES = [a + b for a in "bcdfghjklmnprstvw" for b in ("a", "e", "i", "o", "u", "an", "er", "in", "ol")]
+BATCH = 10_000
+
+
+def surname(number: int) -> str:
+    """One of 20,000 invented surnames."""
+    rng = random.Random(number)
+    return "".join(rng.choice(SYLLABLES) for _ in range(rng.choice((2, 3, 3)))).capitalize()
+
+
+def study_values(number: int) -> dict[str, dict[str, Any]]:
+    """The study-level attributes of one study, as DICOM JSON; every third study begins another patient."""
+    rng = random.Random(number)
+    patient = number // 3
+    name = f"{surname(patient * 7919 % 20_000)}^{surname(patient * 104_729 % 5_003)}"
+    day = LAST_DAY - timedelta(days=int(rng.random() * DAYS))
+    values = {
+        "00080020": ("DA", f"{day:%Y%m%d}"),
+        "00080030": ("TM", f"{rng.randrange(24):02}{rng.randrange(60):02}{rng.randrange(60):02}"),
+        "00080050": ("SH", f"A{number:08}"),
+        "00080090": ("PN", {"Alphabetic": f"{surname(rng.randrange(500))}^{surname(rng.randrange(500))}"}),
+        "00081030": (
+            "LO",
+            rng.choice(("Chest", "Abdomen", "Head", "Knee left", "Spine")) + f" {number % 97}",
+        ),
+        "00100010": ("PN", {"Alphabetic": name}),
+        "00100020": ("LO", f"P{patient:07}"),
+        "00100030": ("DA", f"{1930 + patient % 90}0{1 + patient % 9}15"),
+        "00100040": ("CS", "MF"[patient % 2]),
+        "0020000D": ("UI", f"1.2.826.0.1.3680043.10.1511.7.{number}"),
+        "00200010": ("SH", f"S{number}"),
+    }
+    return {tag: {"vr": vr, "Value": [value]} for tag, (vr, value) in values.items()}
+
+
+def rows(first: int, last: int, per_series: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Table and row of everything that the studies of these numbers are."""
+    stamp = {"stored_at": "2026-01-31T00:00:00", "changed_at": "2026-01-31T00:00:00"}
+    for number in range(first, last):
+        values = study_values(number)
+        modality = random.Random(number * 31).choice(MODALITIES)
+        uid = values["0020000D"]["Value"][0]
+        yield (
+            "study",
+            {
+                "id": number + 1,
+                "study_uid": uid,
+                **attributes.index_columns("study", values.get),
+                "attributes": orjson.dumps(values).decode(),
+                "answer": attributes.answer("study", values.get),
+                "modalities": modality,
+                "series_count": 1,
+                "instance_count": per_series,
+                **stamp,
+            },
+        )
+        day = values["00080020"]["Value"][0]
+        yield (
+            "study_modality",
+            {"study_id": number + 1, "modality": modality, "study_date": day, "series_count": 1},
+        )
+        series = {
+            "00080060": {"vr": "CS", "Value": [modality]},
+            "0020000E": {"vr": "UI", "Value": [f"{uid}.1"]},
+            "00200011": {"vr": "IS", "Value": [1]},
+        }
+        yield (
+            "series",
+            {
+                "id": number + 1,
+                "study_id": number + 1,
+                "series_uid": f"{uid}.1",
+                **attributes.index_columns("series", series.get),
+                "attributes": orjson.dumps(series).decode(),
+                "answer": attributes.answer("series", series.get),
+                "instance_count": per_series,
+                **stamp,
+            },
+        )
+        for instance in range(per_series):
+            yield "instance", instance_row(number, uid, instance)
+
+
+def instance_row(number: int, study_uid: str, instance: int) -> dict[str, Any]:
+    """An instance row whose blob does not exist."""
+    return {
+        "instance_uid": f"{study_uid}.1.{instance}",
+        "study_id": number + 1,
+        "series_id": number + 1,
+        "sop_class_uid": "1.2.840.10008.5.1.4.1.1.2",
+        "transfer_syntax_uid": "1.2.840.10008.1.2.1",
+        "instance_number": instance + 1,
+        "rows": 512,
+        "columns": 512,
+        "bits_allocated": 16,
+        "blob_key": f"{number}/{instance}",
+        "size": 530_000,
+        "sha256": b"",
+        "dataset_offset": 300,
+        "dataset_digest": b"",
+        "metadata": b"",
+        "metadata_dictionary": 0,
+        "source": "bench",
+        "stored_at": "2026-01-31T00:00:00",
+    }
+
+
+async def fill(box: Box, studies: int, per_series: int) -> None:
+    """Insert what is missing up to so many studies; PostgreSQL's text indexes are made afterwards."""
+    held = await box.database.fetch_value("select count(*) from study")
+    if held >= studies:
+        return
+    indexes = await _drop_text_indexes(box)
+    began = time.monotonic()
+    for first in range(held, studies, BATCH):
+        last = min(first + BATCH, studies)
+        await box.database.write(lambda w, a=first, b=last: _insert(w, rows(a, b, per_series)))
+        print(f"\r{last:,} studies, {last / (time.monotonic() - began):,.0f}/s", end="", flush=True)
+    print()
+    for sql in indexes:
+        await box.database.write(lambda w, sql=sql: w.execute(sql))
+    if box.database.dialect == "postgresql":
+        await box.database.write(lambda w: w.execute("analyze"))
+
+
+async def _drop_text_indexes(box: Box) -> list[str]:
+    """Drop what keeps the substring index, and return what makes it anew: in one go it takes minutes less."""
+    if box.database.dialect == "sqlite":
+        triggers = await box.database.fetch_all(
+            "select name, sql from sqlite_master where type = 'trigger' and name like 'study_text_%'"
+        )
+        for row in triggers:
+            await box.database.write(lambda w, name=row["name"]: w.execute(f"drop trigger {name}"))
+        return [_TEXT, *(row["sql"] for row in triggers)]
+    found = await box.database.fetch_all(
+        "select indexname, indexdef from pg_indexes where indexdef like '%USING gin%'"
+    )
+    for row in found:
+        await box.database.write(lambda w, name=row["indexname"]: w.execute(f"drop index {name}"))
+    return [row["indexdef"] for row in found]
+
+
+_COLUMNS = (
+    "patient_name, patient_id, accession_number, study_description, referring_physician_name, patient_name_sounds,"
+    " referring_physician_name_sounds"
+)
+_TEXT = (
+    f"insert into study_text (rowid, {_COLUMNS}) select ((99999999 - cast(study_date as integer)) << 32) | id as number,"
+    f" {_COLUMNS} from study order by number"
+)
+
+
+async def _insert(w: Writer, made: Iterator[tuple[str, dict[str, Any]]]) -> None:
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for table, row in made:
+        tables.setdefault(table, []).append(row)
+    for table, held in tables.items():
+        names = ", ".join(f'"{name}"' for name in held[0])
+        values = ", ".join(f":{name}" for name in held[0])
+        await w.execute_many(f"insert into {table} ({names}) values ({values})", held)
+    days = Counter(row["study_date"] for row in tables["study"])
+    await w.execute_many(
+        "insert into study_day (realm, study_date, study_count) values ('main', :day, :count)"
+        " on conflict (realm, study_date) do update set study_count = study_day.study_count + excluded.study_count",
+        [{"day": day, "count": number} for day, number in days.items()],
+    )
+
+
+Parameters = list[tuple[str, str]]
+
+
+def kinds(studies: int) -> dict[str, Callable[[random.Random], Parameters]]:
+    """Each kind of query, made with other values every time."""
+
+    def week(rng: random.Random) -> tuple[str, str]:
+        first = LAST_DAY - timedelta(days=rng.randrange(7, DAYS))
+        return "StudyDate", f"{first:%Y%m%d}-{first + timedelta(days=6):%Y%m%d}"
+
+    def name(rng: random.Random) -> str:
+        return surname(rng.randrange(20_000))
+
+    page = ("limit", "25")
+    return {
+        "exact PatientID": lambda rng: [("PatientID", f"P{rng.randrange(studies // 3):07}")],
+        "exact AccessionNumber": lambda rng: [("AccessionNumber", f"A{rng.randrange(studies):08}")],
+        "exact StudyInstanceUID": lambda rng: [
+            ("StudyInstanceUID", f"1.2.826.0.1.3680043.10.1511.7.{rng.randrange(studies)}")
+        ],
+        "PatientName ABC*": lambda rng: [("PatientName", name(rng)[:3] + "*"), page],
+        "PatientName *ABC*": lambda rng: [("PatientName", f"*{name(rng)[1:4]}*"), page],
+        "PatientName *ABCDEF*": lambda rng: [("PatientName", f"*{name(rng)[:6]}*"), page],
+        "PatientName *AB* (too short)": lambda rng: [("PatientName", f"*{name(rng)[:2]}*"), page],
+        "PatientName fuzzy": lambda rng: [("PatientName", name(rng)), ("fuzzymatching", "true"), page],
+        "StudyDescription *ABC*": lambda rng: [("StudyDescription", "*nee*"), page],
+        "no hit *ABC*": lambda rng: [("PatientName", f"*qx{rng.randrange(9)}*"), page],
+        "week": lambda rng: [week(rng), page],
+        "ModalitiesInStudy + week": lambda rng: [("ModalitiesInStudy", "CT"), week(rng), page],
+        "ModalitiesInStudy=SM": lambda rng: [("ModalitiesInStudy", "SM"), page],
+        "ModalitiesInStudy=CT,MR + *ABC*": lambda rng: [
+            ("ModalitiesInStudy", "CT,MR"),
+            ("PatientName", f"*{name(rng)[:4]}*"),
+            page,
+        ],
+        "first page": lambda rng: [page],
+        "deep page": lambda rng: [page, ("offset", str(rng.randrange(studies // 2, studies)))],
+        "first page of 101 (OHIF)": lambda rng: [
+            ("limit", "101"),
+            ("fuzzymatching", "false"),
+            ("includefield", "00081030,00080060,00080090,00100030"),
+        ],
+    }
+
+
+def server_ticks() -> int:
+    """Clock ticks of all PostgreSQL processes of this machine so far."""
+    ticks = 0
+    for pid in subprocess.run(["pgrep", "-x", "postgres"], capture_output=True, text=True).stdout.split():
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks
+
+
+async def measure(box: Box, studies: int, repeats: int) -> None:
+    """Print a line for each kind of query."""
+    print(f"{'query':34} {'CPU ms':>8} {'server':>8} {'wall ms':>8} {'rows':>6}")
+    for kind, make in kinds(studies).items():
+        rng = random.Random(7)
+        await _ask(box, make(rng))
+        cpu, ticks, wall = time.process_time(), server_ticks(), time.perf_counter()
+        found = 0
+        for _ in range(repeats):
+            found += await _ask(box, make(rng))
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        server = (server_ticks() - ticks) * 10 if box.database.dialect == "postgresql" else 0
+        ms = 1000 / repeats
+        print(f"{kind:34} {cpu * ms:8.3f} {server / repeats:8.3f} {wall * ms:8.3f} {found / repeats:6.1f}")
+    began = time.perf_counter()
+    query, _ = from_parameters("study", [])
+    counted = await count(box, query, scope=EVERYTHING, actor=ANONYMOUS)
+    print(f"count of {counted:,} studies: {(time.perf_counter() - began) * 1000:.2f} ms")
+
+
+async def _ask(box: Box, parameters: Parameters) -> int:
+    query, _ = from_parameters("study", parameters)
+    return len((await search(box, query, scope=EVERYTHING, actor=ANONYMOUS, base="/dicom-web")).rows)
+
+
+async def main() -> None:
+    """Fill, then measure."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--url", required=True, help="sqlite:///PATH or postgresql://…")
+    parser.add_argument("--studies", type=int, default=1_000_000)
+    parser.add_argument("--instances", type=int, default=1, help="rows per series")
+    parser.add_argument("--repeats", type=int, default=100)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        given = settings.load({"data": folder, "database_url": asked.url}, {})
+        async with open_box(given) as box:
+            await fill(box, asked.studies, asked.instances)
+            await measure(box, asked.studies, asked.repeats)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
