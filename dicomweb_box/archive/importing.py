@@ -24,6 +24,7 @@ MOST_EXPANSION = 200
 """Beyond HARMLESS, how many times its size an archive or member may expand to: blank pixels reach 100."""
 
 _SKIPPED_NAMES = frozenset({"dicomdir"})
+_ARCHIVE_BEGINS = (b"PK\x03\x04", b"PK\x05\x06")
 _UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 
 
@@ -82,7 +83,7 @@ def candidates(paths: Iterable[Path], imported: Imported) -> list[Candidate]:
         for file in files:
             if file != path and _is_skipped(file.relative_to(path).parts):
                 imported.skipped += 1
-            elif zipfile.is_zipfile(file):
+            elif _is_archive(file):
                 found += _members(file, imported)
             else:
                 found.append(Candidate(path=file))
@@ -177,6 +178,15 @@ def _members(path: Path, imported: Imported) -> Iterator[Candidate]:
             imported.skipped += 1
         else:
             yield Candidate(path=path, member=info)
+
+
+def _is_archive(path: Path) -> bool:
+    # By its first bytes: `zipfile.is_zipfile` would read the end of every file of a large folder.
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in _ARCHIVE_BEGINS
+    except OSError:
+        return False  # reported when it is to be read
 
 
 def _is_skipped(parts: tuple[str, ...]) -> bool:
