@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-# Defined terms of PS3.3 Tables C.12-2..5 and the Python codec that reads their bytes. Latin-1 stands in for the
-# default repertoire: it reads ASCII, and what is not ASCII is more often Latin-1 than anything else.
+# Defined terms of PS3.3 Tables C.12-2..5 and the Python codec that reads their bytes. Latin-1 stands in for
+# the default repertoire: it reads ASCII, and what is not ASCII is more often Latin-1 than anything else.
 _CODECS: Final = {
     "": "latin-1",
     "ISO_IR 6": "latin-1",
@@ -64,7 +64,7 @@ _ESCAPES: Final = {
     b"$)A": (1, "gb2312"),
 }
 _ESCAPE: Final = re.compile(rb"\x1b(\([BJ]|\)I|-[A-DFGHLMTb]|\$B|\$@|\$\(D|\$\)[AC])")
-# In G0: runs of pairs, or of anything else. PS3.5 6.1.2.5.3: controls and delimiters bring the first set back.
+# In G0: runs of pairs, or of anything else. PS3.5 6.1.2.5.3: controls and delimiters bring back the first set.
 _PAIRS: Final = re.compile(rb"(?:[\x21-\x7e][\x21-\x7e])+")
 _RUNS: Final = re.compile(rb"[\x00-\x7f]+|[\x80-\xff]+")
 _RESETS: Final = re.compile(rb"[\t\n\x0c\r\\^=]")
@@ -93,7 +93,7 @@ def charset(value: bytes) -> Charset:
 
 
 def _term(term: str) -> str:
-    """The defined term in one spelling: `ISO 2022 IR 100`, `ISO-IR 100` and `ISO IR 100` all mean ISO_IR 100."""
+    """The defined term in one spelling: `ISO 2022 IR 100` and `ISO-IR 100`, too, mean ISO_IR 100."""
     term = term.strip(" \0").upper()
     found = re.fullmatch(r"ISO[ _-](?:2022[ _-])?(?:IR[ _-]?)?(\d+)", term)
     if found:

@@ -19,7 +19,7 @@ _FLOAT_BITS: Final = {0x7FE00008: 32, 0x7FE00009: 64}
 
 def native(pixels: Pixels, *, rows: int, columns: int, samples: int, bits: int, count: int, photometric: str,
            deflated: bool) -> FrameTable:  # fmt: skip
-    """The table of native frames; what is not there of the last ones is left off, and one frame is all there is."""
+    """The table of native frames: those that are wholly there; all there is as one, where not even one is."""
     bits = _FLOAT_BITS.get(pixels.tag, bits)
     frame_bits = rows * columns * samples * bits
     if photometric in {"YBR_FULL_422", "YBR_PARTIAL_422"} and samples == 3:
@@ -61,7 +61,7 @@ def encapsulated(
 def _extended(
     data: Any, tables: dict[int, tuple[int, int]], offsets: Sequence[int], lengths: Sequence[int], count: int
 ) -> "array[int] | None":
-    """Exact lengths by the Extended Offset Table (PS3.3 C.7.6.3.1.8); None where it does not fit the fragments."""
+    """Exact lengths by the Extended Offset Table (PS3.3 C.7.6.3.1.8); None where it does not fit."""
     if EXTENDED_OFFSETS not in tables or EXTENDED_LENGTHS not in tables or len(offsets) != count:
         return None
     (at, size), (lengths_at, lengths_size) = tables[EXTENDED_OFFSETS], tables[EXTENDED_LENGTHS]
@@ -97,7 +97,7 @@ def _firsts(
 
 
 def _basic(data: Any, basic: tuple[int, int], offsets: Sequence[int]) -> list[int] | None:
-    """First fragments by the Basic Offset Table (PS3.5 A.4); None where it is empty or points beside the items."""
+    """First fragments by the Basic Offset Table (PS3.5 A.4); None where it is empty or does not fit."""
     at, size = basic
     if not size or size % 4:
         return None

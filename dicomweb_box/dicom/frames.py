@@ -19,9 +19,9 @@ _FRAGMENT_HEAD: Final = 8
 class FrameTable:
     """The frames of one instance.
 
-    `kind` says how to read them: "native" and "encapsulated" are byte ranges; "bits" are ranges of whole bytes of
-    which `bits` tells the first and the number of bits that count; "video" is one stream, called frame 1;
-    "deflated" are native ranges (with `bits` where needed) of the inflated data set.
+    `kind` says how to read them: "native" and "encapsulated" are byte ranges; "bits" are ranges of whole
+    bytes, of which `bits` tells the first bit and the number of bits that count; "video" is one stream,
+    called frame 1; "deflated" are native ranges (with `bits` where needed) of the inflated data set.
     """
 
     count: int
@@ -47,7 +47,7 @@ class FrameTable:
         return ((self.offset + start, min(stop, self.length) - start),)
 
     def bits(self, number: int) -> tuple[int, int]:
-        """The first bit that counts in the bytes of frame `number` (0 is the least significant), and how many do."""
+        """The first bit that counts in the bytes of frame `number` (0: least significant), and how many do."""
         return (number - 1) * self.frame_bits % 8, self.frame_bits
 
     def _range(self, number: int) -> tuple[int, int]:
@@ -66,7 +66,7 @@ class FrameTable:
             offset=self.offset + by,
             frame_bits=self.frame_bits,
             length=self.length,
-            offsets=[offset + by for offset in self.offsets],
+            offsets=array("Q", [offset + by for offset in self.offsets]) if self.offsets else (),
             lengths=self.lengths,
             firsts=self.firsts,
         )
@@ -82,7 +82,7 @@ class FrameTable:
             len(self.offsets),
         ]
         if not self.offsets:
-            return _varints(head[:5] + [0])
+            return _varints([*head[:5], 0])
         gaps = [
             offset - end - _FRAGMENT_HEAD
             for offset, end in zip(

@@ -71,6 +71,10 @@ def read_header(source: Source, *, bulk_threshold: int = 1024) -> Header:
         reader, text = _read(part10, bulk_threshold)
     except Unusual as unusual:
         reader, text = header_fallback.read(part10, str(unusual))
+    if part10.size > len(part10.data) and reader.pixels is None:
+        raise UnreadableInstance(
+            "the attributes of the deflated data set are larger than 64 MiB", FailureReason.PROCESSING_FAILURE
+        )
     if reader.unordered:
         text = json_model.in_order(text)
     return _header(part10, reader, text)
@@ -145,7 +149,7 @@ def _header(part10: Part10, reader: Reader, text: bytes) -> Header:
     prefix = part10_module.prefix(part10, sop_class_uid=found[0x00080016], instance_uid=found[0x00080018])
     number = _integer(seen.get(0x00280008, b""))
     frames = _frames(part10, reader, max(1, number or 1))
-    deflated = part10.data is not None and part10.transfer_syntax_uid in uids.DEFLATED
+    deflated = part10.transfer_syntax_uid in uids.DEFLATED
     return Header(
         transfer_syntax_uid=part10.transfer_syntax_uid,
         has_part10=part10.has_preamble,
@@ -168,8 +172,8 @@ def _header(part10: Part10, reader: Reader, text: bytes) -> Header:
 def _uid(seen: dict[int, bytes], tag: int, part10: Part10) -> str:
     raw = bytes(seen.get(tag, b""))
     if not raw.strip(b" \0"):
-        # A missing SOP Class UID is told by the File Meta Information; the UIDs that address the instance are not
-        # taken from there, since it speaks of one of the three only.
+        # A missing SOP Class UID is told by the File Meta Information; the UIDs that address the instance are
+        # not taken from there, since it speaks of one of the three only.
         return (part10.sop_class_uid or "") if tag == 0x00080016 else ""
     cleaned = uids.clean_uid(raw)
     if cleaned is None:

@@ -23,13 +23,14 @@ from dicomweb_box.dicom.part10 import Part10
 from dicomweb_box.errors import UnreadableInstance
 
 _LARGEST: Final = 64 << 20  # pydicom keeps what it reads as objects: a larger header would not fit
-# Filters of warnings are the process's, and pydicom's warnings quote values: one at a time, and none of them out.
+# Filters of warnings are the process's, and pydicom's warnings quote values: one at a time, and none gets out.
 _quiet: Final = threading.Lock()
 
 
 def read(part10: Part10, why: str) -> tuple[Reader, bytes]:
-    """The data set as pydicom reads it, written plainly and read again; its values are inline, for their place in
-    the source is lost. Raises UnreadableInstance where pydicom cannot read it either.
+    """The data set as pydicom reads it, written plainly and read again; values inline, for their place is lost.
+
+    Raises UnreadableInstance where pydicom cannot read it either.
     """
     try:
         with _quiet, warnings.catch_warnings(), config.disable_value_validation():

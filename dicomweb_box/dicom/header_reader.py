@@ -1,7 +1,7 @@
 """One pass over a data set, from its bytes straight to DICOM JSON (PS3.18 Annex F).
 
-The loop keeps its own stack, so that no nesting is too deep, and writes text, so that what was read does not stay
-in memory as objects. Anything it does not know is `Unusual`: the caller asks pydicom then.
+The loop keeps its own stack, so that no nesting is too deep, and writes text, so that what was read does not
+stay in memory as objects. Anything it does not know is `Unusual`: the caller asks pydicom then.
 """
 
 import struct
@@ -153,6 +153,14 @@ class Reader:
                                     self.warnings[
                                         "Specific Character Set holds a term that is not defined"
                                     ] = None
+                                if length and stop <= end:
+                                    # From here on the text is UTF-8, and says so (PS3.18 8.8).
+                                    if tag <= last:
+                                        self._out_of_order()
+                                    last = tag
+                                    pos = stop
+                                    append(f'{with_values}"ISO_IR 192"]}}')
+                                    continue
                             elif tag == 0x00280103 and length == 2:
                                 signed = value != b"\0\0"
                         else:
@@ -502,8 +510,8 @@ class Reader:
 def may_be_cut_off(tag: int, seen: Collection[int]) -> bool:
     """Whether an instance may end inside this top-level sequence.
 
-    Radiotherapy plans that end too early are in use and read everywhere; no Pixel Data is lost with them, for its
-    description would have come before. What is there is kept, with a warning.
+    Radiotherapy plans that end too early are in use and read everywhere; no Pixel Data is lost with them, for
+    its description would have come before. What is there is kept, with a warning.
     """
     return 0x3000 <= tag >> 16 <= 0x300F and standard_vr(tag) == "SQ" and 0x00280010 not in seen
 

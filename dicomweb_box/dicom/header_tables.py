@@ -91,7 +91,7 @@ class Encoding:
     def __init__(self, *, explicit: bool, order: str) -> None:
         self.explicit = explicit
         self.order = order
-        # Explicit: tag and VR together are the key, then a length of two bytes. Implicit: tag, length of four.
+        # Explicit: tag and VR together are the key, then a length of two bytes. Implicit: tag, length of 4.
         self.head = struct.Struct(order + ("6sH" if explicit else "4sI")).unpack_from
         self.long = struct.Struct(order + "I").unpack_from
         self.item = struct.Struct(order + "HHI").unpack_from

@@ -59,7 +59,7 @@ def _number(text: str, vr: str) -> str:
 
 
 def names(text: str, opening: str, with_values: str) -> str:
-    """An element of VR PN: component groups that are there (PS3.18 F.2.2), null for an empty name among several."""
+    """An element of VR PN: the component groups that are there, null for an empty name among several."""
     people = [_name(part) for part in text.split("\\")]
     if people == ["null"]:
         return opening + "}"
@@ -82,7 +82,7 @@ def tags(value: bytes, opening: str, with_values: str, order: str) -> str:
 
 
 def numbers(data: Any, start: int, length: int, how: Numbers, order: str) -> str | None:
-    """Binary numbers as the inside of a JSON array; None where JSON cannot hold them, or they do not come out even."""
+    """Binary numbers as the inside of a JSON array; None where JSON cannot hold them, or their length is odd."""
     if length % how.size:
         return None
     found = struct.unpack_from(f"{order}{length // how.size}{how.code}", data, start)

@@ -7,8 +7,6 @@ import orjson
 Element = dict[str, Any]
 Dataset = dict[str, Element]
 
-_DEEPEST_SORTED = 250  # what orjson writes; deeper than this an order is not worth a refusal
-
 
 def values(dataset: Dataset, path: tuple[str, ...]) -> list[Any]:
     """The values at a path of tags, over all items of the sequences on the way; [] where it is absent."""
@@ -26,9 +24,16 @@ def in_order(text: bytes) -> bytes:
     An object nested too deeply for that comes back as it was.
     """
     try:
-        return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS)
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return orjson.dumps(_sorted(orjson.loads(text)))
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError, RecursionError):
         return text
+
+
+def _sorted(dataset: Dataset) -> Dataset:
+    for element in dataset.values():
+        if element["vr"] == "SQ" and "Value" in element:
+            element["Value"] = [_sorted(item) for item in element["Value"]]
+    return dict(sorted(dataset.items()))
 
 
 def top_level(text: bytes) -> Dataset:

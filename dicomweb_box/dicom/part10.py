@@ -1,4 +1,4 @@
-"""The beginning of an instance: preamble, File Meta Information, transfer syntax (PS3.10 7.1), or none of them."""
+"""The beginning of an instance: preamble, File Meta Information, transfer syntax (PS3.10 7.1), or none."""
 
 import struct
 import zlib
@@ -23,7 +23,9 @@ _KNOWN: Final = frozenset(vr.encode() for vr in KINDS)
 _PREAMBLE: Final = bytes(128) + b"DICM"
 _GE_PRIVATE: Final = "1.2.840.113619.5.2"  # implicit little endian, Pixel Data big endian
 _INFLATED_KEPT: Final = 64 << 20
+_INFLATED_FREELY: Final = 256 << 20
 _INFLATED_MOST: Final = 2 << 30
+_RATIO_MOST: Final = 200  # beyond _INFLATED_FREELY: images do not deflate so well, bombs do
 _HIGHEST_FIRST_GROUP: Final = 0x0018  # no instance begins beyond: its UIDs are in groups 0008 and 0020
 
 
@@ -40,8 +42,7 @@ class Part10:
     sop_class_uid: str | None
     data: Any  # what the data set is read from: the source, or what a deflated one inflates to
     start: int  # where the data set begins in `data`
-    size: int
-    cut_at: int | None = None  # the inflated length, where `data` holds only its beginning
+    size: int  # where it ends; beyond the end of `data` where that holds only the beginning of what was deflated
 
 
 def open_part10(data: Any, size: int) -> Part10:
@@ -56,10 +57,9 @@ def open_part10(data: Any, size: int) -> Part10:
     syntax = (uids.clean_uid(meta.get(0x0010, b"")) or "") if meta else ""
     guessed = not syntax
     inflated, first, whole = data, offset, size
-    cut_at = None
     if syntax in uids.DEFLATED:
-        inflated, cut_at = _inflate(data, offset, size)
-        first, whole = 0, len(inflated)
+        inflated, whole = _inflate(data, offset, size)
+        first = 0
     encoding = _encoding(inflated, first, syntax, known=has_preamble or bool(meta), room=whole - first)
     if guessed:
         syntax = {IMPLICIT_LITTLE: uids.IMPLICIT_LITTLE, EXPLICIT_BIG: uids.EXPLICIT_BIG}.get(
@@ -76,7 +76,6 @@ def open_part10(data: Any, size: int) -> Part10:
         data=inflated,
         start=first,
         size=whole,
-        cut_at=cut_at,
     )
 
 
@@ -138,9 +137,12 @@ def _encoding(data: Any, start: int, syntax: str, *, known: bool, room: int) -> 
     )
 
 
-def _inflate(data: Any, start: int, size: int) -> tuple[bytes, int | None]:
-    """The inflated data set, or its first 64 MiB and its whole length. Raises UnreadableInstance where it is no
-    deflate stream, is cut off, or inflates to more than 2 GiB."""
+def _inflate(data: Any, start: int, size: int) -> tuple[bytes, int]:
+    """The first 64 MiB of the inflated data set, and its whole length.
+
+    Raises UnreadableInstance where it is no deflate stream, is cut off, or inflates to an absurd size.
+    """
+    most = min(_INFLATED_MOST, max(_INFLATED_FREELY, _RATIO_MOST * (size - start)))
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     kept = bytearray()
     length, at = 0, start
@@ -156,15 +158,16 @@ def _inflate(data: Any, start: int, size: int) -> tuple[bytes, int | None]:
             length += len(out)
             if len(kept) < _INFLATED_KEPT:
                 kept += out
-            if length > _INFLATED_MOST:
+            if length > most:
                 raise UnreadableInstance(
-                    "the deflated data set inflates to more than 2 GiB", FailureReason.PROCESSING_FAILURE
+                    f"the deflated data set inflates to more than {most >> 20} MiB",
+                    FailureReason.PROCESSING_FAILURE,
                 )
     except zlib.error:
         raise UnreadableInstance(
             "the data set is not a deflate stream, as its transfer syntax says"
         ) from None
-    return bytes(kept), length if length > len(kept) else None
+    return bytes(kept), length
 
 
 def prefix(part10: Part10, *, sop_class_uid: str, instance_uid: str) -> bytes:

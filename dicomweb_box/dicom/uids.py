@@ -23,7 +23,7 @@ _LONGEST: Final = 64
 
 
 def clean_uid(value: bytes) -> str | None:
-    """The UID without its padding; None where it holds anything but digits and dots, or over 64 characters."""
+    """The UID without its padding; None where it holds more than digits and dots, or over 64 characters."""
     stripped = value.strip(b" \0")
     if len(stripped) > _LONGEST or not _UID.fullmatch(stripped):
         return None
