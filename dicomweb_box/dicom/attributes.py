@@ -226,6 +226,10 @@ def column_value(kind: Kind, element: Mapping[str, Any] | None) -> Any:
     return indexed_value(kind, values[0] if values else None)
 
 
+LONGEST = 500
+"""Characters of a value that the index compares; PostgreSQL refuses longer index entries, and NUL."""
+
+
 def indexed_value(kind: Kind, value: Any) -> Any:
     """One DICOM JSON value as the index compares it; '' (number: None) where it is absent or malformed."""
     if kind == "number":
@@ -233,7 +237,7 @@ def indexed_value(kind: Kind, value: Any) -> Any:
     if value is None:
         return ""
     if kind == "name":
-        return person_name.fold(value)
+        return person_name.fold(value).replace("\0", "")[:LONGEST]
     if kind == "date":
         return date(str(value))
     if kind == "time":
@@ -243,7 +247,7 @@ def indexed_value(kind: Kind, value: Any) -> Any:
         return moments[0] if moments else ""
     if kind == "decimal":
         return decimal(value)
-    return str(value).replace("\0", "").strip()  # PostgreSQL keeps no NUL
+    return str(value).replace("\0", "").strip()[:LONGEST]
 
 
 _DATE = re.compile(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})")
