@@ -14,7 +14,7 @@ from dicomweb_box.archive.outcomes import Stored
 from dicomweb_box.asgi.errors import handlers
 from dicomweb_box.asgi.stack import middleware
 from dicomweb_box.box import Box
-from dicomweb_box.dicomweb import removal, wado
+from dicomweb_box.dicomweb.routes import routes
 from tests.builders import pieces
 
 AS_STORED = "application/dicom; transfer-syntax=*"
@@ -23,9 +23,9 @@ MULTIPART_AS_STORED = 'multipart/related; type="application/dicom"; transfer-syn
 
 @asynccontextmanager
 async def client_of(box: Box) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the retrieve and delete handlers, behind the real middleware."""
+    """A client of the box's DICOMweb services in this process; errors come as answers."""
     app = Starlette(
-        routes=[Mount("/dicom-web", routes=[*wado.ROUTES, *removal.ROUTES])],
+        routes=[Mount("/dicom-web", routes=routes(box))],
         middleware=middleware(box.settings),
         exception_handlers=handlers(),
     )
