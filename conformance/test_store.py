@@ -4,7 +4,7 @@ import hashlib
 import io
 import socket
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree
 
 import httpx
@@ -70,7 +70,8 @@ def test_it_answers_with_the_response_module_in_json(http: httpx.Client):
     item = response.json()["00081199"]["Value"][0]
     assert item["00081150"]["Value"] == [str(made.dataset.SOPClassUID)]
     assert item["00081190"]["Value"][0].endswith(made.path)
-    assert http.get(item["00081190"]["Value"][0] + "/metadata").status_code == 200
+    address = urljoin(str(response.url), item["00081190"]["Value"][0])
+    assert http.get(address + "/metadata").status_code == 200
 
 
 @pytest.mark.row(104)
