@@ -179,10 +179,11 @@ async def _chunks(box: Box, body: Sequence[Body]) -> Chunks:
                 yield text
                 text = b""
             continue
-        if text:
-            yield text
-            text = b""
         async for chunk in _large(box, piece):
+            if text:
+                # Not before what follows could be read: a missing blob is an error answer, not a broken one.
+                yield text
+                text = b""
             yield chunk
     if text:
         yield text
