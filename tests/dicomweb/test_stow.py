@@ -14,6 +14,8 @@ import httpx
 import pydicom
 import pytest
 
+from dicomweb_box.app import assemble
+from dicomweb_box.asgi.limits import StalledBodies
 from dicomweb_box.box import Box
 from dicomweb_box.errors import OutOfResources
 from dicomweb_box.storage import BlobStore
@@ -395,3 +397,21 @@ async def test_it_stores_over_a_real_socket_in_chunks(box: Box) -> None:
         )
 
     assert (answer.status_code, len(stored(answer))) == (200, 40)
+
+
+@pytest.mark.row(111)
+async def test_a_body_that_stalls_is_given_up_with_what_was_stored(box: Box) -> None:
+    whole = make_instance()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield body_of([whole])[:-16] + b"\r\n--frontier\r\n\r\nhalf an inst"
+        await asyncio.sleep(5)
+
+    transport = httpx.ASGITransport(StalledBodies(assemble(box), seconds=0.2))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        answer = await client.post("/dicom-web/studies", content=body(), headers={"Content-Type": RELATED})
+
+    assert answer.status_code == 408
+    assert answer.headers["connection"] == "close"
+    assert stored(answer) == [uid_of(whole)]
+    assert await held(box) == 1
