@@ -37,12 +37,14 @@ def _inflate(box: Box, instance: Instance, file: BinaryIO) -> None:
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     at = instance.dataset_offset
     with box.blobs.open(instance.blob_key) as blob:
-        try:
-            while not engine.eof and (piece := engine.unconsumed_tail or blob.pread(at, _PIECE)):
-                at += 0 if engine.unconsumed_tail else len(piece)
+        while not engine.eof:
+            piece = engine.unconsumed_tail
+            if not piece:
+                piece = blob.pread(at, _PIECE)
+                at += len(piece)
+            if not piece or file.tell() > _MOST:
+                raise Damaged("a deflated data set does not end")
+            try:
                 file.write(engine.decompress(piece, _PIECE))
-                if file.tell() > _MOST:
-                    raise Damaged("a deflated data set grows beyond all measure")
-            file.write(engine.flush())
-        except zlib.error as error:
-            raise Damaged("a deflated data set cannot be inflated") from error
+            except zlib.error as error:
+                raise Damaged("a deflated data set cannot be inflated") from error

@@ -8,7 +8,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 _ONE_RANGE = re.compile(rb"\s*bytes\s*=\s*(?:(\d{1,18})\s*-\s*(\d{0,18})|-\s*(\d{1,18}))\s*", re.IGNORECASE)
 
 
-class NotSatisfiable(Exception):  # noqa: N818 - a fact, named as RFC 9110 names it
+class NotSatisfiable(Exception):
     """The range asked for holds no byte of the representation."""
 
 
