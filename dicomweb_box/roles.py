@@ -31,6 +31,23 @@ HEAD_TIMEOUT = 30.0
 TRIM_EVERY = 30.0
 
 
+class Report:
+    """The role's one word to the supervisor: `ready`, or why the start failed."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+
+    def __call__(self, told: bytes) -> bool:
+        """Say it; False where something was said before."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return False
+        with contextlib.suppress(BrokenPipeError):
+            os.write(descriptor, told[:4000])
+        os.close(descriptor)
+        return True
+
+
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
     """What the supervisor hands to a role."""
@@ -38,8 +55,7 @@ class Surroundings:
     settings: Settings
     lifeline: int
     """Descriptor at its end when the supervisor is gone."""
-    report: int
-    """Descriptor to say `ready` to, or why the start failed."""
+    report: Report
     tally: Tally
     number: int
 
@@ -68,11 +84,12 @@ def _run(here: Surroundings, life: Callable[[Box, asyncio.Event], Coroutine[Any,
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())
     except (BoxError, OSError) as error:
-        _report(here, str(error).encode())
-        log.error("stopped: %s", error)  # noqa: TRY400  (an operator's line; the place in the code tells nothing)
+        # The supervisor words a failed start; later there is nobody to listen.
+        if not here.report(str(error).encode()):
+            log.error("stopped: %s", error)  # noqa: TRY400  (an operator's line; where in the code tells nothing)
         return 1
     except Exception as error:
-        _report(here, f"{type(error).__name__} at its start".encode())
+        here.report(f"{type(error).__name__} at its start".encode())
         log.exception("stopped")
         return 1
     return 0
@@ -81,12 +98,6 @@ def _run(here: Surroundings, life: Callable[[Box, asyncio.Event], Coroutine[Any,
 def _orphaned(loop: asyncio.AbstractEventLoop, lifeline: int, stop: asyncio.Event) -> None:
     loop.remove_reader(lifeline)
     stop.set()
-
-
-def _report(here: Surroundings, told: bytes) -> None:
-    with contextlib.suppress(OSError):
-        os.write(here.report, told[:4000])
-        os.close(here.report)
 
 
 async def _web(here: Surroundings, box: Box, listener: socket.socket, stop: asyncio.Event) -> None:
@@ -104,7 +115,7 @@ async def _web(here: Surroundings, box: Box, listener: socket.socket, stop: asyn
         timeout_keep_alive=here.settings.keep_alive,
         timeout_graceful_shutdown=here.settings.drain_timeout,
     )
-    server = Server(config, stop, when_accepting=lambda: _report(here, READY))
+    server = Server(config, stop, when_accepting=lambda: here.report(READY))
     async with asyncio.TaskGroup() as tasks:
         trimming = tasks.create_task(_trim(box))
         await server.serve([listener])
@@ -120,7 +131,7 @@ async def _trim(box: Box) -> None:
 async def _worker(here: Surroundings, box: Box, stop: asyncio.Event) -> None:
     if here.settings.demo:
         await chores.load_demo(box)
-    _report(here, READY)
+    here.report(READY)
     await chores.run(box, stop)
 
 
@@ -128,7 +139,7 @@ class Server(uvicorn.Server):
     """uvicorn's server, which drains without dropping requests on connections kept alive."""
 
     def __init__(
-        self, config: uvicorn.Config, stop: asyncio.Event, when_accepting: Callable[[], None]
+        self, config: uvicorn.Config, stop: asyncio.Event, when_accepting: Callable[[], object]
     ) -> None:
         super().__init__(config)
         self._stop = stop

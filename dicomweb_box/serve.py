@@ -112,7 +112,13 @@ class _Supervisor:
         process = os.fork()
         if process == 0:
             os.close(reading)
-            os._exit(self._be(role, writing))
+            code = 1
+            try:
+                code = self._be(role, writing)
+            except BaseException:
+                log.exception("%s failed", role.name)
+            finally:
+                os._exit(code)  # whatever happened: this process must not go on as a second supervisor
         os.close(writing)
         role.process, role.report, role.heard, role.ready = process, reading, b"", False
         role.started = time.monotonic()
@@ -133,7 +139,7 @@ class _Supervisor:
         here = roles.Surroundings(
             settings=settings,
             lifeline=self._lifeline[0],
-            report=report,
+            report=roles.Report(report),
             tally=self._tally,
             number=role.number,
         )
@@ -189,8 +195,9 @@ class _Supervisor:
         young = time.monotonic() - role.started < GROWN_UP
         role.wait = min(role.wait * 2, LONGEST_WAIT) if young else FIRST_WAIT
         role.due = time.monotonic() + role.wait
+        why = "" if role.ready else f" ({role.heard.decode(errors='replace')})"
+        log.error("%s ended with code %d%s; started again in %.1f s", role.name, code, why, role.wait)
         role.ready = False
-        log.error("%s ended with code %d; started again in %.1f s", role.name, code, role.wait)
 
     def _announce(self) -> None:
         if self._announced or self._stopping is not None or not all(role.ready for role in self._roles):
