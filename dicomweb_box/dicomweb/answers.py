@@ -66,7 +66,7 @@ def store_answer(
     if refused or broken:
         said = broken.sentence if broken else refused[0].message
         parts = f"{len(refused)} of {len(outcomes)} instances were not stored"
-        headers["Warning"] = f'299 dicomweb_box "{_quotable(f"{parts}: {said}")}"'
+        headers["Warning"] = f'299 dicomweb_box: "{_quotable(f"{parts}: {said}")}"'
     return data_set_answer(dataset, representation, status, headers)
 
 

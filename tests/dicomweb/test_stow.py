@@ -163,7 +163,7 @@ async def test_every_part_is_answered_for_and_a_bad_one_refuses_no_neighbour(
     assert values(text, "00090010") == ["DICOMWEB_BOX"]
     assert values(text, "00091002") == [hashlib.sha256(b"some text").hexdigest()]
     assert "Study Instance UID" in answer.text
-    assert answer.headers["warning"].startswith('299 dicomweb_box "4 of 6 instances were not stored')
+    assert answer.headers["warning"].startswith('299 dicomweb_box: "4 of 6 instances were not stored')
     assert "Secret" not in answer.text
     assert "Secret" not in caplog.text
     assert caplog.text.count("refused part") == 4
