@@ -64,7 +64,7 @@ _ESCAPES: Final = {
     b"$)A": (1, "gb2312"),
 }
 _ESCAPE: Final = re.compile(rb"\x1b(\([BJ]|\)I|-[A-DFGHLMTb]|\$B|\$@|\$\(D|\$\)[AC])")
-# In G0: runs of pairs, or of anything else. PS3.5 6.1.2.5.3: controls and delimiters bring back the first set.
+# In G0: runs of pairs, or of anything else. PS3.5 6.1.2.5.3: controls and delimiters bring the first set.
 _PAIRS: Final = re.compile(rb"(?:[\x21-\x7e][\x21-\x7e])+")
 _RUNS: Final = re.compile(rb"[\x00-\x7f]+|[\x80-\xff]+")
 _RESETS: Final = re.compile(rb"[\t\n\x0c\r\\^=]")

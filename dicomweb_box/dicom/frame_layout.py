@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from dicomweb_box.dicom import uids
 from dicomweb_box.dicom.frames import FrameTable
-from dicomweb_box.dicom.header_reader import Pixels
+from dicomweb_box.dicom.header_parts import Pixels
 from dicomweb_box.dicom.header_tables import EXTENDED_LENGTHS, EXTENDED_OFFSETS
 
 # The codestreams that may be split over fragments begin so: JPEG and JPEG-LS (SOI), JPEG 2000 (SOC, SIZ), the

@@ -47,7 +47,7 @@ class FrameTable:
         return ((self.offset + start, min(stop, self.length) - start),)
 
     def bits(self, number: int) -> tuple[int, int]:
-        """The first bit that counts in the bytes of frame `number` (0: least significant), and how many do."""
+        """The first bit that counts in the bytes of frame `number` (0: lowest), and how many do."""
         return (number - 1) * self.frame_bits % 8, self.frame_bits
 
     def _range(self, number: int) -> tuple[int, int]:

@@ -7,7 +7,8 @@ from typing import Any
 from dicomweb_box.dicom import frame_layout, header_fallback, json_model, uids
 from dicomweb_box.dicom import part10 as part10_module
 from dicomweb_box.dicom.frames import FrameTable
-from dicomweb_box.dicom.header_reader import Found, Located, Reader, Unusual
+from dicomweb_box.dicom.header_parts import Found, Located, Unusual
+from dicomweb_box.dicom.header_reader import Reader
 from dicomweb_box.dicom.json_model import Dataset, Element
 from dicomweb_box.dicom.part10 import Part10
 from dicomweb_box.errors import FailureReason, NotFound, UnreadableInstance
@@ -161,9 +162,9 @@ def _header(part10: Part10, reader: Reader, text: bytes) -> Header:
         sop_class_uid=found[0x00080016],
         json=text,
         frames=frames.moved(len(prefix)) if frames and not deflated else frames,
-        rows=_short(part10, seen, 0x00280010),
-        columns=_short(part10, seen, 0x00280011),
-        bits_allocated=_short(part10, seen, 0x00280100),
+        rows=_short(reader, 0x00280010),
+        columns=_short(reader, 0x00280011),
+        bits_allocated=_short(reader, 0x00280100),
         number_of_frames=number,
         warnings=tuple(reader.warnings),
     )
@@ -210,22 +211,22 @@ def _frames(part10: Part10, reader: Reader, count: int) -> FrameTable | None:
         return None
     return frame_layout.native(
         pixels,
-        rows=_short(part10, seen, 0x00280010) or 0,
-        columns=_short(part10, seen, 0x00280011) or 0,
-        samples=_short(part10, seen, 0x00280002) or 1,
-        bits=_short(part10, seen, 0x00280100) or 0,
+        rows=_short(reader, 0x00280010) or 0,
+        columns=_short(reader, 0x00280011) or 0,
+        samples=_short(reader, 0x00280002) or 1,
+        bits=_short(reader, 0x00280100) or 0,
         count=count,
         photometric=bytes(seen.get(0x00280004, b"")).strip(b" \0").decode("latin-1"),
         deflated=part10.transfer_syntax_uid in uids.DEFLATED,
     )
 
 
-def _short(part10: Part10, seen: dict[int, bytes], tag: int) -> int | None:
+def _short(reader: Reader, tag: int) -> int | None:
     """The value of an attribute of VR US; None where it is absent or of another size."""
-    raw = seen.get(tag, b"")
+    raw = reader.seen.get(tag, b"")
     if len(raw) != 2:
         return None
-    return int.from_bytes(raw, "big" if part10.encoding.order == ">" else "little")
+    return int.from_bytes(raw, "big" if reader.order == ">" else "little")
 
 
 def _integer(raw: bytes) -> int | None:

@@ -11,7 +11,8 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 
-from dicomweb_box.dicom.header_reader import UNDEFINED, Reader, may_be_cut_off, named
+from dicomweb_box.dicom.header_parts import UNDEFINED, may_be_cut_off, named
+from dicomweb_box.dicom.header_reader import Reader
 from dicomweb_box.dicom.header_tables import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
@@ -22,13 +23,13 @@ from dicomweb_box.dicom.header_tables import (
 from dicomweb_box.dicom.part10 import Part10
 from dicomweb_box.errors import UnreadableInstance
 
-_LARGEST: Final = 64 << 20  # pydicom keeps what it reads as objects: a larger header would not fit
-# Filters of warnings are the process's, and pydicom's warnings quote values: one at a time, and none gets out.
+_LARGEST: Final = 4 << 20  # a larger header of hostile make would keep pydicom busy for minutes
+# Filters of warnings are the process's, and pydicom's warnings quote values: one at a time, none gets out.
 _quiet: Final = threading.Lock()
 
 
 def read(part10: Part10, why: str) -> tuple[Reader, bytes]:
-    """The data set as pydicom reads it, written plainly and read again; values inline, for their place is lost.
+    """The data set as pydicom reads it, written plainly and read again; values inline: their place is lost.
 
     Raises UnreadableInstance where pydicom cannot read it either.
     """
@@ -54,6 +55,8 @@ def _read(part10: Part10) -> tuple[Reader, bytes]:
         encoding.order == "<",
         stop_when=lambda tag, vr, length: int(tag) in PIXEL_DATA,
     )
+    if file.tell() >= len(head) and part10.size - part10.start > len(head):
+        raise UnreadableInstance("the data set is damaged, and its attributes are larger than 4 MiB")
     _refuse_cut_off(dataset)
     implicit, little = dataset.original_encoding
     plain = _written(dataset, bool(implicit), bool(little))
@@ -73,6 +76,7 @@ def _with_pixels(
     reader = Reader(data=part10.data, size=part10.size, bulk_threshold=_LARGEST, seen=before.seen)
     reader.warnings = before.warnings
     rest = reader.read(start, encoding)
+    reader.order = before.order
     reader.unordered = before.unordered or reader.unordered
     if len(rest) > 2:
         text = text[:-1] + (b"," if len(text) > 2 else b"") + rest[1:]
@@ -83,7 +87,7 @@ def _refuse_cut_off(dataset: Dataset) -> None:
     for element in dataset.elements():
         if isinstance(element, RawDataElement) and element.length != UNDEFINED:
             cut = len(element.value or b"") < element.length
-            if cut and not may_be_cut_off(int(element.tag), [int(known) for known in dataset.keys()]):
+            if cut and not may_be_cut_off(int(element.tag), [element.tag for element in dataset.elements()]):
                 raise UnreadableInstance(
                     f"the data set is cut off: {named(int(element.tag))} goes on past its end"
                 )

@@ -5,16 +5,15 @@ stay in memory as objects. Anything it does not know is `Unusual`: the caller as
 """
 
 import struct
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring as quote
 from typing import Any, Final
 
-from pydicom.datadict import dictionary_description, dictionary_has_tag
-
 from dicomweb_box.dicom import header_tables as tables
 from dicomweb_box.dicom import header_values as values
 from dicomweb_box.dicom.charset import Charset, charset
+from dicomweb_box.dicom.header_parts import UNDEFINED, Found, Located, Pixels, Unusual, may_be_cut_off, named
 from dicomweb_box.dicom.header_tables import (
     BINARY,
     CODE,
@@ -30,12 +29,10 @@ from dicomweb_box.dicom.header_tables import (
     TEXT,
     Encoding,
     Entry,
-    standard_vr,
 )
 from dicomweb_box.dicom.uids import clean_uid
 from dicomweb_box.errors import FailureReason, UnreadableInstance
 
-UNDEFINED: Final = 0xFFFFFFFF
 LARGE: Final = (
     1 << 20
 )  # text and numbers above this become bulk data, and lengths above it are looked at twice
@@ -43,40 +40,6 @@ _ITEM, _ITEM_END, _SEQUENCE_END = 0xE000, 0xE00D, 0xE0DD
 _PARTS_HELD: Final = 50_000  # pieces of text before they are joined: a piece costs more than its characters
 _MOST_JSON: Final = 256 << 20
 _MOST_NEW: Final = 1_000_000  # attributes no table knows yet, and attributes out of order, in one instance
-
-
-class Unusual(Exception):
-    """Bytes this reader leaves to pydicom; the message says what they are."""
-
-
-@dataclass(kw_only=True, slots=True)
-class Pixels:
-    """Where top-level Pixel Data lies."""
-
-    tag: int
-    vr: str
-    offset: int
-    length: int
-    fragments: list[tuple[int, int]] | None = None  # encapsulated: all items, the offset table's first
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Located:
-    """Where a value lies in the source, for a deflated data set in the inflated stream."""
-
-    vr: str
-    offset: int
-    length: int
-    transfer_syntax_uid: str = ""
-    encapsulated: bool = False
-
-
-class Found(Exception):
-    """The value looked for, before the whole was read."""
-
-    def __init__(self, located: Located) -> None:
-        super().__init__()
-        self.located = located
 
 
 @dataclass(kw_only=True, slots=True)
@@ -90,6 +53,7 @@ class Reader:
         ""  # what BulkDataURIs begin with; None after reading: it was needed before it was known
     )
     signed: bool = False  # Pixel Representation, where an element that needs it comes before it
+    order: str = "<"  # byte order of `seen`
     wanted: str | None = None  # the path of the one value looked for: Found is raised there
     seen: dict[int, bytes] = field(default_factory=dict)  # raw values of REMEMBER at the top
     pixels: Pixels | None = None
@@ -108,6 +72,7 @@ class Reader:
         Raises UnreadableInstance where it is cut off or absurd, Unusual where pydicom should look, Found.
         """
         data, stack, size = self.data, self._stack, self.size
+        self.order = encoding.order
         threshold = self.bulk_threshold
         parts: list[str] = ["{"]
         append = parts.append
@@ -349,37 +314,38 @@ class Reader:
         self, entry: Entry, encoding: Encoding, start: int, stop: int, seen: dict[int, bytes], signed: bool
     ) -> Entry:
         """The plain Entry of an element whose kind hangs on more than its own tag and VR."""
-        kind, tag = entry.kind, entry.tag
-        if kind == tables.ODD:
+        tag = entry.tag
+        if entry.kind == tables.ODD:
             raise self._odd(start)
-        if kind == tables.FOREIGN and entry.extra != "UN" and encoding.order == "<":
+        if entry.kind == tables.FOREIGN:
+            if entry.extra == "UN" or encoding.order != "<":
+                return Entry(BINARY, *entry[1:6])
             # PS3.5 6.2.2: UN values of standard attributes are known again, in implicit little endian.
             entry = IMPLICIT_LITTLE.entry(struct.pack("<HH", tag >> 16, tag & 0xFFFF))
-            kind = entry.kind
-        elif kind == tables.FOREIGN:
-            return Entry(BINARY, *entry[1:6])
-        if kind == tables.CREATOR:
+        if entry.kind == tables.CREATOR:
             seen[tag] = self.data[start : min(stop, start + 64)]
             return Entry(TEXT, *entry[1:])
-        if kind == tables.PRIVATE:
-            creator = seen.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF, b"").decode("latin-1").strip(" \0")
-            entry = encoding.plain(tag, tables.private_vr(tag, creator) if creator else "UN")
-        elif kind == tables.CHOICE:
+        if entry.kind == tables.PRIVATE:
+            return self._private(tag, encoding, seen)
+        if entry.kind == tables.CHOICE:
             entry = encoding.plain(tag, self._choose(tag, entry.extra, seen, signed))
-            if tag in tables.PIXEL_DATA and not self._stack:
-                self._note_pixels(entry, start, stop)
-        elif kind == tables.PIXELS:
-            if not self._stack:
-                self._note_pixels(entry, start, stop)
+        elif entry.kind > LAST_PLAIN:
             entry = entry.extra
-        if kind == tables.REMEMBERED:
-            entry = entry.extra
+        if not self._stack and (tag in tables.PIXEL_DATA or tag in tables.OFFSET_TABLES):
+            self._note_pixels(entry, start, stop)
         if tag in tables.REMEMBER and stop <= self.size:
             seen[tag] = self.data[start:stop]
         return entry
 
+    def _private(self, tag: int, encoding: Encoding, seen: dict[int, bytes]) -> Entry:
+        """The Entry of a private attribute without VR, by the creator of its block (PS3.5 7.8.1)."""
+        creator = seen.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF, b"").decode("latin-1").strip(" \0")
+        return encoding.plain(tag, tables.private_vr(tag, creator) if creator else "UN")
+
     def _odd(self, start: int) -> Exception:
-        """Zeros up to the end are padding somebody added; anything else is for pydicom."""
+        """Zeros up to the end, and whatever follows Pixel Data, somebody added; the rest is for pydicom."""
+        if self.pixels is not None and not self._stack:
+            return struct.error()  # nothing that counts comes after Pixel Data
         rest = self.data[start - 8 : start + LARGE]
         if not self._stack and len(rest) < LARGE and not rest.strip(b"\0"):
             return struct.error()
@@ -505,18 +471,3 @@ class Reader:
         return UnreadableInstance(
             f"the data set is cut off: {named(tag)} goes on past its end", FailureReason.CANNOT_UNDERSTAND
         )
-
-
-def may_be_cut_off(tag: int, seen: Collection[int]) -> bool:
-    """Whether an instance may end inside this top-level sequence.
-
-    Radiotherapy plans that end too early are in use and read everywhere; no Pixel Data is lost with them, for
-    its description would have come before. What is there is kept, with a warning.
-    """
-    return 0x3000 <= tag >> 16 <= 0x300F and standard_vr(tag) == "SQ" and 0x00280010 not in seen
-
-
-def named(tag: int) -> str:
-    """The attribute for a message, such as `Pixel Data (7FE0,0010)`."""
-    number = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
-    return f"{dictionary_description(tag)} {number}" if dictionary_has_tag(tag) else number

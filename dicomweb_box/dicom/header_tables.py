@@ -14,11 +14,11 @@ LAST_PLAIN: Final = SEQUENCE
 REMEMBERED, SKIPPED, DELIMITER, CHOICE, PRIVATE, CREATOR, FOREIGN, PIXELS, ODD = range(11, 20)
 
 KINDS: Final = {
-    "AE": CODE, "AS": ASCII, "AT": TAGS, "CS": CODE, "DA": ASCII, "DS": NUMBER, "DT": ASCII, "FD": NUMBERS,
-    "FL": NUMBERS, "IS": NUMBER, "LO": TEXT, "LT": LONG_TEXT, "OB": BINARY, "OD": BINARY, "OF": BINARY, "OL": BINARY,
-    "OV": BINARY, "OW": BINARY, "PN": NAME, "SH": TEXT, "SL": NUMBERS, "SQ": SEQUENCE, "SS": NUMBERS,
-    "ST": LONG_TEXT, "SV": NUMBERS, "TM": ASCII, "UC": TEXT, "UI": ASCII, "UL": NUMBERS, "UN": BINARY,
-    "UR": LONG_TEXT, "US": NUMBERS, "UT": LONG_TEXT, "UV": NUMBERS,
+    "AE": CODE, "AS": ASCII, "AT": TAGS, "CS": CODE, "DA": ASCII, "DS": NUMBER, "DT": ASCII,
+    "FD": NUMBERS, "FL": NUMBERS, "IS": NUMBER, "LO": TEXT, "LT": LONG_TEXT, "OB": BINARY, "OD": BINARY,
+    "OF": BINARY, "OL": BINARY, "OV": BINARY, "OW": BINARY, "PN": NAME, "SH": TEXT, "SL": NUMBERS,
+    "SQ": SEQUENCE, "SS": NUMBERS, "ST": LONG_TEXT, "SV": NUMBERS, "TM": ASCII, "UC": TEXT, "UI": ASCII,
+    "UL": NUMBERS, "UN": BINARY, "UR": LONG_TEXT, "US": NUMBERS, "UT": LONG_TEXT, "UV": NUMBERS,
 }  # fmt: skip
 # PS3.5 7.1.2: two reserved bytes and a length of four.
 LONG_LENGTH: Final = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"])
@@ -37,6 +37,7 @@ WORD_SIZES: Final = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 CHARACTER_SET: Final = 0x00080005
 PIXEL_DATA: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 EXTENDED_OFFSETS, EXTENDED_LENGTHS = 0x7FE00001, 0x7FE00002
+OFFSET_TABLES: Final = frozenset({EXTENDED_OFFSETS, EXTENDED_LENGTHS})
 REMEMBER: Final = frozenset(
     {
         CHARACTER_SET,
@@ -74,7 +75,7 @@ class Numbers(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What to do with an element: its kind, and the JSON text around its value."""
+    """What to do with an element: its kind, and the JSON around its value."""
 
     kind: int
     long: bool  # explicit VR with a length of four bytes
@@ -82,7 +83,7 @@ class Entry(NamedTuple):
     values: str  # ,"00100010":{"vr":"PN","Value":[
     vr: str
     tag: int
-    extra: Any = None  # Numbers; a match of PLAIN_NUMBERS; the Entry beneath REMEMBERED; the dictionary's VR of a CHOICE
+    extra: Any = None  # Numbers; a match of PLAIN_NUMBERS; the Entry beneath; the dictionary's VR of a CHOICE
 
 
 class Encoding:
@@ -167,7 +168,7 @@ def _special(plain: Entry) -> Entry:
     """The Entry with what the reader must note: group lengths, Pixel Data, what decides on other elements."""
     if not plain.tag & 0xFFFF or plain.tag >> 16 in {0, 2}:
         return Entry(SKIPPED, *plain[1:])
-    if plain.tag in PIXEL_DATA or plain.tag in {EXTENDED_OFFSETS, EXTENDED_LENGTHS}:
+    if plain.tag in PIXEL_DATA or plain.tag in OFFSET_TABLES:
         return Entry(PIXELS, *plain[1:6], plain)
     if plain.tag in REMEMBER:
         return Entry(REMEMBERED, *plain[1:6], plain)

@@ -82,7 +82,7 @@ def tags(value: bytes, opening: str, with_values: str, order: str) -> str:
 
 
 def numbers(data: Any, start: int, length: int, how: Numbers, order: str) -> str | None:
-    """Binary numbers as the inside of a JSON array; None where JSON cannot hold them, or their length is odd."""
+    """Binary numbers as the inside of a JSON array; None where it cannot hold them."""
     if length % how.size:
         return None
     found = struct.unpack_from(f"{order}{length // how.size}{how.code}", data, start)

@@ -42,7 +42,7 @@ class Part10:
     sop_class_uid: str | None
     data: Any  # what the data set is read from: the source, or what a deflated one inflates to
     start: int  # where the data set begins in `data`
-    size: int  # where it ends; beyond the end of `data` where that holds only the beginning of what was deflated
+    size: int  # where it ends: beyond `data`, where that holds only the beginning of what was deflated
 
 
 def open_part10(data: Any, size: int) -> Part10:

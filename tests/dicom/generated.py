@@ -123,8 +123,15 @@ def _value(vr: str, rng: random.Random, text: str) -> Any:
     return values[0] if len(values) == 1 else values
 
 
-_NUMBERS: Final = {"US": (0, 65535), "SS": (-32768, 32767), "UL": (0, 2**32 - 1), "SL": (-(2**31), 2**31 - 1),
-                   "UV": (0, 2**64 - 1), "SV": (-(2**63), 2**63 - 1), "IS": (-(2**31), 2**31 - 1)}  # fmt: skip
+_NUMBERS: Final = {
+    "US": (0, 65535),
+    "SS": (-32768, 32767),
+    "UL": (0, 2**32 - 1),
+    "SL": (-(2**31), 2**31 - 1),
+    "UV": (0, 2**64 - 1),
+    "SV": (-(2**63), 2**63 - 1),
+    "IS": (-(2**31), 2**31 - 1),
+}
 
 
 def _one(vr: str, rng: random.Random, text: str) -> Any:

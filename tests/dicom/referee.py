@@ -29,7 +29,7 @@ def read(data: bytes) -> Dataset:
 
 
 def differences(data: bytes, dataset: Dataset, ours: dict[str, Any], *, inline: bool = False) -> list[str]:
-    """Each attribute that is not what pydicom reads, as a line of text; `inline`: bulk values are not looked up."""
+    """Each attribute that is not what pydicom reads; `inline`: the place of bulk values is not known."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         inflated = data
@@ -40,7 +40,7 @@ def differences(data: bytes, dataset: Dataset, ours: dict[str, Any], *, inline: 
 
 def _differences(sources, dataset, ours, path, inline, little):
     expected = {}
-    for tag in dataset.keys():
+    for tag in [element.tag for element in dataset.elements()]:
         if tag.element == 0 or tag.group in {0, 2}:
             continue  # PS3.18 F.2: neither group lengths nor file meta
         expected[f"{int(tag):08X}"] = tag
@@ -59,7 +59,7 @@ def _differences(sources, dataset, ours, path, inline, little):
         if element.VR == "SQ":
             items = element_ours.get("Value", [])
             if element_ours["vr"] == "UN" and (expected[name].is_private):
-                continue  # kept as it came: UN of a private attribute is not replaced by what a dictionary thinks
+                continue  # kept as it came: a dictionary's guess does not replace the UN of a private attribute
             if element_ours["vr"] != "SQ" or len(items) != len(element.value):
                 yield f"{path}{name}: {len(element.value)} items, ours {element_ours['vr']} {len(items)}"
                 continue

@@ -1,11 +1,14 @@
 """What is refused, and why; and what is hostile, but neither crashes nor hangs nor fills the memory."""
 
+import contextlib
 import resource
 import struct
 import zlib
+from io import BytesIO
 
 import orjson
 import pytest
+from pydicom import dcmread
 
 from dicomweb_box.dicom.header import locate, read_header
 from dicomweb_box.errors import FailureReason, NotFound, UnreadableInstance
@@ -136,10 +139,8 @@ def test_no_cut_through_an_instance_crashes_and_none_inside_a_value_is_accepted(
         with pytest.raises(UnreadableInstance):
             read_header(data[: max(length, len(data) - 64)])
     for length in range(len(data) - 64):
-        try:
+        with contextlib.suppress(UnreadableInstance):  # anything else would be a crash
             read_header(data[:length])
-        except UnreadableInstance as error:
-            assert str(error)
 
 
 @pytest.mark.parametrize("depth", [60, 300, 10_000])
@@ -253,10 +254,6 @@ def test_attributes_out_of_order_come_out_in_order_and_each_once():
 @pytest.mark.dicom("PS3.10 7.1")
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG])
 def test_a_data_set_without_part_10_header_is_given_one(syntax):
-    from io import BytesIO
-
-    from pydicom import dcmread
-
     bare = encoded(syntax)
 
     header = read_header(bare)

@@ -13,7 +13,7 @@ from dicomweb_box.errors import UnreadableInstance
 from tests.dicom import generated, referee
 
 SHIPPED = Path(pydicom.__file__).parent / "data"
-SEEDS, SHARES = 2400, 6
+SEEDS, SHARES = 2000, 4
 
 
 def objects(folder: Path) -> Iterator[Path]:
