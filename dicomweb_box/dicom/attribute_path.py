@@ -12,7 +12,7 @@ from dicomweb_box.errors import BadQuery
 _STEP = re.compile(
     r"(?P<name>[0-9A-Fa-f]{4}(?:[0-9A-Fa-f]{2}|xx)[0-9A-Fa-f]{2}|[A-Za-z]\w*)(?::(?P<creator>.+?))?"
     # A creator may hold dots itself: it ends where an attribute follows.
-    r"(?:$|\.(?=[0-9A-Fa-f]{4}(?:[0-9A-Fa-f]{2}|xx)[0-9A-Fa-f]{2}(?:$|[.:])|[A-Za-z]\w*(?:$|[.:])))"
+    r"(?:$|\.(?=[0-9A-Fa-f]{4}(?:[0-9A-Fa-f]{2}|xx)[0-9A-Fa-f]{2}(?:$|[.:])|[A-Z][A-Za-z0-9]{3,}(?:$|\.)))"
 )
 _TAG = re.compile(r"[0-9A-F]{4}(?:[0-9A-F]{2}|xx)[0-9A-F]{2}")
 _KEYWORDS = {attribute.keyword: attribute.tag for attribute in BY_TAG.values()} | {

@@ -1,4 +1,4 @@
-"""A small archive of synthetic studies, and a naive reading of the standard's matching over the same data sets."""
+"""A small archive of synthetic studies, and a naive reading of the standard's matching over them."""
 
 import asyncio
 import fnmatch
@@ -18,7 +18,8 @@ from tests.builders import make_dataset, new_uid, part10, pieces
 
 NAMES = [
     "Doe^Jane", "DOE^JOHN", "Doe^Jane^A^Dr", "Müller^Jörg", "Muller^Jorg", "Åkesson^Åsa", "O'Neil^Sean", "",
-    "Yamada^Tarou=山田^太郎=やまだ^たろう", "Hong^Gildong=洪^吉洞=홍^길동", "Odd_Name^100%", "Li^Na", "Ｄｏｅ^Wide",
+    "Yamada^Tarou=山田^太郎=やまだ^たろう", "Hong^Gildong=洪^吉洞=홍^길동", "Odd_Name^100%",
+    "Li^Na", "Ｄｏｅ^Wide",
 ]  # fmt: skip
 DAYS = ["", "20250101", "20250102", "20250103", "20251231", "20260105"]
 TIMES = ["", "10", "1015", "101500", "101500.25", "235959", "000000"]
@@ -189,4 +190,6 @@ def _padded(time: str) -> str:
 
 def numbered(items: list[Item], keyword: str) -> list[Item]:
     """The default order of series and instances within their parent."""
-    return sorted(items, key=lambda item: (-1 if (number := item.values[keyword]) is None else number, item.uid))
+    return sorted(
+        items, key=lambda item: (-1 if (number := item.values[keyword]) is None else number, item.uid)
+    )
