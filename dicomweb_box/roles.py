@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dicomweb_box.app import assemble
 from dicomweb_box.archive import chores
@@ -28,6 +29,9 @@ LAST_REQUESTS = 0.5
 """Seconds in which a draining role still answers on connections that are open."""
 HEAD_TIMEOUT = 30.0
 """Seconds in which a request's head must have come."""
+MOST_HEAD = 256 << 10
+"""Bytes of a request's head; a search for a thousand UIDs is one of 64 KiB."""
+TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 TRIM_EVERY = 30.0
 
 
@@ -104,7 +108,7 @@ async def _web(here: Surroundings, box: Box, listener: socket.socket, stop: asyn
     here.tally.claim(here.number)
     config = uvicorn.Config(
         assemble(box, here.tally),
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="off",  # the box is open already, and is closed after the last request
         log_config=None,
@@ -133,6 +137,30 @@ async def _worker(here: Surroundings, box: Box, stop: asyncio.Event) -> None:
         await chores.load_demo(box)
     here.report(READY)
     await chores.run(box, stop)
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's protocol, which takes no request head without end."""
+
+    _head = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on; 431 where a head has become too long."""
+        self._head += len(data)
+        super().data_received(data)
+        if self._head > MOST_HEAD and not self.transport.is_closing():
+            self.transport.write(TOO_LONG)
+            self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        """The head has ended."""
+        self._head = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """What comes is no head."""
+        self._head = 0
+        super().on_body(body)
 
 
 class Server(uvicorn.Server):

@@ -42,6 +42,9 @@ PAST_DRAIN = 10.0
 """Seconds that a role gets beyond the drain timeout before it is killed."""
 
 
+HEEDED = (signal.SIGTERM, signal.SIGINT)
+
+
 class StartFailed(Exception):
     """A role could not even start; the message is for the operator."""
 
@@ -109,6 +112,8 @@ class _Supervisor:
     def _start(self, role: _Role) -> None:
         role.due = None
         reading, writing = os.pipe()
+        # A signal that came between the fork and the role's own handlers would be lost on it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
         process = os.fork()
         if process == 0:
             os.close(reading)
@@ -119,6 +124,7 @@ class _Supervisor:
                 log.exception("%s failed", role.name)
             finally:
                 os._exit(code)  # whatever happened: this process must not go on as a second supervisor
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
         os.close(writing)
         role.process, role.report, role.heard, role.ready = process, reading, b"", False
         role.started = time.monotonic()
@@ -130,6 +136,8 @@ class _Supervisor:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # Control-C reaches the whole group; the supervisor alone heeds it, and drains us.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
         self._selector.close()
         for descriptor in (self._lifeline[1], *self._wakeup, *(other.report for other in self._roles)):
             if descriptor is not None:
@@ -216,7 +224,7 @@ class _Supervisor:
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
         self._selector.register(self._wakeup[0], selectors.EVENT_READ, None)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in HEEDED:
             signal.signal(number, lambda caught, frame: self._signals.append(caught))
         signal.signal(signal.SIGCHLD, lambda caught, frame: None)
 
@@ -267,7 +275,10 @@ def _addresses(settings: Settings) -> list[tuple[int, Any]]:
         )
     except OSError as error:
         raise BadSetting(f"host {settings.host!r} is no address of this machine") from error
-    return [(family, address) for family, _, _, _, address in found]
+    # A name of both kinds, such as localhost, is served where most clients look first.
+    return sorted(
+        ((family, address) for family, _, _, _, address in found), key=lambda one: one[0] != socket.AF_INET
+    )
 
 
 def _listen(settings: Settings) -> socket.socket:
