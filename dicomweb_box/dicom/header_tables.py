@@ -126,9 +126,10 @@ class Encoding:
         if vr not in KINDS:
             return Entry(ODD, False, "", "", vr, tag)
         plain = self.plain(tag, vr)
-        if vr == "UN" and not tag >> 16 & 1:
+        special = _special(plain)
+        if vr == "UN" and not tag >> 16 & 1 and special.kind != SKIPPED:
             return Entry(FOREIGN, True, *plain[2:6], standard_vr(tag))
-        return _special(plain)
+        return special
 
     def _implicit(self, tag: int) -> Entry:
         if tag >> 16 == 0xFFFE:

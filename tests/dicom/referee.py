@@ -59,7 +59,7 @@ def _differences(sources, dataset, ours, path, inline, little):
         if element.VR == "SQ":
             items = element_ours.get("Value", [])
             if element_ours["vr"] == "UN" and (expected[name].is_private):
-                continue  # kept as it came: a dictionary's guess does not replace the UN of a private attribute
+                continue  # kept as it came: a dictionary's guess does not replace a private UN
             if element_ours["vr"] != "SQ" or len(items) != len(element.value):
                 yield f"{path}{name}: {len(element.value)} items, ours {element_ours['vr']} {len(items)}"
                 continue

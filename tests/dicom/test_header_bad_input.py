@@ -333,6 +333,22 @@ def test_bulk_data_is_found_by_its_path():
         locate(data, "00081140/1/00091001")
 
 
+@pytest.mark.dicom("PS3.5 6.2.2")
+def test_un_of_a_standard_attribute_is_known_again():
+    header = read_header(
+        part10(
+            whole(
+                element(0x00080000, "UN", b"\4\0\0\0") + element(0x00280010, "UN", b"\4\0"),
+                x0020000D=element(0x0020000D, "UN", b"1.2.3\0"),
+            )
+        )
+    )
+
+    assert (header.study_uid, header.rows) == ("1.2.3", 4)
+    assert header.element("00280010") == {"vr": "US", "Value": [4]}
+    assert header.element("00080000") is None
+
+
 def test_long_text_is_never_split():
     header = read_header(part10(whole(element(0x00104000, "LT", b"a\\b\\c "))))
 
