@@ -5,12 +5,12 @@ import shutil
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pydicom
 import pytest
 from dicomweb_client.api import DICOMwebClient
 from pydicom.encaps import generate_frames
 
+from conformance import reading
 from conformance.multiparts import parts
 from conformance.objects import Object, plain
 from conformance.server import started
@@ -33,12 +33,7 @@ COMPRESSED = {
 
 def native(made: Object) -> list[bytes]:
     """Each frame's bytes as native little endian, by pydicom."""
-    dataset = pydicom.dcmread(io.BytesIO(made.data))
-    if dataset.BitsAllocated == 1:
-        return [dataset.PixelData]
-    array = dataset.pixel_array
-    frames = array if int(dataset.get("NumberOfFrames") or 1) > 1 else array[np.newaxis]
-    return [np.ascontiguousarray(frame, dtype=frame.dtype.newbyteorder("<")).tobytes() for frame in frames]
+    return reading.native(pydicom.dcmread(io.BytesIO(made.data)))
 
 
 def encapsulated(made: Object) -> list[bytes]:

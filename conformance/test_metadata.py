@@ -163,7 +163,6 @@ CHARACTER_SETS = [
     (["GBK"], "Wang^XiaoDong=王^小东"),
     (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
     (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
-    (["", "ISO 2022 IR 58"], "Zhang^XiaoDong=张^小东"),
 ]
 
 
