@@ -14,7 +14,7 @@ from dicomweb_box.archive.retrieve import Instance, Recent
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.dicom.explicit import EXPLICIT_BIG, Stretch
 from dicomweb_box.dicom.header import locate
-from dicomweb_box.dicom.header_reader import Located
+from dicomweb_box.dicom.header_parts import Located
 from dicomweb_box.dicom.vr_lookup import SWAP_UNIT
 from dicomweb_box.errors import NotFound
 
