@@ -3,8 +3,9 @@
     python -m bench.million --url sqlite:////tmp/million/index.db --studies 1000000
     python -m bench.million --url postgresql://user@localhost/million --studies 1000000
 
-Only rows are made, no blobs; names are invented. The cost is that of this process and, on PostgreSQL, of its server
-processes, from the operating system's accounting. A database that holds enough studies already is used as it is.
+Only rows are made, no blobs; names are invented. The cost is that of this process and, on PostgreSQL, of
+its server processes, from the operating system's accounting. A database that holds enough studies already
+is used as it is.
 """
 
 import argparse
@@ -175,12 +176,13 @@ async def _drop_text_indexes(box: Box) -> list[str]:
 
 
 _COLUMNS = (
-    "patient_name, patient_id, accession_number, study_description, referring_physician_name, patient_name_sounds,"
-    " referring_physician_name_sounds"
+    "patient_name, patient_id, accession_number, study_description, referring_physician_name,"
+    " patient_name_sounds, referring_physician_name_sounds"
 )
 _TEXT = (
-    f"insert into study_text (rowid, {_COLUMNS}) select ((99999999 - cast(study_date as integer)) << 32) | id as number,"
-    f" {_COLUMNS} from study order by number"
+    f"insert into study_text (rowid, {_COLUMNS})"
+    f" select ((99999999 - cast(study_date as integer)) << 32) | id as number, {_COLUMNS} from study"
+    " order by number"
 )
 
 
@@ -195,7 +197,8 @@ async def _insert(w: Writer, made: Iterator[tuple[str, dict[str, Any]]]) -> None
     days = Counter(row["study_date"] for row in tables["study"])
     await w.execute_many(
         "insert into study_day (realm, study_date, study_count) values ('main', :day, :count)"
-        " on conflict (realm, study_date) do update set study_count = study_day.study_count + excluded.study_count",
+        " on conflict (realm, study_date) do update"
+        " set study_count = study_day.study_count + excluded.study_count",
         [{"day": day, "count": number} for day, number in days.items()],
     )
 

@@ -16,7 +16,7 @@ from dicomweb_box.errors import BadQuery
 
 # An offset beyond which skipping rows costs more than looking into the histogram of days.
 _DEEP = 500
-_FIRST_WINDOW = 512
+_FIRST_WINDOW = 64
 _MOST_TIMES_DEFAULT = 10
 
 
@@ -37,8 +37,8 @@ class Page:
 async def search(box: Box, query: Query, *, scope: Scope, actor: Actor, base: str = "") -> Page:
     """The page of matching rows; `base` is what their Retrieve URLs begin with.
 
-    Studies, and series and instances of the whole archive, come in pages of `query_limit` where the query names no
-    limit. Raises BadQuery for a strict query that asks what cannot be matched or returned.
+    Studies, and series and instances of the whole archive, come in pages of `query_limit` where the query
+    names no limit. Raises BadQuery for a strict query that asks what cannot be matched or returned.
     """
     del actor  # The scope says what it may see; who asked matters to the audit alone.
     shape, warnings = shape_of(query, base)
@@ -216,7 +216,7 @@ def _verified(plan: Plan, rows: Sequence[Row]) -> Sequence[Row]:
 
 
 def _by_day_alone(plan: Plan) -> bool:
-    """Whether every study, or every study of some days, is asked for in date order: the histogram knows their number."""
+    """Whether every study (of some days) is asked for in date order: the histogram counts those."""
     query = plan.query
     keys = [key for key in query.keys if key.tests]
     days_only = all(
@@ -245,7 +245,7 @@ async def _sum_of_days(reader: Reader, plan: Plan) -> int:
 
 
 async def _place_of_offset(reader: Reader, plan: Plan) -> tuple[str, int] | None:
-    """The day that the query's offset falls in, and how many of its studies come before; None behind the end."""
+    """The day that the offset falls in, and how many of its studies come before; None behind the end."""
     where, params = _days_where(plan), plan.bind.values
     left = plan.query.offset
     last = await reader.fetch_value(f"select max(study_date) from study_day where {where}", params)

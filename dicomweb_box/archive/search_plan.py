@@ -1,6 +1,7 @@
 """A Query as one SQL select: where its rows start, what they must satisfy, and how they are ordered.
 
-SQLite has no statistics and is told where to start, by the order of its cross joins; PostgreSQL decides itself.
+SQLite has no statistics and is told where to start, by the order of its cross joins; PostgreSQL decides
+itself.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Found rows as DICOM JSON: stored answers with counters set between their bytes; parsed only where more is asked."""
+"""Found rows as DICOM JSON: stored answers with counters set between; parsed only where more is asked."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,16 +27,17 @@ _DEFAULTS: Mapping[Level, frozenset[str]] = {
 }
 
 STUDY_COLUMNS = (
-    "study.id as study_id, study.study_uid, study.answer as study_answer, study.modalities, study.series_count,"
-    " study.instance_count as study_instance_count"
+    "study.id as study_id, study.study_uid, study.answer as study_answer, study.modalities,"
+    " study.series_count, study.instance_count as study_instance_count"
 )
 SERIES_COLUMNS = (
     "study.id as study_id, study.study_uid, series.id as series_id, series.series_uid,"
     " series.answer as series_answer, series.instance_count as series_instance_count"
 )
 INSTANCE_COLUMNS = (
-    "study.id as study_id, study.study_uid, series.id as series_id, series.series_uid, series.answer as series_answer,"
-    " instance.instance_uid, instance.sop_class_uid, instance.transfer_syntax_uid, instance.instance_number,"
+    "study.id as study_id, study.study_uid, series.id as series_id, series.series_uid,"
+    " series.answer as series_answer, instance.instance_uid, instance.sop_class_uid,"
+    " instance.transfer_syntax_uid, instance.instance_number,"
     ' instance."rows", instance."columns", instance.bits_allocated, instance.number_of_frames'
 )
 _METADATA = ", instance.metadata, instance.metadata_dictionary, series.dictionary"
@@ -77,7 +78,7 @@ class Shape:
 
 
 def shape_of(query: Query, base: str) -> tuple[Shape, list[str]]:
-    """The shape of a query's rows, and a sentence for each asked attribute that rows of its level do not hold."""
+    """The shape of a query's rows, and a sentence for each asked attribute that they do not hold."""
     held = {"study": STUDY_LEVEL_TAGS, "series": STUDY_LEVEL_TAGS | SERIES_LEVEL_TAGS}.get(query.level)
     defaults = _DEFAULTS[query.level]
     asked = [path for path in query.include if held is None or path.head in held or path.head in defaults]
@@ -170,7 +171,7 @@ class Assembler:
     def _study(self, row: Row) -> str:
         answer: str = row["study_answer"]
         counts = self._counts(row)
-        # Within a JSON string a quotation mark is always escaped: these can only be the attributes themselves.
+        # Within a JSON string a quotation mark is escaped: these can only be the attributes themselves.
         first = answer.index(',"00080090":')
         second = answer.index(',"00100010":', first)
         return (

@@ -1,20 +1,25 @@
 """Where a search of studies begins, so that its cost follows the page and not the archive.
 
-A window is a source of candidates in date order: it names the day by which it has given enough of them, and the page
-is sorted from the candidates up to that day alone. What few rows can match is listed instead (`Plan.hits`).
+A window is a source of candidates in date order: it names the day by which it has given enough of them, and
+the page is sorted from the candidates up to that day alone. What few rows can match is listed instead
+(`Plan.hits`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import orjson
+
 from dicomweb_box.archive import conditions, substrings
 from dicomweb_box.archive.search_plan import Plan
 from dicomweb_box.database import Reader
 from dicomweb_box.dicom.matches import Combined, Exact, Match, Pattern, Range
 
-# Up to so many studies that share a prefix are listed and sorted; more are walked in date order.
-_FEW = 2000
+# Up to so many studies that share a prefix are listed and sorted; more are walked in date order, which costs
+# more where the trigrams do not help.
+_FEW = 300
+_MANY = 5000
 # In the order of how few studies share a value.
 _LISTED = (
     "study.study_uid",
@@ -96,12 +101,10 @@ def _in_other_groups(plan: Plan, column: str, value: str) -> str:
 async def _beginning(plan: Plan, reader: Reader, column: str, start: str) -> str | None:
     if column in _NAMES and "=" in start:
         return None
-    condition = conditions.begins(column, start, plan.bind)
-    select = _of_column(plan, column, condition)
-    count = await reader.fetch_value(
-        f"select count(*) from ({select} limit {_FEW + 1}) as few", plan.bind.values
-    )
-    if count > _FEW:
+    select = _of_column(plan, column, conditions.begins(column, start, plan.bind))
+    most = _FEW if substrings.question(plan.columns[f"study.{column}"], column) else _MANY
+    sql = f"select count(*) from ({select} limit {most + 1}) as few"
+    if await reader.fetch_value(sql, plan.bind.values) > most:
         return None
     return f"{select} union {_in_other_groups(plan, column, start)}" if column in _NAMES else select
 
@@ -198,33 +201,50 @@ def _within(plan: Plan, column: str, bind: conditions.Parameters) -> list[str]:
     return [*where, f"{column} <= {bind(high)}"] if high else where
 
 
-@dataclass(frozen=True)
+@dataclass
 class TextWindow:
     """Studies that hold some text, by SQLite's trigram index, whose row numbers begin with the date."""
 
     plan: Plan
     question: str
+    numbers: Sequence[int] | None = None
+    """Of the candidates up to the last edge; None: of all."""
 
     async def edge(self, reader: Reader, count: int) -> str | None:
-        bind = conditions.Parameters()
-        row = await reader.fetch_value(
-            f"select rowid from study_text where {self._where(bind, None)} order by rowid limit 1 offset {bind(count)}",
-            bind.values,
-        )
-        return None if row is None else f"{99999999 - (row >> 32):08}"
+        numbers = await self._numbers(reader, None, count + 1)
+        if len(numbers) <= count:
+            self.numbers = numbers
+            return None
+        # The page is sorted from whole days.
+        self.numbers = [*numbers, *await self._numbers(reader, numbers[-1], None)]
+        return f"{99999999 - (numbers[-1] >> 32):08}"
 
     def hits(self, edge: str | None) -> str | None:
-        return f"select rowid & 4294967295 as id from study_text where {self._where(self.plan.bind, edge)}"
+        del edge  # The numbers reach to it.
+        bind = self.plan.bind
+        if self.numbers is None:
+            where = " and ".join(self._where(bind))
+            return f"select rowid & 4294967295 as id from study_text where {where}"
+        ids = orjson.dumps([number & 0xFFFFFFFF for number in self.numbers]).decode()
+        return f"select value as id from json_each({bind(ids)})"
 
-    def _where(self, bind: conditions.Parameters, edge: str | None) -> str:
+    async def _numbers(self, reader: Reader, after: int | None, most: int | None) -> list[int]:
+        bind = conditions.Parameters()
+        where = self._where(bind)
+        if after is not None:
+            where += [f"rowid > {bind(after)}", f"rowid <= {bind(after | 0xFFFFFFFF)}"]
+        limit = "" if most is None else f" limit {bind(most)}"
+        sql = f"select rowid from study_text where {' and '.join(where)} order by rowid{limit}"
+        return [row[0] for row in await reader.fetch_all(sql, bind.values)]
+
+    def _where(self, bind: conditions.Parameters) -> list[str]:
         low, high = day_range(self.plan)
-        oldest = max(low or "", edge or "")
         where = [f"study_text match {bind(self.question)}"]
         if high:
             where.append(f"rowid >= {bind(_row_number(high))}")
-        if oldest:
-            where.append(f"rowid <= {bind(_row_number(oldest) | 0xFFFFFFFF)}")
-        return " and ".join(where)
+        if low:
+            where.append(f"rowid <= {bind(_row_number(low) | 0xFFFFFFFF)}")
+        return where
 
 
 def _row_number(day: str) -> int:

@@ -23,7 +23,7 @@ def question(match: Match, column: str) -> str | None:
 
 
 def other_groups(column: str, name: str) -> str:
-    """An expression for names whose second or third component group begins with `name`, of two characters or more."""
+    """An expression for names whose second or third group begins with `name` (two characters or more)."""
     return f'{column} : "={_quoted(name)}"'
 
 
