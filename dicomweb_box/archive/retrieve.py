@@ -127,33 +127,35 @@ async def frame_table(box: Box, instance: Instance) -> FrameTable:
         if packed is None:
             raise NotFound("the instance has no pixel data")
         table = FrameTable.unpack(packed)
-        tables.put(instance.blob_key, table)
+        tables.put(instance.blob_key, table, 100 + len(table.offsets))
     return table
 
 
 class Recent:
-    """The most recently used of something that is known by blob; blobs never change, so nothing
-    grows stale.
-    """
+    """The most recently used of what is known by blob; blobs never change, so nothing grows stale."""
 
-    most = 512
+    most = 4096
+    """The weight that may be kept."""
 
     def __init__(self, box: Box) -> None:
         del box
-        self._kept: OrderedDict[Any, Any] = OrderedDict()
+        self._kept: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
+        self._weight = 0
 
     def get(self, key: Any) -> Any:
         """What was put under the key, or None."""
         found = self._kept.get(key)
-        if found is not None:
-            self._kept.move_to_end(key)
-        return found
+        if found is None:
+            return None
+        self._kept.move_to_end(key)
+        return found[0]
 
-    def put(self, key: Any, value: Any) -> None:
-        """Keep a value; the least recently used one goes where there are too many."""
-        self._kept[key] = value
-        if len(self._kept) > self.most:
-            self._kept.popitem(last=False)
+    def put(self, key: Any, value: Any, weight: int = 1) -> None:
+        """Keep a value; the least recently used ones go where they weigh too much together."""
+        self._weight += weight - self._kept.pop(key, (None, 0))[1]
+        self._kept[key] = (value, weight)
+        while self._weight > self.most and len(self._kept) > 1:
+            self._weight -= self._kept.popitem(last=False)[1][1]
 
     async def close(self) -> None:
         """Forget all."""
@@ -161,4 +163,6 @@ class Recent:
 
 
 class _Tables(Recent):
-    """Frame tables by blob."""
+    """Frame tables by blob; a fragment is 16 bytes."""
+
+    most = 1_000_000

@@ -27,7 +27,7 @@ class Asked:
     @property
     def anything(self) -> bool:
         """Whether some range takes any transfer syntax (PS3.18 8.7.3.5.2)."""
-        return any(one.transfer_syntax == "*" for one in self.accepted)
+        return takes_anything(self.accepted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,11 @@ def asked(request: Request) -> Asked:
     parameter = request.query_params.get("accept") if request.scope["query_string"] else None
     accepts = [value.decode("latin-1") for name, value in request.scope["headers"] if name == b"accept"]
     return Asked(request.app.state.box, actor, scope, parse_accept(accepts, parameter))
+
+
+def takes_anything(accepted: tuple[Accepted, ...]) -> bool:
+    """Whether some range takes any transfer syntax."""
+    return any(one.transfer_syntax == "*" for one in accepted)
 
 
 def path_of(request: Request, *more: str) -> str:

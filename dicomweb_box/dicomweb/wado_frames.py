@@ -1,6 +1,8 @@
 """Retrieve frames, as stored or native, one or many (PS3.18 10.4.1.1.6)."""
 
 import re
+from collections.abc import Sequence
+from functools import lru_cache
 
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
@@ -12,9 +14,19 @@ from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.asgi.blob_response import BlobResponse
 from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE
 from dicomweb_box.dicom.frames import FrameTable
-from dicomweb_box.dicom.media_types import Offer, choose
+from dicomweb_box.dicom.media_types import Accepted, Offer, choose
 from dicomweb_box.dicomweb.frame_types import VIDEO_TYPES, frame_offers
-from dicomweb_box.dicomweb.retrieval import Asked, Part, asked, multipart, path_of, single, tag_of, warning
+from dicomweb_box.dicomweb.retrieval import (
+    Asked,
+    Part,
+    asked,
+    multipart,
+    path_of,
+    single,
+    tag_of,
+    takes_anything,
+    warning,
+)
 from dicomweb_box.errors import BadRequest, Damaged, NotAcceptable, NotFound
 
 _MOST = 1_000_000
@@ -32,10 +44,17 @@ async def frames(request: Request) -> BlobResponse:
     table = await retrieve.frame_table(ask.box, found)
     _refuse_video(found, table)
     numbers, missing = _existing(ranges, table)
-    alone = len(numbers) == 1
-    offers = frame_offers(found.transfer_syntax_uid, alone=alone, anything=ask.anything)
-    offer = choose(ask.accepted, offers)
+    offer, offers = _negotiated(ask.accepted, found.transfer_syntax_uid, alone=len(numbers) == 1)
     return await answer(request, ask, found, numbers, offer, offers, missing=missing)
+
+
+@lru_cache(maxsize=256)
+def _negotiated(
+    accepted: tuple[Accepted, ...], stored: str, *, alone: bool
+) -> tuple[Offer, tuple[Offer, ...]]:
+    """What is given of frames stored so, and what else could be; remembered, as each frame asks for it."""
+    offers = frame_offers(stored, alone=alone, anything=takes_anything(accepted))
+    return choose(accepted, offers), tuple(offers)
 
 
 async def answer(
@@ -44,7 +63,7 @@ async def answer(
     found: Instance,
     numbers: list[int],
     offer: Offer,
-    offers: list[Offer],
+    offers: Sequence[Offer],
     *,
     missing: int = 0,
 ) -> BlobResponse:
@@ -68,7 +87,7 @@ async def answer(
 
 
 async def _body(
-    ask: Asked, found: Instance, number: int, offer: Offer, offers: list[Offer], *, first: bool
+    ask: Asked, found: Instance, number: int, offer: Offer, offers: Sequence[Offer], *, first: bool
 ) -> list[Body]:
     if offer.transfer_syntax != EXPLICIT_LITTLE:
         return await stored_frame(ask.box, found, number)

@@ -1,0 +1,106 @@
+"""Which instances an actor may retrieve, and where their frames lie."""
+
+import pytest
+
+from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING, Scope
+from dicomweb_box.archive import retrieve
+from dicomweb_box.archive.retrieve import Recent
+from dicomweb_box.box import Box
+from dicomweb_box.errors import NotFound
+from tests.builders import make_instance, new_uid
+from tests.dicomweb.retrieving import put
+
+
+async def uids(box: Box, *path: str, scope: Scope = EVERYTHING) -> list[str]:
+    found = await retrieve.instances(box, *path, scope=scope, actor=ANONYMOUS)
+    return [one.instance_uid for one in found]
+
+
+async def test_instances_come_in_the_order_of_numbers_then_uids_unnumbered_last(box: Box) -> None:
+    study, first, second, third = (new_uid() for _ in range(4))
+    series = ((third, None), (second, 10), (first, 9))
+    stored = {
+        (uid, number): await put(
+            box,
+            make_instance(study=study, series=uid, SeriesNumber=of_series, InstanceNumber=number),
+        )
+        for uid, of_series in series
+        for number in (None, 10, 2)
+    }
+
+    found = await uids(box, study)
+
+    wanted = [stored[uid, number].instance_uid for uid in (first, second, third) for number in (2, 10, None)]
+    assert found == wanted
+    assert await uids(box, study, second) == wanted[3:6]
+    assert await uids(box, study, second, wanted[4]) == [wanted[4]]
+
+
+@pytest.mark.parametrize(
+    ("scope", "visible"),
+    [
+        (EVERYTHING, True),
+        (Scope(sources=frozenset({"stow:one", "stow:two"})), True),
+        (Scope(sources=frozenset({"stow:one"})), False),  # the series is also another's
+        (Scope(studies=frozenset({"1.2.3"})), False),
+        (Scope(studies=frozenset(), sources=frozenset()), False),
+        (Scope(realm="elsewhere"), False),
+    ],
+)
+async def test_a_series_is_seen_by_who_may_see_all_its_sources(box: Box, scope: Scope, visible: bool) -> None:
+    study, series = new_uid(), new_uid()
+    one = await put(box, make_instance(study=study, series=series), source="stow:one")
+    await put(box, make_instance(study=study, series=series), source="stow:two")
+
+    async def sees(series_uid: str | None) -> bool:
+        try:
+            found = await retrieve.one(box, study, series_uid, one.instance_uid, scope=scope, actor=ANONYMOUS)
+        except NotFound:
+            return False
+        return found.instance_uid == one.instance_uid
+
+    assert await sees(series) == await sees(None) == visible
+    if visible:
+        assert len(await uids(box, study, scope=scope)) == 2
+    else:
+        with pytest.raises(NotFound):
+            await uids(box, study, scope=scope)
+
+
+async def test_only_the_version_that_is_served_is_retrieved(box: Box) -> None:
+    study, series, instance = new_uid(), new_uid(), new_uid()
+    names = {"study": study, "series": series, "instance": instance}
+    await put(box, make_instance(**names))
+    again = make_instance(**names, PatientID="corrected")
+    await put(box, again)
+
+    found = await retrieve.one(box, study, series, instance, scope=EVERYTHING, actor=ANONYMOUS)
+
+    assert await uids(box, study) == [instance]
+    with box.blobs.open(found.blob_key) as blob:
+        assert blob.pread(0, blob.size) == again
+
+
+async def test_frame_tables_are_read_once(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = await put(box, make_instance())
+    names = (stored.study_uid, stored.series_uid, stored.instance_uid)
+    found = await retrieve.one(box, *names, scope=EVERYTHING, actor=ANONYMOUS)
+
+    first = await retrieve.frame_table(box, found)
+
+    assert first.count == 1
+    assert await retrieve.frame_table(box, found) is first
+
+
+async def test_what_is_remembered_is_bounded_by_weight(box: Box) -> None:
+    recent = Recent(box)
+    recent.most = 10
+    for key in range(4):
+        recent.put(key, str(key), 3)
+    recent.get(1)
+    recent.put(4, "4", 3)
+    recent.put(4, "four", 4)
+
+    assert [recent.get(key) for key in range(5)] == [None, "1", None, "3", "four"]
+    recent.put("vast", "vast", 1000)
+    assert [recent.get(key) for key in (1, 3, 4, "vast")] == [None, None, None, "vast"]
