@@ -31,6 +31,7 @@ class Bulk:
 
     located: Located
     media_type: str | None
+    pixels: bool
 
 
 async def bulk(box: Box, instance: Instance, path: str) -> Bulk:
@@ -42,7 +43,7 @@ async def bulk(box: Box, instance: Instance, path: str) -> Bulk:
     found: Bulk | None = known.get((instance.blob_key, path))
     if found is None:
         located = await in_thread(box, _locate, box, instance, path)
-        found = Bulk(located, await _media_type(box, instance, path))
+        found = Bulk(located, await _media_type(box, instance, path), path == PIXEL_DATA)
         known.put((instance.blob_key, path), found)
     return found
 
@@ -53,10 +54,14 @@ async def bulk_body(box: Box, instance: Instance, found: Bulk) -> list[Body]:
     if deflated(instance):
         path, _ = await inflated(box, instance)
         return [Piece(path, where.offset, where.length)]
-    swap = 1
-    if instance.transfer_syntax_uid == EXPLICIT_BIG:
-        swap = SWAP_UNIT.get(where.vr.encode(), 1)
+    swap = _swap_unit(instance, found) if instance.transfer_syntax_uid == EXPLICIT_BIG else 1
     return stretch_body(box, instance, Stretch(where.offset, where.length, swap))
+
+
+def _swap_unit(instance: Instance, found: Bulk) -> int:
+    bits = instance.bits_allocated or 0
+    # As dicom.explicit: cells of more than 16 bits are turned as a whole.
+    return bits // 8 if found.pixels and bits > 16 else SWAP_UNIT.get(found.located.vr.encode(), 1)
 
 
 class _Bulks(Recent):

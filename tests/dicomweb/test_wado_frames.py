@@ -326,6 +326,20 @@ async def test_bulk_data_come_in_little_endian(box: Box, client: httpx.AsyncClie
     assert response.content == frames.tobytes()
 
 
+async def test_big_endian_cells_of_32_bits_are_turned_alike_everywhere(
+    box: Box, client: httpx.AsyncClient
+) -> None:
+    frames = cells(3, 20, 20).astype("<u4")
+    stored = await put(box, multi_frame(frames, ExplicitVRBigEndian))
+
+    bulk = await client.get(path_of(stored, "bulkdata", "7FE00010"))
+    listed = await client.get(path_of(stored, "frames", "1-3"), headers={"accept": OHIF})
+    whole = await client.get(path_of(stored))
+
+    assert bulk.content == frames.tobytes() == b"".join(body for _, body in parts_of(listed))
+    assert whole.content.endswith(frames.tobytes())
+
+
 @pytest.mark.row(65)
 @pytest.mark.row(68)
 async def test_a_document_comes_under_its_own_media_type(box: Box, client: httpx.AsyncClient) -> None:

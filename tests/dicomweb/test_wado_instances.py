@@ -19,6 +19,7 @@ from dicomweb_box.archive import explicit_body
 from dicomweb_box.box import Box
 from dicomweb_box.dicomweb import wado_instances
 from tests.builders import make_dataset, make_instance, new_uid, part10
+from tests.dicomweb.doors import serving
 from tests.dicomweb.retrieving import AS_STORED, MULTIPART_AS_STORED, client_of, parts_of, path_of, put
 
 MULTIPART = 'multipart/related; type="application/dicom"'
@@ -264,6 +265,32 @@ async def test_representations_have_their_own_validators_and_ranges(
     assert again.status_code == 304
     assert (cut.status_code, cut.content) == (206, b"DICM")
     assert part.content == multipart.content[50:]
+
+
+async def test_a_blob_cut_short_breaks_the_connection_rather_than_end_the_body(box: Box) -> None:
+    stored = await put(box, make_instance(Rows=1024, Columns=2048, PixelData=bytes(4 << 20)))
+    key = await box.database.fetch_value("select blob_key from instance")
+    box.blobs.put(key, [bytes(3 << 20)])
+
+    async with serving(box) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.get("/dicom-web" + path_of(stored), headers={"accept": AS_STORED})
+        still = await client.get("/dicom-web" + path_of(stored, "metadata"))
+
+    assert still.status_code == 200
+
+
+async def test_a_client_that_leaves_in_the_middle_disturbs_nobody(box: Box) -> None:
+    stored = await put(box, make_instance(Rows=2048, Columns=4096, PixelData=bytes(16 << 20)))
+    path = "/dicom-web" + path_of(stored)
+
+    async with serving(box) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        for _ in range(5):
+            async with client.stream("GET", path, headers={"accept": AS_STORED}) as response:
+                await anext(response.aiter_raw())
+        whole = await client.get(path, headers={"accept": AS_STORED})
+
+    assert len(whole.content) > 16 << 20
 
 
 async def test_what_is_not_there_is_not_found(box: Box, client: httpx.AsyncClient) -> None:
