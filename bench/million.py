@@ -181,7 +181,9 @@ _COLUMNS = (
 )
 _TEXT = (
     f"insert into study_text (rowid, {_COLUMNS})"
-    f" select ((99999999 - cast(study_date as integer)) << 32) | id as number, {_COLUMNS} from study"
+    " select ((99999999 - cast(study_date as integer)) << 32) | id as number, '=' || patient_name,"
+    " patient_id, accession_number, study_description, '=' || referring_physician_name, patient_name_sounds,"
+    " referring_physician_name_sounds from study"
     " order by number"
 )
 

@@ -1,7 +1,8 @@
 """Matching keys as SQL conditions on the index, the same for both databases.
 
-A condition is exact or lets too much through; `Condition.exact` says which, and what is not exact is verified on
-the rows by `Match.accepts_values`. Columns come from `dicom.attributes`, values are always bound.
+A condition is exact or lets too much through; `Condition.exact` says which, and what is not exact is
+verified on the rows by `Match.accepts_values`. Columns come from `dicom.attributes`, values are always
+bound.
 """
 
 import re
@@ -125,7 +126,7 @@ def _pattern(column: str, text: str, bind: Parameters, dialect: Dialect) -> str:
 
 
 def _name(column: str, name: str, bind: Parameters, dialect: Dialect) -> Condition:
-    """A name column holds up to three component groups joined by `=`: any of them may be the one asked for."""
+    """A name column holds up to three component groups joined by `=`: any of them may be asked for."""
     if "=" in name:
         return _groups(column, name, bind, dialect)
     parts = [

@@ -1,7 +1,7 @@
 """Attributes declared for search: any attribute of an instance, looked up instead of scanned.
 
-A declared attribute is filled from the instances already held, in steps that can stop and go on, and kept for each
-instance that becomes current. While it is being filled it is not searched.
+A declared attribute is filled from the instances already held, in steps that can stop and go on, and kept
+for each instance that becomes current. While it is being filled it is not searched.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class Declared:
 async def declare(box: Box, path: str) -> Declared:
     """Declare an attribute by keyword, tag or dotted path, and return it; `fill` then gives it its values.
 
-    Declaring it again changes nothing. Raises BadQuery for what names no attribute, and for one that has an index anyway.
+    Declaring it again changes nothing. Raises BadQuery for what names no attribute or has an index.
     """
     attribute = parse(path)
     if str(attribute) in BY_TAG or attribute.vr == "SQ":
@@ -90,7 +90,7 @@ async def known(reader: Reader) -> list[Declared]:
 
 
 def declared_values(path: AttributePath, dataset: Mapping[str, Any]) -> set[str]:
-    """The distinct values of an instance (DICOM JSON object) as the index compares them; see `searched_value`."""
+    """The distinct values of an instance (DICOM JSON object) as the index compares them."""
     kind = kind_of(path.vr)
     found = {searched_value(indexed_value(kind, value)) for value in values(dataset, path)}
     return found - {""}
@@ -102,7 +102,7 @@ def searched_value(indexed: Any) -> str:
 
 
 async def index_arrivals(w: Writer, realm: str, arrivals: Sequence[tuple[str, bytes]]) -> None:
-    """Keep the declared attributes of instances that have just become current: (SOP Instance UID, DICOM JSON)."""
+    """Keep the declared attributes of instances just become current: (SOP Instance UID, DICOM JSON)."""
     attributes = await known(w)
     if not attributes or not arrivals:
         return
@@ -138,9 +138,10 @@ def _values(attribute: Declared, row: Row, dataset: Mapping[str, Any]) -> list[d
 
 
 async def fill(box: Box) -> bool:
-    """Give the next few hundred instances their values of one attribute being filled; False when all are ready.
+    """Give the next few hundred instances their values of one attribute; False when all are ready.
 
-    The worker calls it until it returns False. Each call is one transaction, and the next goes on where it ended.
+    The worker calls it until it returns False. Each call is one transaction, and the next goes on where it
+    ended.
     """
     waiting = [attribute for attribute in await declared(box) if not attribute.ready]
     if not waiting:
@@ -148,7 +149,8 @@ async def fill(box: Box) -> bool:
     attribute = waiting[0]
     rows = await box.database.fetch_all(
         "select i.id, i.study_id, i.series_id, i.metadata, i.metadata_dictionary, i.state, s.dictionary"
-        " from instance i left join series s on s.id = i.series_id where i.id > :after order by i.id limit :step",
+        " from instance i left join series s on s.id = i.series_id"
+        " where i.id > :after order by i.id limit :step",
         {"after": attribute.filled_to, "step": _STEP},
     )
     kept = await in_thread(box, _values_of_rows, attribute, rows)

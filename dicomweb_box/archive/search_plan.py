@@ -63,6 +63,8 @@ class Plan:
     """A select of the ids, in table `start`, that can match at all."""
     in_scope: str | None = None
     """The same for the studies that the scope names; used where nothing narrower is known."""
+    by_modality: str | None = None
+    """The condition on Modalities in Study, dropped where the start is those studies alone."""
     columns: dict[str, Match] = field(default_factory=dict)
     """The keys that became conditions, by table and column."""
     verify: list[tuple[str, Match]] = field(default_factory=list)
@@ -87,6 +89,8 @@ class Plan:
         hits = hits or self.hits or (self.in_scope if self.start == "study" else None)
         tables = list(self.tables)
         where = [*self.conditions, *(_JOINS[table] for table in tables if table != "study")]
+        if self.by_modality:
+            where.append(self.by_modality)
         source = " cross join ".join(tables)
         if hits:
             source = f"({hits}) as hit cross join {source}"
@@ -218,7 +222,7 @@ def _add_modalities(plan: Plan, key: Match) -> None:
             plan.columns["study_modality.modality"] = key
     if len(wanted) < len(key.tests):
         parts.append("not " + _has_modality(plan, None))
-    plan.conditions.append("(" + " or ".join(parts) + ")")
+    plan.by_modality = "(" + " or ".join(parts) + ")"
 
 
 def _has_modality(plan: Plan, key: Match | None) -> str:

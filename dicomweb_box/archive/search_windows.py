@@ -19,18 +19,10 @@ from dicomweb_box.dicom.matches import Combined, Exact, Match, Pattern, Range
 # Up to so many studies that share a prefix are listed and sorted; more are walked in date order, which costs
 # more where the trigrams do not help.
 _FEW = 300
-_MANY = 5000
+_MANY = 3000
 # In the order of how few studies share a value.
-_LISTED = (
-    "study.study_uid",
-    "study.accession_number",
-    "study.patient_id",
-    "study.study_id",
-    "study.patient_name",
-    "study.referring_physician_name",
-)
-_PARTIAL = frozenset(("accession_number", "study_id", "referring_physician_name"))
-_NAMES = frozenset(("patient_name", "referring_physician_name"))
+_LISTED = ("study.study_uid", "study.accession_number", "study.patient_id", "study.study_id")
+_PARTIAL = frozenset(("accession_number", "study_id"))
 
 
 class Window(Protocol):
@@ -69,7 +61,7 @@ async def _listed(plan: Plan, reader: Reader, column: str, key: Match) -> str | 
     for test in key.tests:
         part = None
         if isinstance(test, Exact):
-            part = _exactly(plan, column, str(test.value))
+            part = _of_column(plan, column, f"{column} = {plan.bind(test.value)}")
         elif isinstance(test, Pattern) and len(conditions.prefix(test.text)) > 1:
             part = await _beginning(plan, reader, column, conditions.prefix(test.text))
         if part is None:
@@ -78,35 +70,16 @@ async def _listed(plan: Plan, reader: Reader, column: str, key: Match) -> str | 
     return " union ".join(parts)
 
 
-def _exactly(plan: Plan, column: str, value: str) -> str | None:
-    if column not in _NAMES:
-        return _of_column(plan, column, f"{column} = {plan.bind(value)}")
-    if "=" in value or len(value) < 2:
-        return None
-    alone = _of_column(plan, column, f"{column} = {plan.bind(value)}")
-    first = _of_column(plan, column, conditions.begins(column, value + "=", plan.bind))
-    return f"{alone} union {first} union {_in_other_groups(plan, column, value)}"
-
-
 def _of_column(plan: Plan, column: str, condition: str) -> str:
     held = f" and {column} <> ''" if column in _PARTIAL else ""
     return f"select id from study where realm = {plan.bind(plan.scope.realm)} and {condition}{held}"
 
 
-def _in_other_groups(plan: Plan, column: str, value: str) -> str:
-    question = plan.bind(substrings.other_groups(column, value))
-    return f"select rowid & 4294967295 from study_text where study_text match {question}"
-
-
 async def _beginning(plan: Plan, reader: Reader, column: str, start: str) -> str | None:
-    if column in _NAMES and "=" in start:
-        return None
     select = _of_column(plan, column, conditions.begins(column, start, plan.bind))
     most = _FEW if substrings.question(plan.columns[f"study.{column}"], column) else _MANY
     sql = f"select count(*) from ({select} limit {most + 1}) as few"
-    if await reader.fetch_value(sql, plan.bind.values) > most:
-        return None
-    return f"{select} union {_in_other_groups(plan, column, start)}" if column in _NAMES else select
+    return select if await reader.fetch_value(sql, plan.bind.values) <= most else None
 
 
 def _modalities(plan: Plan) -> list[str]:
@@ -189,6 +162,8 @@ class ModalityWindow:
         bind = self.plan.bind
         names = ", ".join(bind(modality) for modality in self.modalities)
         where = [f"modality in ({names})", *_within(self.plan, "study_date", bind)]
+        if "study_modality.modality" in self.plan.columns:
+            self.plan.by_modality = None
         if edge is not None:
             where.append(f"study_date >= {bind(edge)}")
         distinct = "distinct " if len(self.modalities) > 1 else ""

@@ -8,8 +8,9 @@ from dicomweb_box.dicom.matches import Exact, Match, Pattern, Sounds, Test
 COLUMNS = frozenset(
     ("patient_name", "patient_id", "accession_number", "study_description", "referring_physician_name")
 )
+_NAMES = frozenset(("patient_name", "referring_physician_name"))
 _SHORTEST = 3
-_LITERAL = re.compile(r"[^*?=]+")
+_LITERAL = re.compile(r"[^*?]+")
 
 
 def question(match: Match, column: str) -> str | None:
@@ -22,21 +23,26 @@ def question(match: Match, column: str) -> str | None:
     return " OR ".join(f"({part})" for part in parts)
 
 
-def other_groups(column: str, name: str) -> str:
-    """An expression for names whose second or third group begins with `name` (two characters or more)."""
-    return f'{column} : "={_quoted(name)}"'
-
-
 def _test(test: Test, column: str) -> str | None:
     match test:
         case Pattern(text) | Exact(str(text)):
-            parts = [part for part in _LITERAL.findall(text) if len(part) >= _SHORTEST]
-            return " AND ".join(f'{column} : "{_quoted(part)}"' for part in parts) or None
+            parts = _parts_of_name(text) if column in _NAMES else _LITERAL.findall(text)
+            long = [part for part in parts if len(part) >= _SHORTEST]
+            return " AND ".join(f'{column} : "{_quoted(part)}"' for part in long) or None
         case Sounds(text):
             words = [token for token in person_name.tokens(text) if len(token) >= _SHORTEST]
             return " AND ".join(_word(word, column) for word in words) or None
         case _:
             return None
+
+
+def _parts_of_name(text: str) -> list[str]:
+    """The literal parts of a name; one that begins a component group behind the `=` that the index has."""
+    parts = []
+    for group in text.split("="):
+        begun = "=" + group if group and group[0] not in "*?" else group
+        parts += _LITERAL.findall(begun)
+    return parts
 
 
 def _word(word: str, column: str) -> str:

@@ -2,7 +2,8 @@
 
 Declared where the standard leaves a choice: person names match without case, accents and width in each
 component group; other text matches as written; IS and DS match as numbers; a time or date-time given to the
-minute matches every moment of that minute; of several values of a key, or of the attribute, any pair suffices.
+minute matches every moment of that minute; of several values of a key, or of the attribute, any pair
+suffices.
 """
 
 import re

@@ -90,7 +90,7 @@ def _query(request: Request, level: Level) -> tuple[Query, list[str]]:
 
 
 def _remaining(query: Query, page: Page) -> tuple[str, ...]:
-    """The sentence of PS3.18 8.3.4.4.1 where more rows match; counting them all would cost more than the page."""
+    """The sentence of PS3.18 8.3.4.4.1 where more rows match; counting them would cost more than the page."""
     if not page.more:
         return ()
     if page.limit != query.limit:

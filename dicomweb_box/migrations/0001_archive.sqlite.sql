@@ -40,7 +40,8 @@ create index study_by_referrer on study (realm, referring_physician_name, study_
 create index study_by_changed on study (realm, changed_at desc, study_uid);
 
 -- Substring search (`*x*`): trigrams over the values that people type. The rowid begins with the study date, newest first,
--- so that a page of matches in date order is read from the front and the rest is never touched.
+-- so that a page of matches in date order is read from the front and the rest is never touched. Names are written behind a
+-- '=', as each of their component groups is: what a group begins with is then a text like any other.
 create virtual table study_text using fts5 (
     patient_name, patient_id, accession_number, study_description, referring_physician_name,
     patient_name_sounds, referring_physician_name_sounds,
@@ -50,15 +51,15 @@ create trigger study_text_insert after insert on study begin
     insert into study_text (rowid, patient_name, patient_id, accession_number, study_description, referring_physician_name,
         patient_name_sounds, referring_physician_name_sounds)
     values (((99999999 - cast(new.study_date as integer)) << 32) | new.id,
-        new.patient_name, new.patient_id, new.accession_number, new.study_description,
-        new.referring_physician_name, new.patient_name_sounds, new.referring_physician_name_sounds);
+        '=' || new.patient_name, new.patient_id, new.accession_number, new.study_description,
+        '=' || new.referring_physician_name, new.patient_name_sounds, new.referring_physician_name_sounds);
 end;
 create trigger study_text_delete after delete on study begin
     insert into study_text (study_text, rowid, patient_name, patient_id, accession_number, study_description, referring_physician_name,
         patient_name_sounds, referring_physician_name_sounds)
     values ('delete', ((99999999 - cast(old.study_date as integer)) << 32) | old.id,
-        old.patient_name, old.patient_id, old.accession_number, old.study_description,
-        old.referring_physician_name, old.patient_name_sounds, old.referring_physician_name_sounds);
+        '=' || old.patient_name, old.patient_id, old.accession_number, old.study_description,
+        '=' || old.referring_physician_name, old.patient_name_sounds, old.referring_physician_name_sounds);
 end;
 create trigger study_text_update
 after update of study_date, patient_name, patient_id, accession_number, study_description, referring_physician_name,
@@ -72,13 +73,13 @@ begin
     insert into study_text (study_text, rowid, patient_name, patient_id, accession_number, study_description, referring_physician_name,
         patient_name_sounds, referring_physician_name_sounds)
     values ('delete', ((99999999 - cast(old.study_date as integer)) << 32) | old.id,
-        old.patient_name, old.patient_id, old.accession_number, old.study_description,
-        old.referring_physician_name, old.patient_name_sounds, old.referring_physician_name_sounds);
+        '=' || old.patient_name, old.patient_id, old.accession_number, old.study_description,
+        '=' || old.referring_physician_name, old.patient_name_sounds, old.referring_physician_name_sounds);
     insert into study_text (rowid, patient_name, patient_id, accession_number, study_description, referring_physician_name,
         patient_name_sounds, referring_physician_name_sounds)
     values (((99999999 - cast(new.study_date as integer)) << 32) | new.id,
-        new.patient_name, new.patient_id, new.accession_number, new.study_description,
-        new.referring_physician_name, new.patient_name_sounds, new.referring_physician_name_sounds);
+        '=' || new.patient_name, new.patient_id, new.accession_number, new.study_description,
+        '=' || new.referring_physician_name, new.patient_name_sounds, new.referring_physician_name_sounds);
 end;
 
 -- How many studies each day holds: a deep page seeks by it instead of counting rows.
