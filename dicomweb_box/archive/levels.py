@@ -15,7 +15,7 @@ import xxhash
 
 from dicomweb_box.archive import series_dictionary
 from dicomweb_box.database import Writer
-from dicomweb_box.dicom import attributes
+from dicomweb_box.dicom import attributes, json_model
 
 Level = Literal["study", "series"]
 Element = dict[str, Any]
@@ -111,7 +111,8 @@ async def scan(w: Writer, level: Level, owner_id: int, tags: frozenset[str] | No
     votes: Tally = {}
     dictionaries: dict[int, series_dictionary.Dictionary] = {}
     for row in rows:
-        for tag, element in orjson.loads(series_dictionary.metadata_json(row, dictionaries)).items():
+        dataset = json_model.top_level(series_dictionary.metadata_json(row, dictionaries))
+        for tag, element in dataset.items():
             if tag in wanted and len(element) > 1:
                 _count(votes, tag, orjson.dumps(element).decode(), Vote(1, row["instance_uid"]))
     return votes

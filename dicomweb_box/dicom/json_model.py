@@ -1,11 +1,18 @@
 """Looking things up in the DICOM JSON Model (PS3.18 Annex F)."""
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
 Element = dict[str, Any]
 Dataset = dict[str, Element]
+
+_DEEPEST_SORTED = 250  # what orjson writes; deeper than this an order is not worth a refusal
+_MOST_PARSED = 4 << 20  # bytes of JSON that are made Python objects at once
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
+_QUOTE, _OPENING = ord('"'), b"{["
 
 
 def values(dataset: Dataset, path: tuple[str, ...]) -> list[Any]:
@@ -21,8 +28,10 @@ def values(dataset: Dataset, path: tuple[str, ...]) -> list[Any]:
 def in_order(text: bytes) -> bytes:
     """The same object with its attributes in ascending order, each once (PS3.18 F.2.2); the last one counts.
 
-    An object nested too deeply for that comes back as it was.
+    An object nested too deeply for that, or very large, comes back as it was.
     """
+    if len(text) > 4 * _MOST_PARSED:
+        return text
     try:
         return orjson.dumps(_sorted(orjson.loads(text)))
     except (orjson.JSONDecodeError, orjson.JSONEncodeError, RecursionError):
@@ -37,15 +46,21 @@ def _sorted(dataset: Dataset) -> Dataset:
 
 
 def top_level(text: bytes) -> Dataset:
-    """The object as Python; of one nested too deeply to be parsed, what is not."""
-    try:
-        parsed: Dataset = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return {tag: element for tag, piece in _pieces(text) if (element := _parsed(piece)) is not None}
-    return parsed
+    """The object as Python. Of one that is very large, or nested too deeply to be parsed, what is not."""
+    if len(text) <= _MOST_PARSED:
+        try:
+            parsed: Dataset = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            pass
+        else:
+            return parsed
+    return {tag: element for tag, piece in _pieces(text) if (element := _parsed(piece)) is not None}
 
 
-def _parsed(piece: bytes) -> Element | None:
+def _parsed(piece: memoryview) -> Element | None:
+    # A sequence of a million items would be a gigabyte of Python objects, made while nothing else runs.
+    if len(piece) > _MOST_PARSED // 4:
+        return None
     try:
         element: Element = orjson.loads(piece)
     except orjson.JSONDecodeError:
@@ -53,23 +68,17 @@ def _parsed(piece: bytes) -> Element | None:
     return element
 
 
-def _pieces(text: bytes) -> list[tuple[str, bytes]]:
+def _pieces(text: bytes) -> Iterator[tuple[str, memoryview]]:
     """(tag, text) of each attribute at the top, without following what is inside."""
-    found: list[tuple[str, bytes]] = []
-    depth, at, begun = 0, 0, 1
-    while at < len(text):
-        byte = text[at]
-        if byte == 0x22:
-            at += 1
-            while text[at] != 0x22:
-                at += 2 if text[at] == 0x5C else 1
-        elif byte in b"{[":
+    view, depth, begun = memoryview(text), 0, 0
+    for token in _TOKENS.finditer(text):
+        first = text[token.start()]
+        if first == _QUOTE:
+            if depth == 1:
+                begun = token.start()
+        elif first in _OPENING:
             depth += 1
-        elif byte in b"}]":
+        else:
             depth -= 1
             if depth == 1:
-                found.append((text[begun + 1 : begun + 9].decode(), text[begun + 11 : at + 1]))
-        elif byte == 0x2C and depth == 1:
-            begun = at + 1
-        at += 1
-    return found
+                yield text[begun + 1 : begun + 9].decode(), view[begun + 11 : token.end()]
