@@ -11,6 +11,7 @@ from dicomweb_box.archive.retrieve import Instance, frame_table
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.dicom import explicit, pixels
 from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE, Decoded, Stretch
+from dicomweb_box.dicom.file_meta import file_meta
 from dicomweb_box.dicom.image import NATIVE
 from dicomweb_box.errors import NotFound
 
@@ -71,12 +72,12 @@ def _without_bytes(box: Box, instances: Sequence[Instance]) -> set[int]:
 def _meta(box: Box, instance: Instance) -> bytes:
     with box.blobs.open(instance.blob_key) as blob:
         head = blob.pread(0, instance.dataset_offset)
-    return explicit.file_meta(head, instance.dataset_offset, EXPLICIT_LITTLE)
+    return file_meta(head, instance.dataset_offset, EXPLICIT_LITTLE)
 
 
 def _rewritten(box: Box, instance: Instance, frames: explicit.FrameFragments | None) -> list[Body]:
     with box.blobs.open(instance.blob_key) as blob, memoryview(blob.buffer()) as source:
-        meta = explicit.file_meta(source, instance.dataset_offset, EXPLICIT_LITTLE)
+        meta = file_meta(source, instance.dataset_offset, EXPLICIT_LITTLE)
         pieces = explicit.rewrite(source, instance.dataset_offset, instance.transfer_syntax_uid, frames)
     body: list[Body] = [meta]
     for piece in pieces:

@@ -1,8 +1,8 @@
 """Any stored data set as Explicit VR Little Endian (PS3.5 A.2), as pieces that name the source's bytes.
 
 Headers become new bytes; large values stay where they are and are only named, so that a data set of any size
-is rewritten in memory that depends on its header alone. Sequences get undefined lengths; group lengths are left
-out (PS3.5 7.2); encapsulated Pixel Data becomes frames to decode.
+is rewritten in the memory that its header takes. Sequences get undefined lengths, group lengths are left out
+(PS3.5 7.2), encapsulated Pixel Data becomes frames to decode.
 """
 
 import struct
@@ -67,6 +67,9 @@ class _Level:
     creators: dict[int, str] = field(default_factory=dict)
     slots: dict[int, int] = field(default_factory=dict)
     """Pieces that hold an element whose value is decided later."""
+    parent: "_Level | None" = None
+    signed: bool | None = None
+    """What Pixel Representation means here, once that was found out."""
 
 
 FrameFragments = Callable[[int], Fragments]
@@ -101,28 +104,6 @@ def length(pieces: list[Piece]) -> int:
     return sum(len(piece) if isinstance(piece, bytes) else piece.length for piece in pieces)
 
 
-def file_meta(source: memoryview | bytes, dataset_offset: int, transfer_syntax_uid: str) -> bytes:
-    """Preamble, prefix and File Meta Information of a Part 10 object, naming another transfer syntax."""
-    elements: dict[int, bytes] = {}
-    at = 132
-    while at + 8 <= dataset_offset:
-        group, number, vr, size = struct.unpack_from("<HH2sH", source, at)
-        start = at
-        at += 8 + size
-        if vr in LONG_VRS:
-            at = start + 12 + int(struct.unpack_from("<I", source, start + 8)[0])
-        if group != 2 or at > dataset_offset:
-            break
-        elements[number] = bytes(source[start:at])
-    uid = transfer_syntax_uid.encode("ascii")
-    uid += b"\0" * (len(uid) % 2)
-    elements.pop(0, None)
-    elements.setdefault(1, struct.pack("<HH2sHI", 2, 1, b"OB", 0, 2) + b"\0\1")
-    elements[0x10] = struct.pack("<HH2sH", 2, 0x10, b"UI", len(uid)) + uid
-    body = b"".join(elements[number] for number in sorted(elements))
-    return bytes(source[:128]) + b"DICM" + struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(body)) + body
-
-
 class _Rewriter:
     """The walk: one loop over a stack of levels, so that no depth of nesting can exhaust Python's stack."""
 
@@ -143,8 +124,8 @@ class _Rewriter:
         )
         self.done: list[Piece | bytearray] = []
         self.out = bytearray()
-        self.signs: list[tuple[bytearray, int, tuple[_Level, ...]]] = []
-        """Where a VR was left open between US and SS, and the levels that may decide it."""
+        self.signs: list[tuple[bytearray, int, _Level]] = []
+        """Where a VR was left open between US and SS, and the level that decides it."""
         root = _Level(
             sequence=False,
             implicit=transfer_syntax_uid == IMPLICIT_LITTLE,
@@ -167,8 +148,8 @@ class _Rewriter:
             else:
                 self._element(level)
         self._flush()
-        for text, position, levels in self.signs:
-            text[position : position + 2] = b"SS" if _signed(levels) else b"US"
+        for text, position, level in self.signs:
+            text[position : position + 2] = b"SS" if _signed(level) else b"US"
         return [bytes(piece) if isinstance(piece, bytearray) else piece for piece in self.done]
 
     # ---- levels
@@ -201,7 +182,9 @@ class _Rewriter:
         )
         if empty == (0xFFFE, 0xE00D):
             implicit = level.implicit
-        self.levels.append(_Level(sequence=False, implicit=implicit, order=level.order, end=end))
+        self.levels.append(
+            _Level(sequence=False, implicit=implicit, order=level.order, end=end, parent=level)
+        )
 
     def _looks_explicit(self) -> bool:
         first, second = self.source[self.at + 4], self.source[self.at + 5]
@@ -266,7 +249,7 @@ class _Rewriter:
 
     def _open_sequence(self, level: _Level, tag: int, implicit: bool, order: str, end: int | None) -> None:
         self.out += struct.pack("<HH2sHI", tag >> 16, tag & 0xFFFF, b"SQ", 0, _UNDEFINED)
-        self.levels.append(_Level(sequence=True, implicit=implicit, order=order, end=end))
+        self.levels.append(_Level(sequence=True, implicit=implicit, order=order, end=end, parent=level))
 
     def _value(self, level: _Level, tag: int, vr: bytes, end: int) -> None:
         size = end - self.at
@@ -276,7 +259,7 @@ class _Rewriter:
             self._flush()
             level.slots[tag] = len(self.done)
         if not vr:
-            self.signs.append((self.out, len(self.out) + 4, tuple(self.levels[::-1])))
+            self.signs.append((self.out, len(self.out) + 4, level))
         self.out += _head(tag, vr or b"US", size)
         if size > LARGE:
             self._flush()
@@ -379,11 +362,19 @@ def _head(tag: int, vr: bytes, size: int) -> bytes:
     return struct.pack("<HH2sH", group, number, vr, size)
 
 
-def _signed(levels: tuple[_Level, ...]) -> bool:
-    for level in levels:
-        if _PIXEL_REPRESENTATION in level.integers:
-            return level.integers[_PIXEL_REPRESENTATION] == 1
-    return False
+def _signed(level: _Level) -> bool:
+    """Pixel Representation of this item or the nearest around it; found out once for each level."""
+    passed: list[_Level] = []
+    at: _Level | None = level
+    while at is not None and at.signed is None and _PIXEL_REPRESENTATION not in at.integers:
+        passed.append(at)
+        at = at.parent
+    signed = False
+    if at is not None:
+        signed = at.integers.get(_PIXEL_REPRESENTATION) == 1 if at.signed is None else at.signed
+    for one in passed:
+        one.signed = signed
+    return signed
 
 
 def _integer(text: bytes) -> int:

@@ -16,6 +16,7 @@ from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dicomweb_box.dicom import explicit, pixels
 from dicomweb_box.dicom.explicit import DEFLATED, EXPLICIT_LITTLE, Decoded, Stretch
+from dicomweb_box.dicom.file_meta import file_meta
 from dicomweb_box.errors import Damaged, UnreadableInstance
 from tests.builders import make_dataset, part10
 
@@ -42,7 +43,7 @@ def rewritten(data: bytes) -> bytes:
     """A Part 10 object in Explicit VR Little Endian."""
     offset = dataset_offset(data)
     syntax = str(pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True).file_meta.TransferSyntaxUID)
-    meta = explicit.file_meta(data, offset, EXPLICIT_LITTLE)
+    meta = file_meta(data, offset, EXPLICIT_LITTLE)
     if syntax == DEFLATED:
         data, offset = zlib.decompress(data[offset:], -zlib.MAX_WBITS), 0
     pieces = explicit.rewrite(memoryview(data), offset, syntax)
@@ -247,3 +248,19 @@ def test_a_small_compressed_icon_inside_a_sequence_is_decoded_too() -> None:
     body = rendered(explicit.rewrite(source, 0, "1.2.840.10008.1.2.5"), source)
 
     assert b"\xe0\x7f\x10\x00OB\0\0\x04\0\0\0" + bytes([10, 20, 30, 40]) in body
+
+
+@pytest.mark.parametrize(("representation", "vr"), [(0, b"US"), (1, b"SS")])
+def test_numbers_of_either_sign_follow_the_nearest_pixel_representation(
+    representation: int, vr: bytes
+) -> None:
+    depth = 5_000
+    padding = struct.pack("<HHIH", 0x0028, 0x0120, 2, 7)
+    head = struct.pack("<HHI", 0x0040, 0xA730, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+    tail = struct.pack("<HHI", 0xFFFE, 0xE00D, 0) + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    after = struct.pack("<HHIH", 0x0028, 0x0103, 2, representation)
+    source = (padding + head) * depth + tail * depth + after
+
+    body = rendered(explicit.rewrite(source, 0, str(ImplicitVRLittleEndian)), source)
+
+    assert body.count(b"\x28\x00\x20\x01" + vr) == depth
