@@ -23,7 +23,7 @@ BATCH = 25  # kills of one archive before it is checked, made anew from its blob
 def test_killed_at_random_moments_it_has_every_acknowledged_instance(
     tmp_path: Path, soak: bool, chance: random.Random
 ):
-    kills = 500 if soak else 4
+    kills = 500 if soak else 3
     while kills > 0:
         batch = min(BATCH, kills)
         one_archive(tmp_path / f"archive{kills}", batch, chance)
@@ -107,16 +107,21 @@ def verify(server: Server, digests: dict[str, str]) -> None:
 
 def prove_whole(data: Path, acknowledged: Acknowledged) -> None:
     """Everything acknowledged is there, `check` misses nothing, and `reindex` changes no answer."""
+    found = checked(data)
+    assert (found["missing"], found["damaged"]) == ([], [])
+    # Blobs whose row was not durable yet when the kill came were never acknowledged, but `reindex` finds them.
+    assert run("reindex", data=data) == 0
+    assert run("check", data=data) == 0
     with started(data) as server:
         verify(server, acknowledged.digests)
         before = answers(server)
-    run("check", "--repair", data=data)
-    assert run("check", data=data) == 0
+    for file in data.glob("index.db*"):
+        file.unlink()
     assert run("reindex", data=data) == 0
     with started(data) as server:
         after = answers(server)
         verify(server, acknowledged.digests)
-    assert after == before
+    assert differing(before, after) == []
 
 
 def run(*arguments: str, data: Path) -> int:
@@ -128,6 +133,31 @@ def run(*arguments: str, data: Path) -> int:
         timeout=600,
         check=False,
     ).returncode
+
+
+def differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Where two sets of answers are not the same, in few words."""
+    found = []
+    for level in before:
+        if len(before[level]) != len(after[level]):
+            found.append(f"{level}: {len(before[level])}, then {len(after[level])}")
+        for at, (a, b) in enumerate(zip(before[level], after[level], strict=False)):
+            tags = [tag for tag in sorted(a.keys() | b.keys()) if a.get(tag) != b.get(tag)]
+            found += [f"{level} {at} {tag}: {a.get(tag)}, then {b.get(tag)}" for tag in tags]
+    return found[:20]
+
+
+def checked(data: Path) -> dict[str, Any]:
+    """What `check` says."""
+    done = subprocess.run(
+        [*command("check", "--json"), "--data", str(data)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        timeout=600,
+        check=False,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def answers(server: Server) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 A killed process keeps its page cache, so that `test_kill` alone could not tell a missing fsync.
 """
 
+import os
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import httpx
@@ -12,6 +14,7 @@ import pytest
 
 from conformance.server import start
 from tests.soak.load import counter, instance, uid
+from tests.soak.processes import tree
 
 CALLS = "fsync,fdatasync,rename,renameat,renameat2,link,linkat,write,writev,sendto,sendmsg"
 ANSWER = re.compile(r'\b(?:write|writev|sendto|sendmsg)\(.*"HTTP/1\.1 200')
@@ -26,7 +29,10 @@ def test_each_acknowledged_instance_was_durable_before_its_answer(tmp_path: Path
     try:
         sent = store_one_by_one(server.dicomweb, 60 if soak else 6)
     finally:
-        server.stop(within=60)
+        # strace keeps signals to itself: the supervisor below it is told, and strace ends with it.
+        os.kill(tree(server.process.pid)[1], signal.SIGTERM)
+        server.process.wait(60)
+        server.kill()
     calls = finished(trace.read_text(errors="replace").splitlines())
     blobs = {
         path.read_bytes(): path
