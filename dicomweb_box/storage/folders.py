@@ -29,12 +29,12 @@ class Folders:
     """Makes folders and their entries durable, below one root."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root = str(root)
         self._lock = threading.Lock()
-        self._turns: dict[Path, _Turn] = {}
-        self._known: OrderedDict[Path, None] = OrderedDict()
+        self._turns: dict[str, _Turn] = {}
+        self._known: OrderedDict[str, None] = OrderedDict()
 
-    def ensure(self, folder: Path) -> None:
+    def ensure(self, folder: str) -> None:
         """Make the folder with all above it; each one's own entry is on the disk on return.
 
         Also for one that is there already: another process may have made it a moment ago and not synced yet.
@@ -42,27 +42,30 @@ class Folders:
         if folder in self._known:
             return
         if folder != self._root:
-            self.ensure(folder.parent)
-            folder.mkdir(exist_ok=True)
-            self.sync(folder.parent)
+            above = folder.rpartition("/")[0]
+            self.ensure(above)
+            Path(folder).mkdir(exist_ok=True)
+            self.sync(above)
         else:
-            _make_durably(folder)
+            _make_durably(Path(folder))
         with self._lock:
             self._known[folder] = None
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
 
-    def forget(self, folder: Path) -> None:
+    def forget(self, folder: str) -> None:
         """Take back what `ensure` remembered: somebody removed the folder."""
         with self._lock:
-            while folder != self._root.parent:
+            while folder.startswith(self._root):
                 self._known.pop(folder, None)
-                folder = folder.parent
+                folder = folder.rpartition("/")[0]
 
-    def sync(self, folder: Path) -> None:
+    def sync(self, folder: str) -> None:
         """Return once an fsync of the folder that started after this call ended; raises what it raised."""
         with self._lock:
-            turn = self._turns.setdefault(folder, _Turn())
+            turn = self._turns.get(folder)
+            if turn is None:
+                turn = self._turns[folder] = _Turn()
             turn.users += 1
         try:
             self._wait_turn(turn, folder)
@@ -72,7 +75,7 @@ class Folders:
                 if not turn.users:
                     self._turns.pop(folder, None)
 
-    def _wait_turn(self, turn: _Turn, folder: Path) -> None:
+    def _wait_turn(self, turn: _Turn, folder: str) -> None:
         with turn.condition:
             # One that runs already may have begun before our entry was made: only the next one counts.
             wanted = turn.started + 1
@@ -95,7 +98,7 @@ class Folders:
             raise error
 
 
-def _fsync(folder: Path) -> OSError | None:
+def _fsync(folder: str | Path) -> OSError | None:
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

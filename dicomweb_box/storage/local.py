@@ -31,37 +31,39 @@ class LocalStore:
 
     def __init__(self, root: Path, *, open_blobs: int = 256) -> None:
         self.root = root.absolute()
+        self._text = str(self.root)
         self._folders = Folders(self.root)
         self._spool = Spool(self.root / SPOOL)
         self._descriptors = _Descriptors(open_blobs)
 
     def put(self, key: str, pieces: Iterable[bytes | bytearray | memoryview]) -> None:
         """Store the pieces under the key; durable on return."""
-        path = self._path(key)
+        path = self._place(key)
         with self.spool() as file:
             for piece in pieces:
                 file.write(piece)
             file.sync()
-            self._name(file.path, path)
+            self._name(file.name, path)
+            file.renamed()
         self._descriptors.drop(key)
 
     def adopt(self, key: str, spool: Path) -> None:
         """Make the spool file the blob of this key; durable on return."""
-        path = self._path(key)
+        path = self._place(key)
         with full_disk_reported():
             descriptor = os.open(spool, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-        self._name(spool, path)
+        self._name(str(spool), path)
         self._descriptors.drop(key)
 
     def spool(self) -> File:
         """A new spool file on the same file system as the blobs."""
         with full_disk_reported():
             # First, so that the spool's folder is not what makes the store's own.
-            self._folders.ensure(self.root)
+            self._folders.ensure(self._text)
         return self._spool.new()
 
     def open(self, key: str) -> "LocalBlob":
@@ -86,7 +88,7 @@ class LocalStore:
         except FileNotFoundError:
             return
         # Durable too: a blob that comes back after a power cut would be an orphan.
-        self._folders.sync(path.parent)
+        self._folders.sync(str(path.parent))
 
     def keys(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """Each key that begins with prefix, with its size, sorted within each folder."""
@@ -114,19 +116,23 @@ class LocalStore:
         self._descriptors.trim(float("inf"))
 
     def _path(self, key: str) -> Path:
-        return self.root / checked(key)
+        return Path(self._place(key))
 
-    def _name(self, spool: Path, path: Path) -> None:
+    def _place(self, key: str) -> str:
+        return f"{self._text}/{checked(key)}"
+
+    def _name(self, spool: str, path: str) -> None:
+        folder = path.rpartition("/")[0]
         with full_disk_reported():
-            self._folders.ensure(path.parent)
+            self._folders.ensure(folder)
             try:
-                spool.replace(path)
+                os.replace(spool, path)  # noqa: PTH105  (texts, for speed)
             except FileNotFoundError:
                 # Somebody tidied the empty folder away since we made it.
-                self._folders.forget(path.parent)
-                self._folders.ensure(path.parent)
-                spool.replace(path)
-            self._folders.sync(path.parent)
+                self._folders.forget(folder)
+                self._folders.ensure(folder)
+                os.replace(spool, path)  # noqa: PTH105
+            self._folders.sync(folder)
 
 
 class _Held:

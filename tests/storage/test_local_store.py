@@ -28,17 +28,16 @@ class Traced:
         self.events: list[tuple[str, str]] = []
         self.root = root
         self.lock = threading.Lock()
-        fsync, replace = os.fsync, Path.replace
+        fsync, replace = os.fsync, os.replace
         monkeypatch.setattr(
             os, "fsync", lambda descriptor: (self.note("fsync", descriptor), fsync(descriptor))[1]
         )
 
-        def replaced(path: Path, target: Path) -> Path:
-            done = replace(path, target)
-            self.note("rename", target)
-            return done
+        def replaced(path: str, target: str) -> None:
+            replace(path, target)
+            self.note("rename", Path(target))
 
-        monkeypatch.setattr(Path, "replace", replaced)
+        monkeypatch.setattr(os, "replace", replaced)
 
     def note(self, kind: str, what: int | Path) -> None:
         path = Path(f"/proc/self/fd/{what}").readlink() if isinstance(what, int) else what
@@ -89,7 +88,7 @@ def test_puts_at_the_same_time_share_folder_syncs_each_after_its_rename(
 ) -> None:
     store.put("2026/first", [b"x"])
     events: list[tuple[str, str]] = []
-    fsync, replace = os.fsync, Path.replace
+    fsync, replace = os.fsync, os.replace
 
     def slow(descriptor: int) -> None:
         if _name_of(descriptor) == "2026":
@@ -97,17 +96,16 @@ def test_puts_at_the_same_time_share_folder_syncs_each_after_its_rename(
             time.sleep(0.02)
         fsync(descriptor)
 
-    def replaced(path: Path, target: Path) -> Path:
-        done = replace(path, target)
-        events.append(("renamed", target.name))
-        return done
+    def replaced(path: str, target: str) -> None:
+        replace(path, target)
+        events.append(("renamed", Path(target).name))
 
     def put(number: int) -> None:
         store.put(f"2026/{number}", [b"x"])
         events.append(("answered", str(number)))
 
     monkeypatch.setattr(os, "fsync", slow)
-    monkeypatch.setattr(Path, "replace", replaced)
+    monkeypatch.setattr(os, "replace", replaced)
     with ThreadPoolExecutor(32) as pool:
         list(pool.map(put, range(64)))
 
