@@ -7,7 +7,7 @@ from dicomweb_box.accounts.access import Actor, Scope
 from dicomweb_box.archive import declared, visibility
 from dicomweb_box.archive.search_plan import Plan, has_index, make_plan
 from dicomweb_box.archive.search_rows import Assembler, Counts, Shape, shape_of
-from dicomweb_box.archive.search_windows import DateWindow, day_range, find_window
+from dicomweb_box.archive.search_windows import DateWindow, Window, day_range, find_window
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Reader, Row, in_list
 from dicomweb_box.dicom.matches import Exact, Range
@@ -175,21 +175,29 @@ async def _windowed(
 ) -> Sequence[Row]:
     """The page's rows and one more, from a window that is widened until it holds them."""
     window = await find_window(plan, reader)
-    if isinstance(window, DateWindow) and not plan.verify:
-        # The index on the date gives the order itself.
+    if isinstance(window, DateWindow) and not window.steps:
         window = None
     offset, limit = page
     if window is None or limit is None or not plan.default_order:
         hits = window.hits(None) if window else None
         return await _fetch(reader, plan, columns, more, page, hits)
     wanted = offset + limit + 1
-    size = wanted if not plan.verify else max(wanted, _FIRST_WINDOW)
-    while True:
-        edge = await window.edge(reader, size)
+    for size in _sizes(window, wanted, plan):
+        edge = None if size is None else await window.edge(reader, size)
         within = more if edge is None else f"{more} and study.study_date >= {plan.bind(edge)}"
         rows = await _fetch(reader, plan, columns, within, page, window.hits(edge))
         if edge is None or len(rows) >= (wanted if plan.verify else limit + 1):
             return rows
+    raise AssertionError("the last window is the whole archive")
+
+
+def _sizes(window: Window, wanted: int, plan: Plan) -> Iterator[int | None]:
+    if isinstance(window, DateWindow):
+        yield from (size for size in window.steps if size > wanted)
+        yield None
+    size = max(wanted, _FIRST_WINDOW) if plan.verify else wanted
+    while True:
+        yield size
         size *= 4
 
 

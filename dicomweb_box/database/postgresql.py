@@ -38,6 +38,8 @@ _SESSION = {
     "synchronous_commit": "on",
     # Compiling a plan takes longer than any question asked here.
     "jit": "off",
+    # A plan made without the values walks the whole archive for a rare pattern.
+    "plan_cache_mode": "force_custom_plan",
 }
 _SERVER = "select current_setting('server_encoding'), cast(current_setting('server_version_num') as integer)"
 _OLDEST = 130000
