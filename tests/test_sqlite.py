@@ -83,3 +83,22 @@ async def test_only_the_owner_may_read_it_and_its_name_may_be_any(path: Path):
     assert {file.name.removeprefix(path.name) for file in files} == {"", "-wal", "-shm", ".lock"}
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
     await database.close()
+
+
+async def test_every_commit_changes_the_moment_and_nothing_else_does(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'index.db'}"
+    database, other = await Database.open(url), await Database.open(url)
+    try:
+        await database.migrate()
+        before = database.moment()
+        await database.fetch_value("select count(*) from mark")
+        assert database.moment() == before
+
+        await database.write(lambda w: w.execute("insert into mark (name, value) values ('a', '1')"))
+        between = database.moment()
+        await other.write(lambda w: w.execute("insert into mark (name, value) values ('b', '1')"))
+
+        assert len({before, between, database.moment()}) == 3
+    finally:
+        await other.close()
+        await database.close()

@@ -94,6 +94,12 @@ async def one(
     and instance.
     """
     del actor
+    # A viewer asks for frame after frame: where nothing was committed meanwhile, what was read still holds.
+    moment = box.database.moment() if scope.whole else None
+    lately, key = box.resource(_Lately, _Lately), (scope.realm, study_uid, series_uid, instance_uid)
+    found: tuple[int, Instance] | None = lately.get(key) if moment is not None else None
+    if found is not None and found[0] == moment:
+        return found[1]
     where, params = (_WHERE_ONE, {}) if scope.whole else _scoped(scope)
     params |= {"realm": scope.realm, "study_uid": study_uid, "instance_uid": instance_uid}
     if series_uid is not None:
@@ -102,7 +108,10 @@ async def one(
     row = await box.database.fetch_one(f"select {_COLUMNS}{_FROM}{where}", params)
     if row is None:
         raise NotFound("there is no such instance")
-    return Instance(*row)
+    instance = Instance(*row)
+    if moment is not None:
+        lately.put(key, (moment, instance), 1)
+    return instance
 
 
 _WHERE_ONE = (
@@ -166,3 +175,7 @@ class _Tables(Recent):
     """Frame tables by blob; a fragment is 16 bytes."""
 
     most = 1_000_000
+
+
+class _Lately(Recent):
+    """Instances by their UIDs, each with the database's moment before it was read."""

@@ -56,6 +56,13 @@ class Database:
         """
         return await self._engine.write(work)
 
+    def moment(self) -> int | None:
+        """A number that every commit of every process changes, told without waiting; None where none can be told.
+
+        What was read after one moment still holds while the moment is the same.
+        """
+        return self._engine.moment()
+
     async def fetch_all(self, sql: str, params: Parameters = NOTHING) -> Sequence[Row]:
         """The rows of one question."""
         return await self._engine.fetch_all(sql, params)

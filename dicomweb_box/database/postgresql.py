@@ -83,6 +83,9 @@ class PostgreSQL:
     async def close(self) -> None:
         await self._database.disconnect()
 
+    def moment(self) -> int | None:
+        return None  # only a round trip could tell
+
     async def read(self, work: Callable[[Reader], Awaitable[T]]) -> T:
         async with self._connection() as connection:
             try:

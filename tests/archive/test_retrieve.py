@@ -3,7 +3,7 @@
 import pytest
 
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING, Scope
-from dicomweb_box.archive import retrieve
+from dicomweb_box.archive import remove, retrieve
 from dicomweb_box.archive.retrieve import Recent
 from dicomweb_box.box import Box
 from dicomweb_box.errors import NotFound
@@ -104,3 +104,21 @@ async def test_what_is_remembered_is_bounded_by_weight(box: Box) -> None:
     assert [recent.get(key) for key in range(5)] == [None, "1", None, "3", "four"]
     recent.put("vast", "vast", 1000)
     assert [recent.get(key) for key in (1, 3, 4, "vast")] == [None, None, None, "vast"]
+
+
+async def test_what_was_removed_or_replaced_is_not_remembered(box: Box) -> None:
+    study, series, instance = new_uid(), new_uid(), new_uid()
+
+    async def asked() -> str:
+        return (await retrieve.one(box, study, series, instance, scope=EVERYTHING, actor=ANONYMOUS)).blob_key
+
+    await put(box, make_instance(study=study, series=series, instance=instance, PatientID="P1"))
+    first = await asked()
+    assert await asked() == first
+
+    await put(box, make_instance(study=study, series=series, instance=instance, PatientID="P2"))
+    assert await asked() != first
+
+    await remove.remove(box, study, scope=EVERYTHING, actor=ANONYMOUS)
+    with pytest.raises(NotFound):
+        await asked()
