@@ -9,115 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from dicomweb_box.archive import levels, series_dictionary
-from dicomweb_box.archive.levels import Chosen, Element, Level, Tally, Vote
+from dicomweb_box.archive.decide import Owner, decide
+from dicomweb_box.archive.levels import Chosen, Level
 from dicomweb_box.database import Row, Writer, in_list
 
 _REVISED = ", revision = revision + 1"
 
 
 @dataclass(slots=True)
-class _Owner:
-    """A study or series row while a transaction changes it."""
-
-    level: Level
-    id: int
-    is_new: bool
-    attributes: str = "{}"
-    disagreement: str = ""
-    instance_count: int = 0
-    size: int = 0
-    added: int = 0
-    added_size: int = 0
-    arrived: dict[str, Vote] = field(default_factory=dict)
-    recount: bool = False
-
-    def add(self, values: str, instance_uid: str, size: int) -> None:
-        vote = self.arrived.get(values)
-        if vote is None:
-            self.arrived[values] = Vote(1, instance_uid)
-        else:
-            vote.count += 1
-            vote.first = min(vote.first, instance_uid)
-        self.added += 1
-        self.added_size += size
-
-    def take(self, size: int) -> None:
-        # Whose value it was, and whether another instance still has it, only the others can tell.
-        self.recount = True
-        self.added -= 1
-        self.added_size -= size
-
-    @property
-    def is_empty(self) -> bool:
-        return self.instance_count + self.added <= 0
-
-    @property
-    def is_stillborn(self) -> bool:
-        return self.is_new and self.is_empty
-
-    @property
-    def as_before(self) -> bool:
-        """Whether all that arrived carries just what is served already, with nothing in dispute."""
-        return (
-            not self.is_new
-            and not self.recount
-            and not self.disagreement
-            and all(values == self.attributes for values in self.arrived)
-        )
-
-
-@dataclass(slots=True)
-class _Decision:
-    """What a study or series says from now on, and the votes to be kept for it."""
-
-    chosen: Chosen
-    votes: Tally
-
-
-async def _decide(w: Writer, owner: _Owner) -> _Decision:
-    """Choose each attribute's value; votes of an existing owner are recorded on the way."""
-    level, arrived = owner.level, levels.tally(owner.arrived)
-    if owner.is_new or owner.recount:
-        votes = arrived
-        if not owner.is_new:
-            await w.execute(f"delete from {level}_vote where {level}_id = :id", {"id": owner.id})
-            votes = levels.merge(await levels.scan(w, level, owner.id), arrived)
-        disputed = {tag: values for tag, values in votes.items() if len(values) > 1}
-        elements = {tag: levels.elected(values) for tag, values in votes.items()}
-        if not owner.is_new:
-            await levels.record(w, level, owner.id, disputed)
-        return _Decision(levels.describe(level, elements, disputed), disputed)
-    return await _decide_on_top(w, owner, arrived)
-
-
-async def _decide_on_top(w: Writer, owner: _Owner, arrived: Tally) -> _Decision:
-    """The same for arrivals at a study or series that has its values: only what differs needs looking at."""
-    level = owner.level
-    elements: dict[str, Element] = orjson.loads(owner.attributes)
-    disputed = set(filter(None, owner.disagreement.split(",")))
-    fresh = set()
-    for tag, values in arrived.items():
-        if tag not in disputed:
-            served = {orjson.dumps(elements[tag]).decode()} if tag in elements else set()
-            if len(served | values.keys()) > 1:
-                fresh.add(tag)
-            else:
-                elements[tag] = levels.elected(values)
-    if fresh:
-        await levels.record(w, level, owner.id, await levels.scan(w, level, owner.id, frozenset(fresh)))
-    disputed |= fresh
-    await levels.record(w, level, owner.id, {tag: arrived[tag] for tag in disputed if tag in arrived})
-    for tag in disputed:
-        if tag in arrived:
-            elements[tag] = await levels.winner(w, level, owner.id, tag)
-    return _Decision(levels.describe(level, elements, disputed), {})
-
-
-@dataclass(slots=True)
-class StudyRow(_Owner):
+class StudyRow(Owner):
     """A study's row while a transaction changes it."""
 
     study_uid: str = ""
@@ -127,7 +28,7 @@ class StudyRow(_Owner):
 
 
 @dataclass(slots=True)
-class SeriesRow(_Owner):
+class SeriesRow(Owner):
     """A series' row while a transaction changes it."""
 
     series_uid: str = ""
@@ -265,7 +166,7 @@ class Touched:
     async def _settle_study(self, w: Writer, study: StudyRow, at: str, days: dict[str, int]) -> None:
         if study.as_before or study.is_empty:
             return
-        decision = await _decide(w, study)
+        decision = await decide(w, study)
         chosen, day = decision.chosen, decision.chosen.columns["study_date"]
         if study.is_new:
             owner = {"realm": self.realm, "study_uid": study.study_uid, "stored_at": at, "changed_at": at}
@@ -300,7 +201,7 @@ class Touched:
     async def _decide_series(
         self, w: Writer, study: StudyRow, series: SeriesRow, counters: dict[str, Any]
     ) -> None:
-        decision = await _decide(w, series)
+        decision = await decide(w, series)
         chosen = decision.chosen
         if series.is_new:
             owner = {"realm": self.realm, "study_id": study.id, "series_uid": series.series_uid}
