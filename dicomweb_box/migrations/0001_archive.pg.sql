@@ -35,7 +35,8 @@ create table study (
     changed_at text collate "C" not null,
     unique (realm, study_uid)
 );
-create index study_by_date on study (realm, study_date desc, study_time desc, study_uid);
+-- Holds what a page of common names is chosen and sorted by, so that no other row is read.
+create index study_by_date on study (realm, study_date desc, study_time desc, study_uid) include (id, patient_name);
 create index study_by_patient on study (realm, patient_id, study_date desc, study_time desc, study_uid);
 create index study_by_time on study (realm, study_time, study_date desc, study_uid);
 create index study_by_name on study (realm, patient_name, study_date desc, study_time desc, study_uid);
