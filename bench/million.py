@@ -11,7 +11,6 @@ is used as it is.
 import argparse
 import asyncio
 import random
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -250,30 +249,40 @@ def kinds(studies: int) -> dict[str, Callable[[random.Random], Parameters]]:
     }
 
 
-def server_ticks() -> int:
-    """Clock ticks of all PostgreSQL processes of this machine so far."""
+async def server_processes(box: Box) -> int:
+    """The process that the PostgreSQL processes of this database are children of; 0 on SQLite."""
+    if box.database.dialect == "sqlite":
+        return 0
+    backend = await box.database.fetch_value("select pg_backend_pid()")
+    return int(Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[1])  # noqa: ASYNC240
+
+
+def server_ticks(parent: int) -> int:
+    """Clock ticks of the server's processes so far."""
     ticks = 0
-    for pid in subprocess.run(["pgrep", "-x", "postgres"], capture_output=True, text=True).stdout.split():
+    for stat in Path("/proc").glob("[0-9]*/stat") if parent else ():
         try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        ticks += int(fields[11]) + int(fields[12])
+        if int(fields[1]) == parent:
+            ticks += int(fields[11]) + int(fields[12])
     return ticks
 
 
 async def measure(box: Box, studies: int, repeats: int) -> None:
     """Print a line for each kind of query."""
     print(f"{'query':34} {'CPU ms':>8} {'server':>8} {'wall ms':>8} {'rows':>6}")
+    parent = await server_processes(box)
     for kind, make in kinds(studies).items():
         rng = random.Random(7)
         await _ask(box, make(rng))
-        cpu, ticks, wall = time.process_time(), server_ticks(), time.perf_counter()
+        cpu, ticks, wall = time.process_time(), server_ticks(parent), time.perf_counter()
         found = 0
         for _ in range(repeats):
             found += await _ask(box, make(rng))
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-        server = (server_ticks() - ticks) * 10 if box.database.dialect == "postgresql" else 0
+        server = (server_ticks(parent) - ticks) * 10
         ms = 1000 / repeats
         print(f"{kind:34} {cpu * ms:8.3f} {server / repeats:8.3f} {wall * ms:8.3f} {found / repeats:6.1f}")
     began = time.perf_counter()
