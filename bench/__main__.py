@@ -107,7 +107,7 @@ def _once(server: Server, work: Work, figures: Figures, seconds: float) -> None:
     done = _do(server, work, seconds)
     used = processes.cpu(server.pid) - before
     if done.failed or not done.count:
-        figures.failed = done.failed or "nothing done"
+        figures.failed = done.failed or f"none in {seconds:g} s"
         return
     figures.rates.append(done.count / done.seconds)
     figures.cpu.append(used * 1000 / done.count)
@@ -145,8 +145,8 @@ def _describe(said: list[str], options: argparse.Namespace) -> str:
     today = datetime.datetime.now(datetime.UTC).date()
     flags = f"--secs {options.secs:g} --rounds {options.rounds} --studies {options.studies}"
     return (
-        f"{' and '.join(said)}, {today}, {platform.system()} {platform.machine()}, {cpus} CPUs, client on the\n"
-        f'same machine: `make bench BENCH_FLAGS="{flags}"`.'
+        f"{' and '.join(said)}, {today}, {platform.system()} {platform.machine()}, {cpus} CPUs, client on\n"
+        f'the same machine: `make bench BENCH_FLAGS="{flags}"`.'
     )
 
 

@@ -29,7 +29,8 @@ TEXTS = """
 """
 NUMBERS = """
     SliceThickness KVP DataCollectionDiameter ReconstructionDiameter DistanceSourceToDetector SliceLocation
-    DistanceSourceToPatient GantryDetectorTilt TableHeight RescaleIntercept RescaleSlope WindowCenter WindowWidth
+    DistanceSourceToPatient GantryDetectorTilt TableHeight RescaleIntercept RescaleSlope WindowCenter
+    WindowWidth
 """
 
 

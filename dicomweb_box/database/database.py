@@ -57,7 +57,7 @@ class Database:
         return await self._engine.write(work)
 
     def moment(self) -> int | None:
-        """A number that every commit of every process changes, told without waiting; None where none can be told.
+        """A number that every commit of any process changes, told without waiting; None where there is none.
 
         What was read after one moment still holds while the moment is the same.
         """

@@ -109,7 +109,7 @@ def prove_whole(data: Path, acknowledged: Acknowledged) -> None:
     """Everything acknowledged is there, `check` misses nothing, and `reindex` changes no answer."""
     found = checked(data)
     assert (found["missing"], found["damaged"]) == ([], [])
-    # Blobs whose row was not durable yet when the kill came were never acknowledged, but `reindex` finds them.
+    # Blobs whose row was not durable when the kill came were never acknowledged, but `reindex` finds them.
     assert run("reindex", data=data) == 0
     assert run("check", data=data) == 0
     with started(data) as server:
