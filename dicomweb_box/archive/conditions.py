@@ -6,6 +6,7 @@ bound.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,8 +47,7 @@ class Condition:
 def on_column(match: Match, column: str, bind: Parameters, dialect: Dialect) -> Condition:
     """The key as a condition on a column that holds its attribute's indexed value."""
     parts = [_test(test, match.kind, column, bind, dialect) for test in match.tests]
-    sql = parts[0].sql if len(parts) == 1 else "(" + " or ".join(part.sql for part in parts) + ")"
-    return Condition(sql, all(part.exact for part in parts))
+    return Condition(any_of([part.sql for part in parts]), all(part.exact for part in parts))
 
 
 def on_text(match: Match, column: str, bind: Parameters, dialect: Dialect) -> Condition:
@@ -55,7 +55,15 @@ def on_text(match: Match, column: str, bind: Parameters, dialect: Dialect) -> Co
     tests = tuple(Exact(str(test.value)) if isinstance(test, Exact) else test for test in match.tests)
     kind: Kind = "name" if match.kind == "name" else "text"
     parts = [_test(test, kind, column, bind, dialect) for test in tests if not isinstance(test, Empty)]
-    return Condition("(" + " or ".join(part.sql for part in parts) + ")", all(part.exact for part in parts))
+    return Condition(any_of([part.sql for part in parts]), all(part.exact for part in parts))
+
+
+def any_of(parts: Sequence[str]) -> str:
+    """The conditions joined by `or`, as a balanced tree: SQLite takes none deeper than a thousand."""
+    if len(parts) == 1:
+        return parts[0]
+    half = len(parts) // 2
+    return f"({any_of(parts[:half])} or {any_of(parts[half:])})" if half else "1 = 0"
 
 
 def on_moment(combined: Combined, date: str, time: str, bind: Parameters) -> str:

@@ -20,6 +20,7 @@ from dicomweb_box.dicom.matches import Combined, Exact, Match, Pattern, Range
 # more where the trigrams do not help.
 _FEW = 300
 _MANY = 3000
+_MOST_JOINED = 100
 # In the order of how few studies share a value.
 _LISTED = ("study.study_uid", "study.accession_number", "study.patient_id", "study.study_id")
 _PARTIAL = frozenset(("accession_number", "study_id"))
@@ -60,11 +61,16 @@ async def find_window(plan: Plan, reader: Reader) -> Window | None:
 async def _listed(plan: Plan, reader: Reader, column: str, key: Match) -> str | None:
     """A select of the studies that match the key, where they are few or named exactly."""
     parts = []
-    for test in key.tests:
+    exact = [plan.bind(test.value) for test in key.tests if isinstance(test, Exact)]
+    if exact:
+        # One list, not one select each: SQLite joins at most five hundred.
+        parts.append(_of_column(plan, column, f"{column} in ({', '.join(exact)})"))
+    others = [test for test in key.tests if not isinstance(test, Exact)]
+    if len(others) > _MOST_JOINED:
+        return None
+    for test in others:
         part = None
-        if isinstance(test, Exact):
-            part = _of_column(plan, column, f"{column} = {plan.bind(test.value)}")
-        elif isinstance(test, Pattern) and len(conditions.prefix(test.text)) > 1:
+        if isinstance(test, Pattern) and len(conditions.prefix(test.text)) > 1:
             part = await _beginning(plan, reader, column, conditions.prefix(test.text))
         if part is None:
             return None
