@@ -63,10 +63,8 @@ class Sender(threading.Thread):
         self._batch = batch
 
     def run(self) -> None:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            connection = http.client.HTTPConnection(
-                self._address.hostname or "", self._address.port, timeout=20
-            )
+        connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port, timeout=20)
+        with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
             while self._store(connection):
                 pass
 
