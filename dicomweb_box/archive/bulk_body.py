@@ -1,10 +1,7 @@
 """Bulk data as bodies: one large value of a data set, named by its path (PS3.18 10.4.1.1.5)."""
 
-import asyncio
 import re
 from dataclasses import dataclass
-
-import orjson
 
 from dicomweb_box.archive import metadata
 from dicomweb_box.archive.body import Body, Piece
@@ -12,6 +9,7 @@ from dicomweb_box.archive.derived_dataset import deflated, inflated
 from dicomweb_box.archive.explicit_body import stretch_body
 from dicomweb_box.archive.retrieve import Instance, Recent
 from dicomweb_box.box import Box, in_thread
+from dicomweb_box.dicom import json_model
 from dicomweb_box.dicom.explicit import EXPLICIT_BIG, Stretch
 from dicomweb_box.dicom.header import locate
 from dicomweb_box.dicom.header_parts import Located
@@ -77,7 +75,7 @@ async def _media_type(box: Box, instance: Instance, path: str) -> str | None:
     if path != _ENCAPSULATED_DOCUMENT:
         return None
     json = await metadata.of_row(box, instance.id)
-    elements = await asyncio.to_thread(orjson.loads, json) if len(json) > 1 << 20 else orjson.loads(json)
+    elements = await in_thread(box, json_model.top_level, json)
     values = elements.get(_MIME_TYPE, {}).get("Value") or [None]
     said = str(values[0]).strip().lower()
     return said if _TYPE.fullmatch(said) else None

@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from dicomweb_box.archive import series_dictionary
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Reader, Row, Writer, in_list
+from dicomweb_box.dicom import json_model
 from dicomweb_box.dicom.attribute_path import AttributePath, parse, values
 from dicomweb_box.dicom.attributes import BY_TAG, indexed_value, kind_of
 from dicomweb_box.errors import BadQuery
@@ -115,7 +114,7 @@ async def index_arrivals(w: Writer, realm: str, arrivals: Sequence[tuple[str, by
     by_uid = {row["instance_uid"]: row for row in rows}
     kept: list[dict[str, Any]] = []
     for uid, json in arrivals:
-        dataset = orjson.loads(json)
+        dataset = json_model.top_level(json)
         for attribute in attributes:
             kept.extend(_values(attribute, by_uid[uid], dataset))
     await w.execute_many(_KEEP, kept)
@@ -185,6 +184,8 @@ def _values_of_rows(attribute: Declared, rows: Sequence[Row]) -> list[dict[str, 
     for row in rows:
         if row["state"] == "current":
             kept.extend(
-                _values(attribute, row, orjson.loads(series_dictionary.metadata_json(row, dictionaries)))
+                _values(
+                    attribute, row, json_model.top_level(series_dictionary.metadata_json(row, dictionaries))
+                )
             )
     return kept

@@ -3,15 +3,13 @@
 from functools import partial
 from typing import Any
 
-import orjson
-
 from dicomweb_box.archive import metadata
 from dicomweb_box.archive.body import Body, Made, Piece
 from dicomweb_box.archive.derived_dataset import deflated, inflated
 from dicomweb_box.archive.explicit_body import in_decoder, stretch_body
 from dicomweb_box.archive.retrieve import Instance, Recent, frame_table
 from dicomweb_box.box import Box, in_thread
-from dicomweb_box.dicom import explicit, pixels
+from dicomweb_box.dicom import explicit, json_model, pixels
 from dicomweb_box.dicom.explicit import EXPLICIT_BIG, Stretch
 from dicomweb_box.dicom.header import locate
 from dicomweb_box.dicom.image import ENCAPSULATED_UNCOMPRESSED, NATIVE, Image
@@ -64,7 +62,7 @@ class _Images(Recent):
 
 
 def _image(json: bytes, instance: Instance) -> Image:
-    elements = orjson.loads(json)
+    elements = json_model.top_level(json)
 
     def value(tag: str, default: Any = None) -> Any:
         found = elements.get(tag, {}).get("Value")

@@ -117,8 +117,11 @@ async def _apply_round(
     for position in positions:
         arrival = arrivals[position]
         versions = known.get((arrival.realm, arrival.instance_uid), [])
+        itself = _itself(arrival, versions)
         same = _same(arrival, versions)
-        if same is not None:
+        if itself is not None:
+            results[position] = itself
+        elif same is not None:
             results[position] = same
         elif _is_served(arrival, versions):
             fresh.append((position, arrival))
@@ -151,6 +154,14 @@ _VERSION = (
     " size, source"
     " from instance where realm = :realm"
 )
+
+
+def _itself(arrival: Arrival, versions: list[Row]) -> Indexed | Held | None:
+    """What the index says of this very blob already: a commit was repeated, or `reindex` met it first."""
+    for row in versions:
+        if row["blob_key"] == arrival.columns["blob_key"]:
+            return Held() if row["state"] == "held" else Indexed(replaced=False, dictionary=None)
+    return None
 
 
 def _same(arrival: Arrival, versions: list[Row]) -> SameDigest | None:

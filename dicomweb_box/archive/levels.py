@@ -52,7 +52,10 @@ def values_of(level: Level, dataset: Mapping[str, Element]) -> str:
     """DICOM JSON of the level's attributes that an instance carries, in tag order, without empty ones."""
     tags = _TAGS[level]
     found = {tag: element for tag, element in dataset.items() if tag in tags and len(element) > 1}
-    return orjson.dumps(found).decode()
+    try:
+        return orjson.dumps(found).decode()
+    except orjson.JSONEncodeError:
+        return orjson.dumps(json_model.writable(found)).decode()
 
 
 def describe(level: Level, elements: dict[str, Element], disputed: Iterable[str]) -> Chosen:

@@ -11,7 +11,7 @@ import orjson
 from dicomweb_box.archive import series_dictionary
 from dicomweb_box.archive.series_dictionary import metadata_json
 from dicomweb_box.database import Row
-from dicomweb_box.dicom import attributes
+from dicomweb_box.dicom import attributes, json_model
 from dicomweb_box.dicom.attribute_path import AttributePath, project
 from dicomweb_box.dicom.attributes import DERIVED, SERIES_LEVEL_TAGS, STUDY_LEVEL_TAGS, Level
 from dicomweb_box.dicom.matching import Query
@@ -150,7 +150,7 @@ class Assembler:
         if self._shape.level == "series":
             return {**orjson.loads(row["study_attributes"]), **orjson.loads(row["series_attributes"])}
         json = metadata_json(row, self._dictionaries)
-        return orjson.loads(self._with_bulk_urls(row, json))  # type: ignore[no-any-return]
+        return json_model.writable(json_model.top_level(self._with_bulk_urls(row, json)))
 
     def _with_bulk_urls(self, row: Row, json: bytes) -> bytes:
         if _BULK not in json:

@@ -1,12 +1,28 @@
-"""Slow clients: a body that stops arriving does not hold a connection, a task or a spool file for ever."""
+"""Requests that are none, and slow clients.
+
+A body that stops arriving does not hold a connection, a task or a spool file for ever.
+"""
 
 import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dicomweb_box.errors import RequestStalled
+from dicomweb_box.errors import BadRequest, RequestStalled
 
 STALL_SECONDS = 60.0
+
+
+class WellFormed:
+    """Middleware that raises BadRequest where an address holds a NUL, which no attribute and no path has."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on."""
+        if scope["type"] == "http" and ("\0" in scope["path"] or b"%00" in scope["query_string"]):
+            raise BadRequest("The address holds a NUL character.")
+        await self.app(scope, receive, send)
 
 
 class StalledBodies:

@@ -4,7 +4,7 @@ from starlette.middleware import Middleware
 
 from dicomweb_box.asgi.errors import ErrorAnswers, ErrorPage
 from dicomweb_box.asgi.headers import AnswerHeaders, CrossOrigin
-from dicomweb_box.asgi.limits import STALL_SECONDS, StalledBodies
+from dicomweb_box.asgi.limits import STALL_SECONDS, StalledBodies, WellFormed
 from dicomweb_box.asgi.same_origin import SameOrigin
 from dicomweb_box.settings import Settings
 
@@ -24,5 +24,6 @@ def middleware(
             allowed_origins=settings.cors_origins,
             loopback_only=True,  # nothing else is served until accounts exist
         ),
+        Middleware(WellFormed),
         Middleware(StalledBodies, seconds=stall_seconds),
     ]

@@ -74,7 +74,7 @@ def read_header(source: Source, *, bulk_threshold: int = 1024) -> Header:
         reader, text = header_fallback.read(part10, str(unusual))
     if part10.size > len(part10.data) and reader.pixels is None:
         raise UnreadableInstance(
-            "the attributes of the deflated data set are larger than 64 MiB", FailureReason.PROCESSING_FAILURE
+            "the attributes of the deflated data set are larger than 64 MiB", FailureReason.CANNOT_UNDERSTAND
         )
     if reader.unordered:
         text = json_model.in_order(text)

@@ -307,7 +307,7 @@ class Reader:
         if self._new > _MOST_NEW:
             raise UnreadableInstance(
                 "the data set holds more than a million attributes in no order",
-                FailureReason.PROCESSING_FAILURE,
+                FailureReason.CANNOT_UNDERSTAND,
             )
 
     def _settle(
@@ -457,7 +457,7 @@ class Reader:
         self._written += len(chunk)
         if self._written > _MOST_JSON:
             raise UnreadableInstance(
-                "the attributes of the data set are larger than 256 MiB", FailureReason.PROCESSING_FAILURE
+                "the attributes of the data set are larger than 256 MiB", FailureReason.CANNOT_UNDERSTAND
             )
         self._chunks.append(chunk)
 

@@ -45,6 +45,23 @@ def _sorted(dataset: Dataset) -> Dataset:
     return dict(sorted(dataset.items()))
 
 
+def writable(dataset: Dataset) -> Dataset:
+    """The same without what is nested too deeply to be written as JSON again."""
+    try:
+        orjson.dumps(dataset)
+    except orjson.JSONEncodeError:
+        return {tag: element for tag, element in dataset.items() if _can_be_written(element)}
+    return dataset
+
+
+def _can_be_written(element: Element) -> bool:
+    try:
+        orjson.dumps(element)
+    except orjson.JSONEncodeError:
+        return False
+    return True
+
+
 def top_level(text: bytes) -> Dataset:
     """The object as Python. Of one that is very large, or nested too deeply to be parsed, what is not."""
     if len(text) <= _MOST_PARSED:

@@ -161,7 +161,7 @@ def _inflate(data: Any, start: int, size: int) -> tuple[bytes, int]:
             if length > most:
                 raise UnreadableInstance(
                     f"the deflated data set inflates to more than {most >> 20} MiB",
-                    FailureReason.PROCESSING_FAILURE,
+                    FailureReason.CANNOT_UNDERSTAND,
                 )
     except zlib.error:
         raise UnreadableInstance(

@@ -1,5 +1,6 @@
 """QIDO-RS: search for studies, series and instances (PS3.18 10.6), and count them."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import orjson
@@ -16,6 +17,9 @@ from dicomweb_box.dicom.matching import Query, from_parameters
 from dicomweb_box.dicom.media_types import choose, parse_accept
 from dicomweb_box.dicomweb.answers import JSON, service_url
 from dicomweb_box.dicomweb.retrieval import warning
+
+
+_MOST_WARNINGS = 20
 
 
 async def studies(request: Request) -> Response:
@@ -59,12 +63,11 @@ async def _search(request: Request, level: Level) -> Response:
     etag = f'"{xxhash.xxh3_128_hexdigest(body)}"'
     # No parameters behind the media type: the Python client compares it as text.
     response = Response(
-        body, headers={"Content-Type": JSON.media_type, "ETag": etag, "Cache-Control": "no-cache"}
+        body, headers={"Content-Type": JSON.media_type, "ETag": etag, "Cache-Control": "private, no-cache"}
     )
     if etag in request.headers.get("if-none-match", ""):
         response = Response(status_code=304, headers={"ETag": etag})
-    for sentence in (*warnings, *page.warnings, *_remaining(query, page)):
-        response.headers.append(*warning(sentence))
+    _warn(response, (*_remaining(query, page), *warnings, *page.warnings))
     return response
 
 
@@ -74,8 +77,7 @@ async def _count(request: Request, level: Level) -> Response:
     query, warnings = _query(request, level)
     counted = await archive.count(request.app.state.box, query, scope=scope, actor=actor)
     response = Response(orjson.dumps({"count": counted}), media_type="application/json")
-    for sentence in warnings:
-        response.headers.append(*warning(sentence))
+    _warn(response, warnings)
     return response
 
 
@@ -111,3 +113,11 @@ ROUTES: list[BaseRoute] = [
     *_routes("/studies/{study}/instances", instances, count_instances),
     *_routes("/studies/{study}/series/{series}/instances", instances, count_instances),
 ]
+
+
+def _warn(response: Response, sentences: Sequence[str]) -> None:
+    """One Warning header each (PS3.18 8.4.3), but for so many that a client would refuse the answer."""
+    for sentence in sentences[:_MOST_WARNINGS]:
+        response.headers.append(*warning(sentence))
+    if len(sentences) > _MOST_WARNINGS:
+        response.headers.append(*warning(f"There are {len(sentences) - _MOST_WARNINGS} more such warnings."))

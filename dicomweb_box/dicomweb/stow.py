@@ -7,6 +7,7 @@ refuses its neighbours; a body that breaks off does not undo what was complete.
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from typing import cast
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -168,7 +169,6 @@ class Intake:
         self.bytes_in_flight += size
         task = asyncio.create_task(self._store(self.count, received, size))
         self.running.add(task)
-        task.add_done_callback(self.running.discard)
         while len(self.running) >= MOST_IN_FLIGHT or self.bytes_in_flight >= MOST_BYTES_IN_FLIGHT:
             self.freed.clear()
             await self.freed.wait()
@@ -195,6 +195,8 @@ class Intake:
             )
         finally:
             self.bytes_in_flight -= size
+        # Before the waiting reader is woken: it counts who is still running.
+        self.running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
         self._settle(number, outcome)
 
     def _settle(self, number: int, outcome: Outcome) -> None:

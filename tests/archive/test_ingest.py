@@ -8,9 +8,11 @@ import orjson
 import pytest
 
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING
-from dicomweb_box.archive import ingest, remove
+from dicomweb_box.archive import ingest, query, remove
 from dicomweb_box.archive.outcomes import Outcome, Refused, Stored
+from dicomweb_box.archive.reindex import reindex
 from dicomweb_box.box import Box
+from dicomweb_box.dicom.matching import from_parameters
 from dicomweb_box.errors import FailureReason, NotFound
 from tests.builders import make_dataset, make_instance, new_uid, part10, pieces
 
@@ -338,3 +340,69 @@ async def test_a_sender_that_breaks_off_leaves_no_spool_file(box: Box) -> None:
         await ingest.receive(box, breaking())
 
     assert [path for path in box.settings.data.rglob("*") if path.is_file() and "incoming" in str(path)] == []
+
+
+async def test_a_blob_that_reindex_met_before_its_store_committed_is_not_its_own_twin(box: Box) -> None:
+    data = make_instance(instance="1.2.3")
+    original = box.blobs.put
+
+    def put_and_be_overtaken(key: str, parts: Any) -> None:
+        original(key, parts)
+        asyncio.run_coroutine_threadsafe(reindex(box), loop).result(30)
+
+    loop = asyncio.get_running_loop()
+    box.blobs.put = put_and_be_overtaken  # type: ignore[method-assign]
+    outcome = await store(box, data)
+
+    assert isinstance(outcome, Stored)
+    assert await served(box, "1.2.3") == data
+    assert await one(box, "select count(*) from instance") == 1
+    assert await one(box, "select instance_count from study") == 1
+
+
+async def test_a_commit_that_is_repeated_because_its_answer_was_lost_keeps_the_blob(box: Box) -> None:
+    from dicomweb_box.archive import index
+
+    data = make_instance(instance="1.2.3")
+    apply, calls = index.apply, 0
+
+    async def commit_but_lose_the_answer(w: Any, arrivals: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        results = await apply(w, arrivals)
+        if calls == 1:
+            await apply(w, arrivals)  # the same arrivals again, as a retry after an unseen commit does
+        return results
+
+    index.apply = commit_but_lose_the_answer
+    try:
+        outcome = await store(box, data)
+    finally:
+        index.apply = apply
+
+    assert isinstance(outcome, Stored)
+    assert await served(box, "1.2.3") == data
+
+
+async def test_a_deeply_nested_instance_leaves_its_neighbours_searchable(box: Box) -> None:
+    study = new_uid()
+    await store(box, make_instance(study=study, instance="1.2.3"))
+    await store(box, nested(make_instance(study=study, instance="1.2.4"), 600))
+
+    found = await query.search(
+        box,
+        from_parameters("instance", [("includefield", "all")], {"study": study})[0],
+        scope=EVERYTHING,
+        actor=ANONYMOUS,
+        base="",
+    )
+
+    assert len(found.rows) == 2
+
+
+def nested(data: bytes, levels: int) -> bytes:
+    """The instance with Referenced Study Sequence (0008,1110) this many levels deep, in undefined lengths."""
+    begin = b"\x08\x00\x10\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    end = b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
+    at = data.index(b"\x10\x00\x10\x00PN")
+    return data[:at] + begin * levels + end * levels + data[at:]

@@ -17,6 +17,7 @@ import pytest
 from dicomweb_box.app import assemble
 from dicomweb_box.asgi.limits import StalledBodies
 from dicomweb_box.box import Box
+from dicomweb_box.dicomweb import stow
 from dicomweb_box.errors import OutOfResources
 from dicomweb_box.storage import BlobStore
 from tests.builders import make_dataset, make_instance, new_uid, part10, pieces
@@ -415,3 +416,50 @@ async def test_a_body_that_stalls_is_given_up_with_what_was_stored(box: Box) -> 
     assert answer.headers["connection"] == "close"
     assert stored(answer) == [uid_of(whole)]
     assert await held(box) == 1
+
+
+async def test_instances_that_all_settle_at_once_do_not_leave_the_reader_waiting(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[asyncio.Future[None]] = []
+    real = stow.store
+
+    async def store_together(*args: Any, **kwargs: Any) -> Any:
+        outcome = await real(*args, **kwargs)
+        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting.append(gate)
+        if len(waiting) in (stow.MOST_IN_FLIGHT, 3 * stow.MOST_IN_FLIGHT - 1):
+            for one in waiting:
+                one.done() or one.set_result(None)
+        await gate
+        return outcome
+
+    monkeypatch.setattr(stow, "store", store_together)
+    parts = [make_instance() for _ in range(3 * stow.MOST_IN_FLIGHT - 1)]
+    async with asyncio.timeout(30):
+        sending = asyncio.create_task(post(box, body_of(parts)))
+        while not sending.done():
+            await asyncio.sleep(0.05)
+            for one in waiting:
+                one.done() or one.set_result(None)
+
+    assert len(stored(await sending)) == len(parts)
+
+
+@pytest.mark.dicom("PS3.18 8.4.3")
+async def test_no_more_warnings_are_given_than_a_client_takes(box: Box) -> None:
+    unknown = ",".join(f"{group:04X}0010" for group in range(0x2001, 0x2201, 2))
+    async with client_of(box) as client:
+        answer = await client.get("/studies", params={"includefield": unknown})
+
+    assert answer.status_code == 200
+    assert 1 <= len(answer.headers.get_list("warning")) <= 21
+
+
+@pytest.mark.parametrize("path", ["/studies?PatientName=a%00b", "/studies/1.2%00/series", "/instances?X=%00"])
+async def test_a_nul_in_an_address_is_refused_with_a_sentence(box: Box, path: str) -> None:
+    async with client_of(box) as client:
+        answer = await client.get(path)
+
+    assert answer.status_code == 400
+    assert "NUL" in answer.json()["error"]
