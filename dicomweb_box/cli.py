@@ -80,6 +80,8 @@ def import_paths(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     """Store files, folders and zip archives; 1 if anything was refused."""
     from dicomweb_box.archive import importing
 
+    if not all(asked["paths"]):
+        raise BadSetting("a path to import is empty")
     paths = [Path(path) for path in asked["paths"]]
     missing = next((path for path in paths if not path.exists()), None)
     if missing is not None:
@@ -100,11 +102,22 @@ def import_paths(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     return FAILED if imported.refused else 0
 
 
+def _existing(chosen: settings.Settings) -> settings.Settings:
+    """The same; BadSetting where there is no archive yet: a mistyped folder must not look sound."""
+    if (
+        chosen.database_url is None
+        and not (chosen.data / "index.db").exists()
+        and not (chosen.data / "blobs").exists()
+    ):
+        raise BadSetting(f"there is no archive in {chosen.data}")
+    return chosen
+
+
 def check(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     """Compare index and blobs; 1 if anything is missing, orphaned, damaged or miscounted."""
     from dicomweb_box.archive import check as checking
 
-    report = _run(chosen, lambda box: checking.check(box, repair=asked["repair"]))
+    report = _run(_existing(chosen), lambda box: checking.check(box, repair=asked["repair"]))
     if asked["json"]:
         _print_json(asdict(report))
     else:
@@ -121,7 +134,7 @@ def reindex(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     """Rebuild the index from the blobs; 1 if a blob could not be read."""
     from dicomweb_box.archive import reindex as rebuilding
 
-    rebuilt = _run(chosen, rebuilding.reindex)
+    rebuilt = _run(_existing(chosen), rebuilding.reindex)
     print(f"indexed {rebuilt.indexed}")
     if rebuilt.unreadable:
         print(f"unreadable {len(rebuilt.unreadable)}", *rebuilt.unreadable, sep="\n  ")
@@ -172,7 +185,7 @@ def index_list(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     """Print the declared attributes."""
     from dicomweb_box.archive import declared
 
-    for attribute in _run(chosen, declared.declared):
+    for attribute in _run(_existing(chosen), declared.declared):
         print(f"{attribute.path} {'ready' if attribute.ready else 'filling'}")
     return 0
 
@@ -183,6 +196,8 @@ def index_list(chosen: settings.Settings, asked: dict[str, Any]) -> int:
 def _run(chosen: settings.Settings, job: Callable[["Box"], Coroutine[Any, Any, Any]]) -> Any:
     from dicomweb_box.box import open_box
 
+    if chosen.data.exists() and not chosen.data.is_dir():
+        raise BadSetting(f"{chosen.data} is not a folder")
     logs.set_up("command", level="warning", style=chosen.log_format)
 
     async def main() -> Any:

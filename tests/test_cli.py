@@ -178,12 +178,15 @@ def test_a_wrong_command_line_is_one_line_and_code_2(arguments: tuple[str, ...],
     assert done.stderr.startswith("dicomweb-box")
 
 
-def test_a_job_that_fails_is_one_line_and_code_1(tmp_path: Path) -> None:
-    (tmp_path / "data").write_text("a file")
+@pytest.mark.parametrize("command", ["check", "reindex"])
+def test_a_mistyped_folder_is_one_line_and_makes_no_archive(command: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file")
 
-    done = run("check", data=tmp_path / "data")
+    for mistyped in (tmp_path / "file", tmp_path / "nothing"):
+        done = run(command, data=mistyped)
 
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_settings_are_shown_with_where_they_come_from(data: Path) -> None:

@@ -79,9 +79,11 @@ def candidates(paths: Iterable[Path], imported: Imported) -> list[Candidate]:
     """Every file below the paths, in their order; damaged archives are noted as refused. Blocks."""
     found: list[Candidate] = []
     for path in paths:
-        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        files = sorted(file for file in path.rglob("*") if not file.is_dir()) if path.is_dir() else [path]
         for file in files:
-            if file != path and _is_skipped(file.relative_to(path).parts):
+            if not file.is_file():
+                imported.refused.append(Refusal(name=str(file), reason="C000", message="not a regular file"))
+            elif file != path and _is_skipped(file.relative_to(path).parts):
                 imported.skipped += 1
             elif _is_archive(file):
                 found += _members(file, imported)

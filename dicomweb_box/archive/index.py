@@ -117,14 +117,14 @@ async def _apply_round(
     for position in positions:
         arrival = arrivals[position]
         versions = known.get((arrival.realm, arrival.instance_uid), [])
-        itself = _itself(arrival, versions)
-        same = _same(arrival, versions)
-        if itself is not None:
+        if (itself := _itself(arrival, versions)) is not None:
             results[position] = itself
-        elif same is not None:
+        elif (same := _same(arrival, versions, "current")) is not None:
             results[position] = same
         elif _is_served(arrival, versions):
             fresh.append((position, arrival))
+        elif (same := _same(arrival, versions, "held")) is not None:
+            results[position] = same
         else:
             await _keep_unserved(w, arrival, arrival.decided or "held")
             results[position] = Held()
@@ -164,13 +164,13 @@ def _itself(arrival: Arrival, versions: list[Row]) -> Indexed | Held | None:
     return None
 
 
-def _same(arrival: Arrival, versions: list[Row]) -> SameDigest | None:
-    """The served or held version that this arrival seems to repeat."""
+def _same(arrival: Arrival, versions: list[Row], state: State) -> SameDigest | None:
+    """The version in this state that the arrival seems to repeat."""
     if arrival.different:
         return None
     for row in versions:
         if (
-            row["state"] in ("current", "held")
+            row["state"] == state
             and row["dataset_digest"] == arrival.columns["dataset_digest"]
             and row["transfer_syntax_uid"] == arrival.columns["transfer_syntax_uid"]
         ):
@@ -190,7 +190,8 @@ def _is_served(arrival: Arrival, versions: list[Row]) -> bool:
     current = [row for row in versions if row["state"] == "current"]
     if not current or arrival.policy == "replace":
         return True
-    return arrival.policy == "same-source" and versions[0]["source"] == arrival.source
+    first = next(row for row in versions if row["state"] in ("current", "earlier"))
+    return arrival.policy == "same-source" and first["source"] == arrival.source
 
 
 async def _keep_unserved(w: Writer, arrival: Arrival, state: State) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dicomweb_box.database import Row
 
 _MOST = 512
+_MOST_BYTES = 256 << 10  # a dictionary is unpacked for each instance that is read
 Key = tuple[str, str, str]
 _LEVEL = 1
 
@@ -72,8 +73,12 @@ def load(dictionary: bytes) -> Dictionary:
     return Dictionary(digest=xxhash.xxh3_128_digest(json), content=content)
 
 
-def store(json: bytes) -> tuple[bytes, bytes]:
-    """What a series row keeps of its first instance's JSON: zstd of it, and its digest."""
+def store(json: bytes) -> tuple[bytes, bytes] | tuple[None, None]:
+    """What a series row keeps of its first instance's JSON: zstd of it, and its digest; nothing of a huge
+    one.
+    """
+    if len(json) > _MOST_BYTES:
+        return None, None
     return zstandard.ZstdCompressor(level=3).compress(json), xxhash.xxh3_128_digest(json)
 
 

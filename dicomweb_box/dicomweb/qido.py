@@ -18,7 +18,6 @@ from dicomweb_box.dicom.media_types import choose, parse_accept
 from dicomweb_box.dicomweb.answers import JSON, service_url
 from dicomweb_box.dicomweb.retrieval import warning
 
-
 _MOST_WARNINGS = 20
 
 

@@ -7,6 +7,7 @@ refuses its neighbours; a body that breaks off does not undo what was complete.
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import cast
 
 from starlette.exceptions import HTTPException
@@ -151,6 +152,8 @@ class Intake:
         self.running: set[asyncio.Task[None]] = set()
         self.bytes_in_flight = 0
         self.outcomes: dict[int, Outcome] = {}
+        self.served: dict[str, int] = {}
+        """SOP Instance UID → the part whose data set is served under it."""
         self.freed = asyncio.Event()
 
     async def take(self, data: Chunks) -> None:
@@ -200,6 +203,11 @@ class Intake:
         self._settle(number, outcome)
 
     def _settle(self, number: int, outcome: Outcome) -> None:
+        if isinstance(outcome, Stored) and not outcome.already:
+            before = self.served.get(outcome.instance_uid)
+            if before is not None:
+                self.outcomes[before] = _overtaken(self.outcomes[before])
+            self.served[outcome.instance_uid] = number
         self.outcomes[number] = outcome
         if isinstance(outcome, Refused):
             log.warning(
@@ -207,6 +215,14 @@ class Intake:
                 number, self.source, outcome.reason, outcome.message, outcome.sha256 or "not known",
             )  # fmt: skip
         self.freed.set()
+
+
+def _overtaken(outcome: Outcome) -> Outcome:
+    """Two parts with one SOP Instance UID and different data sets: only one of them is served."""
+    if not isinstance(outcome, Stored):
+        return outcome
+    remark = "another part of this request replaced this data set; it is kept as an earlier version"
+    return replace(outcome, warnings=(*outcome.warnings, remark))
 
 
 ROUTES: list[BaseRoute] = [

@@ -406,3 +406,23 @@ def nested(data: bytes, levels: int) -> bytes:
     end = b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
     at = data.index(b"\x10\x00\x10\x00PN")
     return data[:at] + begin * levels + end * levels + data[at:]
+
+
+async def test_a_held_version_bars_neither_its_rightful_sender_nor_a_uid_that_is_free_again(box: Box) -> None:
+    study, series = new_uid(), new_uid()
+    one_, two = (
+        make_instance(study=study, series=series, instance="1.2.3", PatientID=patient)
+        for patient in ("P1", "P2")
+    )
+    await store(box, one_, source="first")
+    held = await store(box, two, source="second")
+
+    replacing = await store(box, two, source="first")
+    await remove.remove(box, study, scope=EVERYTHING, actor=ANONYMOUS)
+    again = await store(box, two, source="second")
+
+    assert isinstance(held, Refused)
+    assert isinstance(replacing, Stored)
+    assert replacing.replaced
+    assert isinstance(again, Stored)
+    assert await served(box, "1.2.3") == two

@@ -463,3 +463,16 @@ async def test_a_nul_in_an_address_is_refused_with_a_sentence(box: Box, path: st
 
     assert answer.status_code == 400
     assert "NUL" in answer.json()["error"]
+
+
+async def test_of_two_data_sets_under_one_uid_in_one_request_the_one_not_served_is_told(box: Box) -> None:
+    study, series, instance = new_uid(), new_uid(), new_uid()
+    parts = [
+        make_instance(study=study, series=series, instance=instance, PatientID=patient)
+        for patient in ("P1", "P2")
+    ]
+
+    answer = await post(box, body_of(parts))
+
+    items = values(answer.json(), "00081199")
+    assert [bool(values(item, "00081196")) for item in items].count(True) == 1
