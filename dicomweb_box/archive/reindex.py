@@ -7,6 +7,7 @@ by running it again.
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -21,6 +22,8 @@ from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Row, Writer, in_list
 from dicomweb_box.dicom.header import Header, read_header
 from dicomweb_box.errors import BoxError
+
+log = logging.getLogger(__name__)
 
 _PIECE = 1 << 20
 _AT_ONCE = 32
@@ -62,20 +65,18 @@ def _sorted_keys(box: Box) -> list[str]:
 async def _index_some(box: Box, keys: list[str]) -> list[tuple[str, bool]]:
     keys = await unnamed(box, keys)
     arrivals = await asyncio.gather(*(_arrival(box, key) for key in keys))
-    outcomes = []
+    outcomes: list[tuple[str, asyncio.Task[bool] | None]] = []
     waiting: dict[str, list[asyncio.Task[bool]]] = {}
     for key, arrival in zip(keys, arrivals, strict=True):
         if arrival is None:
-            outcomes.append((key, False))
+            outcomes.append((key, None))
             continue
         before = waiting.setdefault(arrival.instance_uid, [])
         if before:
             await before[-1]
         before.append(asyncio.create_task(_finish(box, arrival)))
-        outcomes.append((key, True))
-    for tasks in waiting.values():
-        await asyncio.gather(*tasks)
-    return outcomes
+        outcomes.append((key, before[-1]))
+    return [(key, await task if task is not None else False) for key, task in outcomes]
 
 
 async def index_blob(box: Box, key: str) -> bool:
@@ -85,7 +86,11 @@ async def index_blob(box: Box, key: str) -> bool:
 
 
 async def _finish(box: Box, arrival: index.Arrival) -> bool:
-    outcome = await ingest.make_searchable(box, arrival)
+    try:
+        outcome = await ingest.make_searchable(box, arrival)
+    except Exception as error:  # noqa: BLE001 - one blob must not keep the others out of the index
+        log.error("indexing %s failed: %s", arrival.columns["blob_key"], type(error).__name__)  # noqa: TRY400
+        return False
     return not isinstance(outcome, Refused) or outcome.held
 
 
