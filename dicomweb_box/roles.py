@@ -8,13 +8,14 @@ import os
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from dicomweb_box.app import assemble
 from dicomweb_box.archive import chores
@@ -32,6 +33,8 @@ HEAD_TIMEOUT = 30.0
 """Seconds in which a request's head must have come."""
 MOST_HEAD = 256 << 10
 """Bytes of a request's head; a search for a thousand UIDs is one of 64 KiB."""
+MOST_HELD = 1 << 20
+"""Bytes of a body that may wait for the application before the socket is left to fill."""
 TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 TRIM_EVERY = 30.0
 
@@ -159,12 +162,53 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head has ended."""
         self._head = 0
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before:
+            # Its task has not run yet, so that it never misses what the other class had.
+            self.cycle.__class__ = Cycle
+            cycle = cast("Cycle", self.cycle)
+            cycle.pieces, cycle.held = deque(), 0
 
     def on_body(self, body: bytes) -> None:
-        """What comes is no head."""
+        """What comes is no head; it is handed on as it came, where uvicorn copies it twice."""
         self._head = 0
-        super().on_body(body)
+        cycle = cast("Cycle", self.cycle)
+        if (self.parser.should_upgrade() and self._should_upgrade()) or cycle.response_complete:
+            return
+        cycle.pieces.append(body)
+        cycle.held += len(body)
+        if cycle.held > MOST_HELD:
+            self.flow.pause_reading()
+        cycle.message_event.set()
+
+
+class Cycle(RequestResponseCycle):
+    """uvicorn's request, whose body comes in the pieces that the socket gave."""
+
+    pieces: deque[bytes]
+    held: int
+
+    async def receive(self) -> Any:
+        """The next message of ASGI."""
+        if self.pieces:
+            return self._next()
+        if self.waiting_for_100_continue and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
+        if not self.disconnected and not self.response_complete:
+            self.flow.resume_reading()
+            await self.message_event.wait()
+            self.message_event.clear()
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        return self._next()
+
+    def _next(self) -> dict[str, Any]:
+        body = self.pieces.popleft() if self.pieces else b""
+        self.held -= len(body)
+        more = self.more_body or bool(self.pieces)
+        return {"type": "http.request", "body": body, "more_body": more}
 
 
 class Server(uvicorn.Server):

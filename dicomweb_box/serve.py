@@ -11,6 +11,7 @@ import importlib
 import ipaddress
 import logging
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -42,6 +43,9 @@ PAST_DRAIN = 10.0
 """Seconds that a role gets beyond the drain timeout before it is killed."""
 
 
+OPEN_FILES = 65536
+"""Descriptors that a role may hold, where the machine lets it."""
+
 HEEDED = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -71,6 +75,14 @@ def serve(settings: Settings) -> int:
     return _Supervisor(settings).run()
 
 
+def _allow_open_files() -> None:
+    """As many as the machine lets us: blobs and connections stay open, and the soft limit is often 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 class _Supervisor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -86,6 +98,7 @@ class _Supervisor:
 
     def run(self) -> int:
         """Start the roles and watch them; the exit code once all have ended."""
+        _allow_open_files()
         for name in WARM:
             importlib.import_module(name)
         gc.collect()

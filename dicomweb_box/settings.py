@@ -166,7 +166,7 @@ class Settings:
     bulk_threshold: int = _knob(1024, _size, "longer binary values are given by URI in metadata", "bytes")
     query_limit: int = _knob(1000, _number(1, 1_000_000), "most results of one search", "results")
     cache_size: int = _knob(1 << 30, _size, "disk used for answers kept ready", "bytes")
-    open_blobs: int = _knob(256, _number(8, 65536), "blobs that each process holds open", "descriptors")
+    open_blobs: int = _knob(1024, _number(8, 65536), "blobs that each process holds open", "descriptors")
     database_readers: int = _knob(4, _number(1, 64), "database readers of each process", "connections")
     file_threads: int = _knob(
         8, _number(1, 64), "threads of each process for parsing and file work", "threads"

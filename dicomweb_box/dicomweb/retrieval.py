@@ -1,13 +1,15 @@
 """What the retrieve handlers share: what was asked for, and how answers of one or more parts are worded."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import xxhash
 from starlette.requests import Request
 
 from dicomweb_box.accounts.access import Actor, Scope
-from dicomweb_box.archive.body import Body
+from dicomweb_box.archive.body import Body, Piece
+from dicomweb_box.archive.retrieve import Recent
 from dicomweb_box.asgi.blob_response import BlobResponse
 from dicomweb_box.asgi.identity import identify
 from dicomweb_box.box import Box
@@ -45,6 +47,54 @@ def asked(request: Request) -> Asked:
     parameter = request.query_params.get("accept") if request.scope["query_string"] else None
     accepts = [value.decode("latin-1") for name, value in request.scope["headers"] if name == b"accept"]
     return Asked(request.app.state.box, actor, scope, parse_accept(accepts, parameter))
+
+
+Handler = Callable[[Request], Awaitable[BlobResponse]]
+_PARTS_KEPT = 64
+_ASKED_BY = frozenset((b"accept", b"accept-encoding"))
+
+
+class _Answers(Recent):
+    """Answers by what was asked, each with the database's moment before it was made."""
+
+
+def remembered(handler: Handler) -> Handler:
+    """The handler, which gives the same answer to the same ask while nothing was committed.
+
+    A viewer asks for the same frames again, and a hundred viewers for the same series: finding out anew what
+    is known costs more than sending it. An answer here is ranges of blobs, not bytes.
+    """
+
+    async def answer(request: Request) -> BlobResponse:
+        box: Box = request.app.state.box
+        moment = box.database.moment()
+        if moment is None:
+            return await handler(request)
+        scope, answers = request.scope, box.resource(_Answers, _Answers)
+        by = tuple(header for header in scope["headers"] if header[0] in _ASKED_BY)
+        key = (handler, identify(request)[1], scope["path"], scope["query_string"], by)
+        found: tuple[int, BlobResponse] | None = answers.get(key)
+        if found is not None and found[0] == moment:
+            return found[1]
+        response = await handler(request)
+        if (weight := _weight(response.body)) is not None:
+            answers.put(key, (moment, response), weight)
+        return response
+
+    return answer
+
+
+def _weight(body: Sequence[Body]) -> int | None:
+    """What keeping a body costs, in pages of 4 KiB; None for what is large, made each time, or in a cache."""
+    if len(body) > _PARTS_KEPT:
+        return None
+    held = 0
+    for one in body:
+        if isinstance(one, bytes):
+            held += len(one)
+        elif not isinstance(one, Piece) or isinstance(one.source, Path):
+            return None
+    return 1 + held // 4096
 
 
 def takes_anything(accepted: tuple[Accepted, ...]) -> bool:

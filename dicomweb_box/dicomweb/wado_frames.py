@@ -22,6 +22,7 @@ from dicomweb_box.dicomweb.retrieval import (
     asked,
     multipart,
     path_of,
+    remembered,
     single,
     tag_of,
     takes_anything,
@@ -135,5 +136,5 @@ def _refuse_video(found: Instance, table: FrameTable) -> None:
 
 
 ROUTES: list[BaseRoute] = [
-    Route("/studies/{study}/series/{series}/instances/{instance}/frames/{frames}", frames),
+    Route("/studies/{study}/series/{series}/instances/{instance}/frames/{frames}", remembered(frames)),
 ]

@@ -18,7 +18,17 @@ from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.asgi.blob_response import BlobResponse
 from dicomweb_box.dicom.explicit import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicomweb_box.dicom.media_types import Accepted, Offer, choose
-from dicomweb_box.dicomweb.retrieval import Asked, Part, asked, multipart, path_of, single, tag_of, warning
+from dicomweb_box.dicomweb.retrieval import (
+    Asked,
+    Part,
+    asked,
+    multipart,
+    path_of,
+    remembered,
+    single,
+    tag_of,
+    warning,
+)
 from dicomweb_box.errors import Damaged, NotAcceptable, UnreadableInstance
 
 _DICOM = "application/dicom"
@@ -147,5 +157,5 @@ def _location(request: Request, one: Instance) -> str:
 ROUTES: list[BaseRoute] = [
     Route("/studies/{study}", study),
     Route("/studies/{study}/series/{series}", series),
-    Route("/studies/{study}/series/{series}/instances/{instance}", instance),
+    Route("/studies/{study}/series/{series}/instances/{instance}", remembered(instance)),
 ]

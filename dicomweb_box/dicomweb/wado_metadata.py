@@ -12,7 +12,7 @@ from dicomweb_box.archive.metadata import MetadataFile
 from dicomweb_box.asgi.blob_response import BlobResponse
 from dicomweb_box.box import Box
 from dicomweb_box.dicom.media_types import Offer, choose
-from dicomweb_box.dicomweb.retrieval import Asked, asked
+from dicomweb_box.dicomweb.retrieval import Asked, asked, remembered
 
 _JSON = "application/dicom+json"
 _OFFERS = (Offer(media_type=_JSON),)
@@ -88,5 +88,5 @@ def _file(box: Box, found: MetadataFile, *, gzip: bool) -> BlobResponse:
 ROUTES: list[BaseRoute] = [
     Route("/studies/{study}/metadata", study),
     Route("/studies/{study}/series/{series}/metadata", series),
-    Route("/studies/{study}/series/{series}/instances/{instance}/metadata", instance),
+    Route("/studies/{study}/series/{series}/instances/{instance}/metadata", remembered(instance)),
 ]
