@@ -183,7 +183,9 @@ class Intake:
             await asyncio.wait(self.running)
         stored = sum(isinstance(one, Stored) for one in self.outcomes.values())
         if self.count:
-            log.info("stored %d of %d instances from %s", stored, self.count, self.source)
+            # A line for each of a modality's single instances would cost a tenth of storing it, and say nothing.
+            level = logging.DEBUG if stored == self.count == 1 else logging.INFO
+            log.log(level, "stored %d of %d instances from %s", stored, self.count, self.source)
         return [self.outcomes[number] for number in range(1, self.count + 1)]
 
     async def _store(self, number: int, received: Received, size: int) -> None:
