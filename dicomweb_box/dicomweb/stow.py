@@ -183,7 +183,7 @@ class Intake:
             await asyncio.wait(self.running)
         stored = sum(isinstance(one, Stored) for one in self.outcomes.values())
         if self.count:
-            # A line for each of a modality's single instances would cost a tenth of storing it, and say nothing.
+            # A line for each single instance of a modality would cost a tenth of storing it.
             level = logging.DEBUG if stored == self.count == 1 else logging.INFO
             log.log(level, "stored %d of %d instances from %s", stored, self.count, self.source)
         return [self.outcomes[number] for number in range(1, self.count + 1)]

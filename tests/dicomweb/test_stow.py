@@ -361,7 +361,7 @@ async def test_a_body_that_breaks_off_keeps_and_lists_what_was_complete(box: Box
 async def test_a_client_that_leaves_in_the_middle_leaves_no_spool_file(
     box: Box, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     whole = make_instance()
     large = make_instance(Rows=1024, Columns=2048, PixelData=bytes(4 << 20))
     body = body_of([whole, large])
