@@ -166,6 +166,7 @@ def test_a_terminal_gets_a_progress_bar(folder: Path, data: Path) -> None:
         ("import",),
         ("import", "/nowhere/at/all"),
         ("index", "add", "NoSuchKeyword"),
+        ("index", "add", "PixelData"),
         ("settings", "--config", "/nowhere.toml"),
     ],
 )

@@ -17,6 +17,7 @@ from dicomweb_box.dicom.attributes import BY_TAG, indexed_value, kind_of
 from dicomweb_box.errors import BadQuery
 
 _STEP = 500
+_BINARY = frozenset(("OB", "OD", "OF", "OL", "OV", "OW"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +38,8 @@ async def declare(box: Box, path: str) -> Declared:
     Declaring it again changes nothing. Raises BadQuery for what names no attribute or has an index.
     """
     attribute = parse(path)
+    if attribute.vr in _BINARY:
+        raise BadQuery("A binary value cannot be searched.")
     if str(attribute) in BY_TAG or attribute.vr == "SQ":
         raise BadQuery(
             "This attribute is searched already." if attribute.vr != "SQ" else "A sequence has no value."
