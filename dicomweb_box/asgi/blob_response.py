@@ -14,8 +14,8 @@ from dicomweb_box.asgi.byte_range import NotSatisfiable, not_modified, wanted_ra
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.errors import Damaged, NotFound
 
-MOST_AT_ONCE = 1 << 20
-"""Bytes of one send; a slow reader holds this much of our memory, whatever the size of the body."""
+MOST_AT_ONCE = 1 << 19
+"""Bytes of one send; a slow reader holds twice this much of our memory, whatever the size of the body."""
 
 SMALL = 1 << 14
 WATCHED = 4 << 20
