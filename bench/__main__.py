@@ -11,13 +11,14 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 
-from bench import processes, servers
-from bench.load import Done, read, scratch, store, store_once
+from bench import objects, processes, servers
+from bench.load import Done, ask_each, read, scratch, store, store_once, visit
 from bench.objects import Made
 from bench.report import Figures, Row, table, write
 from bench.servers import Server
-from bench.works import Target, Work, datasets, fresh, works
+from bench.works import First, Target, Visit, Work, datasets, fresh, fresh_series, works
 
 
 def main() -> None:
@@ -95,7 +96,10 @@ def _measure(running: list[Server], asked: list[Work], options: argparse.Namespa
     for work, row in zip(asked, rows, strict=True):
         for turn in range(options.rounds):
             for server in running if turn % 2 == 0 else reversed(running):
-                _once(server, work, row.of[server.name], options.secs)
+                try:
+                    _once(server, work, row.of[server.name], options.secs)
+                except (OSError, RuntimeError, http.client.HTTPException) as error:
+                    row.of[server.name].failed = type(error).__name__
         sizes = {figures.size for figures in row.of.values() if figures.rates}
         note = f"  (answers of {sorted(sizes)} bytes)" if len(sizes) > 1 else ""
         print(table([row], [s.name for s in running]).splitlines()[-1] + note, file=sys.stderr)
@@ -103,8 +107,12 @@ def _measure(running: list[Server], asked: list[Work], options: argparse.Namespa
 
 
 def _once(server: Server, work: Work, figures: Figures, seconds: float) -> None:
+    if work.visit:
+        figures.rates.append(_visited(server, work.visit))
+        return
+    paths = _stored_first(server, work.first) if work.first else []
     before = processes.cpu(server.pid)
-    done = _do(server, work, seconds)
+    done = _do(server, work, seconds, paths)
     used = processes.cpu(server.pid) - before
     if done.failed or not done.count:
         figures.failed = done.failed or f"none in {seconds:g} s"
@@ -114,11 +122,43 @@ def _once(server: Server, work: Work, figures: Figures, seconds: float) -> None:
     figures.size = done.size
 
 
-def _do(server: Server, work: Work, seconds: float) -> Done:
+def _stored_first(server: Server, first: First) -> list[str]:
+    """Stores objects no server has seen; the paths of what is then asked for."""
+    made = list(itertools.islice(fresh(first.template), first.count))
+    _send(server, made)
+    time.sleep(server.settle)
+    return [one.path + tail for one in made for tail in first.tails]
+
+
+def _visited(server: Server, asked: Visit) -> float:
+    """The median of the milliseconds to the first image of a few series."""
+    took = []
+    for _ in range(asked.series):
+        made = fresh_series(objects.ct, asked.instances)
+        _send(server, made)
+        one = made[0]
+        times = [
+            visit(server.port, one.study_uid, one.series_uid, one.instance_uid)
+            for _ in range(1 if asked.fresh else 6)
+        ]
+        took += times if asked.fresh else times[1:]
+    return median(took)
+
+
+def _send(server: Server, made: list[Made]) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=300)
+    for chunk in _chunks(iter(made), 25):
+        store_once(connection, [one.data for one in chunk])
+    connection.close()
+
+
+def _do(server: Server, work: Work, seconds: float, paths: list[str]) -> Done:
+    if work.first:
+        return ask_each(server.port, paths, work.first.accept)
     if work.ask:
         return read(server.port, work.ask, seconds)
     assert work.template is not None
-    made = fresh(work.template)
+    made = (one.data for one in fresh(work.template))
     return store(server.port, made, connections=work.connections, batch=work.batch, seconds=seconds)
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 BOUNDARY = "bench-part"
 RELATED = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'
 ROOT = "/dicom-web"
+JSON, JPEG = "application/dicom+json", "image/jpeg"
+FRAME = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,40 @@ def read(port: int, ask: Ask, seconds: float) -> Done:
         return Done(count=0, seconds=seconds, failed=f"answers {status}")
     done = (_by_wrk if shutil.which("wrk") else _by_threads)(port, ask, seconds)
     return Done(count=done.count, seconds=done.seconds, size=len(body), failed=done.failed)
+
+
+def ask_each(port: int, paths: Sequence[str], accept: str) -> Done:
+    """Asks for each path once, over one kept connection."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    began, size = time.monotonic(), 0
+    for path in paths:
+        connection.request("GET", ROOT + path, headers={"Accept": accept})
+        response = connection.getresponse()
+        size = len(response.read())
+        if response.status != 200:
+            return Done(count=0, seconds=1, failed=f"answers {response.status}")
+    connection.close()
+    return Done(count=len(paths), seconds=time.monotonic() - began, size=size)
+
+
+def visit(port: int, study: str, series: str, instance: str) -> float:
+    """Milliseconds to a viewer's first image: search, series, metadata, frame, on a new connection."""
+    root = f"/studies/{study}"
+    asks = [
+        (f"/studies?StudyInstanceUID={study}", JSON),
+        (f"{root}/series", JSON),
+        (f"{root}/series/{series}/metadata", JSON),
+        (f"{root}/series/{series}/instances/{instance}/frames/1", FRAME),
+    ]
+    began = time.perf_counter()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    for path, accept in asks:
+        connection.request("GET", ROOT + path, headers={"Accept": accept})
+        response = connection.getresponse()
+        if not response.read() or response.status != 200:
+            raise RuntimeError(f"answers {response.status}")
+    connection.close()
+    return (time.perf_counter() - began) * 1000
 
 
 def _by_wrk(port: int, ask: Ask, seconds: float) -> Done:

@@ -75,7 +75,11 @@ def _ratio(row: Row, servers: Sequence[str]) -> float | None:
 
 
 def _aim(target: Target) -> str:
-    parts = [f"≥ {target.ratio:g}×" if target.ratio else "", f"≤ {target.cpu:g} ms" if target.cpu else ""]
+    parts = [
+        f"≥ {target.ratio:g}×" if target.ratio else "",
+        f"≤ {target.cpu:.3g} ms" if target.cpu else "",
+        f"≤ {target.most:g}" if target.most else "",
+    ]
     return ", ".join(part for part in parts if part)
 
 
@@ -86,6 +90,8 @@ def _met(row: Row, servers: Sequence[str], ratio: float | None) -> str:
     missed = []
     if row.target.cpu and figures.cpu and median(figures.cpu) > row.target.cpu:
         missed.append(f"CPU {median(figures.cpu) / row.target.cpu:.1f}×")
+    if row.target.most and median(figures.rates) > row.target.most:
+        missed.append(f"{median(figures.rates) / row.target.most:.1f}×")
     if row.target.ratio and ratio and ratio < row.target.ratio:
         missed.append(f"ratio {ratio:.1f}")
     return "no: " + ", ".join(missed) if missed else "yes"

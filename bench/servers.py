@@ -87,7 +87,7 @@ def start_orthanc(folder: Path, program: str) -> Server:
         "LimitFindInstances": 0,
         "StableAge": 10,
         "DicomAlwaysAllowStore": True,
-        "Plugins": [str(path) for path in PLUGINS.glob("*DicomWeb*")],
+        "Plugins": [str(path) for kind in ("*DicomWeb*", "*Gdcm*") for path in PLUGINS.glob(kind)],
         "DicomWeb": {
             "Enable": True,
             "Root": "/dicom-web/",

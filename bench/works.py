@@ -1,14 +1,13 @@
 """What is measured: each work by name, how it is asked, and what it should come to."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bench import objects
-from bench.load import Ask
+from bench.load import JPEG, JSON, Ask
 from bench.objects import Made, make
 
-JSON = "application/dicom+json"
 AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 OCTETS = 'multipart/related; type="application/octet-stream"'
 FIRST_INDEXED, CT_SERIES, META_STUDY, SERIES_40, FRAMES, CODECS, FRESH = (n * 1_000_000 for n in range(1, 8))
@@ -17,19 +16,41 @@ IN_CT_SERIES, IN_META_STUDY, IN_SERIES_40 = 500, 160, 76
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What `ratio` times the other server's rate and how many CPU ms are aimed at; None where nothing is."""
+    """What is aimed at, if anything: a ratio to the other server's rate, CPU ms, a value at most."""
 
     ratio: float | None = None
     cpu: float | None = None
+    most: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class First:
+    """Objects stored anew before each measurement, each of whose `tails` is then asked for once."""
+
+    template: Callable[[], bytes]
+    count: int
+    tails: Sequence[str]
+    accept: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visit:
+    """A viewer that opens a series: `fresh`, stored a moment ago, or looked at before."""
+
+    fresh: bool
+    series: int = 4
+    instances: int = 40
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """One row: a read (`ask`) or a store (`parts`, its instances counted)."""
+    """One row: a read (`ask`, `first`, `visit`) or a store (`template`, its instances counted)."""
 
     name: str
     target: Target
     ask: Ask | None = None
+    first: First | None = None
+    visit: Visit | None = None
     template: Callable[[], bytes] | None = None
     connections: int = 1
     batch: int = 1
@@ -64,7 +85,9 @@ def _instance(number: int, n: int = 0) -> str:
 
 def works(studies: int) -> list[Work]:
     """Every row of the table, reads before stores, so that the index has its size when it is searched."""
-    return [*_searches(studies), *_metadata(), *_retrievals(), *_stores()]
+    return [
+        *_searches(studies), *_metadata(), *_retrievals(), *_decoded(), *_rendered(), *_visits(), *_stores()
+    ]  # fmt: skip
 
 
 def _searches(studies: int) -> list[Work]:
@@ -140,6 +163,79 @@ def _retrievals() -> list[Work]:
     return made
 
 
+def _decoded() -> list[Work]:
+    """Compressed frames as native ones: asked for the first time, and again."""
+    made = []
+    for n, codec in enumerate(objects.COMPRESSED):
+        alone = objects.codec_cost(codec)
+        tails = ["/frames/1"]
+        first = First(
+            template=lambda codec=codec: objects.compressed(codec), count=24, tails=tails, accept=OCTETS
+        )
+        again = Ask(paths=[f"{_instance(CODECS + n)}/frames/1"], accept=OCTETS)
+        made += [
+            Work(
+                name=f"frame, {codec} decoded, first ask (codec alone {alone:.1f} ms)",
+                target=Target(ratio=1, cpu=alone + 1),
+                first=first,
+            ),
+            Work(name=f"frame, {codec} decoded, again", target=Target(ratio=1), ask=again),
+        ]
+    return made
+
+
+def _rendered() -> list[Work]:
+    cts = [_instance(CT_SERIES, n) for n in range(0, IN_CT_SERIES, 10)]
+    j2k = First(template=lambda: objects.compressed("j2k"), count=24, tails=["/rendered"], accept=JPEG)
+    frames = First(
+        template=objects.frames200,
+        count=1,
+        tails=[f"/frames/{n}/rendered" for n in range(1, 201, 20)],
+        accept=JPEG,
+    )
+    return [
+        Work(
+            name="rendered JPEG, CT, first ask",
+            target=Target(ratio=1, cpu=1.2),
+            first=First(template=objects.ct, count=100, tails=["/rendered"], accept=JPEG),
+        ),
+        Work(
+            name="rendered JPEG, CT, again",
+            target=Target(ratio=1, cpu=0.2),
+            ask=Ask(paths=[f"{path}/rendered" for path in cts], accept=JPEG),
+        ),
+        Work(name="rendered JPEG, frame of 200, first ask", target=Target(ratio=1, cpu=1.5), first=frames),
+        Work(name="rendered JPEG of a J2K frame, first ask", target=Target(ratio=1, cpu=30), first=j2k),
+        Work(
+            name="rendered JPEG of a J2K frame, again",
+            target=Target(ratio=1, cpu=0.2),
+            ask=Ask(paths=[f"{_instance(CODECS)}/rendered"], accept=JPEG),
+        ),
+        Work(
+            name="thumbnail, again",
+            target=Target(ratio=1, cpu=0.2),
+            ask=Ask(paths=[f"{path}/thumbnail" for path in cts], accept=JPEG),
+        ),
+    ]
+
+
+def _visits() -> list[Work]:
+    return [
+        Work(
+            name="first image of a series just stored",
+            target=Target(most=12),
+            visit=Visit(fresh=True),
+            unit=" ms",
+        ),
+        Work(
+            name="first image of a series seen before",
+            target=Target(most=6),
+            visit=Visit(fresh=False),
+            unit=" ms",
+        ),
+    ]
+
+
 def _stores() -> list[Work]:
     small = {"template": objects.small, "unit": " inst/s"}
     ct = {"template": objects.ct, "unit": " inst/s"}
@@ -161,10 +257,19 @@ def _stores() -> list[Work]:
 _fresh = itertools.count(FRESH)
 
 
-def fresh(template: Callable[[], bytes]) -> Iterator[bytes]:
-    """Objects that no server has seen, fifty to a study."""
+def fresh(template: Callable[[], bytes], together: int = 50) -> Iterator[Made]:
+    """Objects that no server has seen, so many to a study."""
     for number in _fresh:
-        yield make(template(), study=FRESH + number // 50, series=FRESH + number // 50, instance=number).data
+        group = FRESH + number // together
+        yield make(template(), study=group, series=group, instance=number)
+
+
+def fresh_series(template: Callable[[], bytes], count: int) -> list[Made]:
+    """A series that no server has seen, in a study of its own."""
+    numbers = list(itertools.islice(_fresh, count))
+    return [
+        make(template(), study=FRESH + numbers[0], series=FRESH + numbers[0], instance=n) for n in numbers
+    ]
 
 
 def _said(study: int) -> dict[str, str]:
