@@ -81,6 +81,8 @@ def _image(json: bytes, instance: Instance) -> Image:
         signed=value("00280103", 0) == 1,
         photometric=value("00280004", ""),
         planar=value("00280006", 0),
+        high_bit=value("00280102"),
+        floats="7FE00008" in elements or "7FE00009" in elements,
     )
 
 

@@ -16,6 +16,10 @@ class Image:
     signed: bool
     photometric: str
     planar: int
+    high_bit: int | None = None
+    """None: Bits Stored less one, the only value that PS3.5 8.1.1 still allows."""
+    floats: bool = False
+    """Whether the cells are those of Float (7FE0,0008) or Double Float Pixel Data (7FE0,0009)."""
 
     @property
     def frame_length(self) -> int:
@@ -25,8 +29,13 @@ class Image:
             return (samples + 7) // 8
         native = samples * (self.bits_allocated // 8)
         # Chrominance of every second pixel (PS3.3 C.7.6.3.1.2); decoding makes it RGB.
-        halved = self.photometric == "YBR_FULL_422" and not self.encapsulated
-        return native * 2 // 3 if halved else native
+        return native * 2 // 3 if self.halved else native
+
+    @property
+    def halved(self) -> bool:
+        """Whether native frames hold the chrominance of every second pixel alone."""
+        untransformed = not self.encapsulated or self.transfer_syntax_uid in UNTRANSFORMED
+        return self.samples == 3 and untransformed and self.photometric in HALVED
 
     @property
     def begins_at_bytes(self) -> bool:
@@ -47,10 +56,13 @@ class Image:
     @property
     def decoded_photometric(self) -> str:
         """Photometric Interpretation after decoding: what was YBR in any form is RGB."""
-        if self.transfer_syntax_uid in UNTRANSFORMED:
+        if not self.encapsulated or self.transfer_syntax_uid in UNTRANSFORMED:
             return self.photometric
         return "RGB" if self.samples == 3 and self.photometric.startswith("YBR") else self.photometric
 
+
+HALVED = frozenset(("YBR_FULL_422", "YBR_PARTIAL_422"))
+"""Photometric Interpretations with chrominance for every second pixel (PS3.3 C.7.6.3.1.2)."""
 
 NATIVE = frozenset(
     ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")

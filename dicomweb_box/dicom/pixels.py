@@ -9,10 +9,13 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dicomweb_box.dicom.image import DEFLATED_FRAMES, ENCAPSULATED_UNCOMPRESSED, UNTRANSFORMED, Image
 from dicomweb_box.errors import Damaged, NotAcceptable
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 _JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
@@ -74,6 +77,80 @@ def bits_from(covering: bytes, first: int, count: int) -> bytes:
 
     bits = np.unpackbits(np.frombuffer(covering, np.uint8), bitorder="little")[first : first + count]
     return np.packbits(bits, bitorder="little").tobytes()
+
+
+def samples(image: Image, native: bytes | memoryview) -> "np.ndarray[Any, Any]":
+    """The cells of one native little endian frame, as `decode` or the archive gives it.
+
+    The shape is (rows, columns), or (rows, columns, samples) of colour, which is RGB where it was YBR. Bits
+    above High Bit or below the stored ones are gone, signs extended (PS3.5 8.1.1), single bits 0 or 1,
+    float and double pixel data floats; palette images give their indices. The array may lie in `native`:
+    it is not to be written to. Raises Damaged where the bytes are too few.
+    """
+    if len(native) < image.frame_length:
+        raise Damaged(f"a frame has {len(native)} bytes where {image.frame_length} are described")
+    cells = _cells(image, memoryview(native)[: image.frame_length])
+    if image.samples == 1:
+        return cells.reshape(image.rows, image.columns)
+    turned = not image.encapsulated or image.transfer_syntax_uid in UNTRANSFORMED
+    if image.halved:
+        cells = _unhalved(cells)
+    elif turned and image.planar == 1:
+        return _rgb(image, cells.reshape(image.samples, image.rows, image.columns).transpose(1, 2, 0))
+    return _rgb(image, cells.reshape(image.rows, image.columns, image.samples))
+
+
+def _cells(image: Image, native: memoryview) -> "np.ndarray[Any, Any]":
+    import numpy as np
+
+    if image.bits_allocated == 1:
+        count = image.rows * image.columns * image.samples
+        return np.unpackbits(np.frombuffer(native, np.uint8), count=count, bitorder="little")
+    kind = "f" if image.floats else "i" if image.signed else "u"
+    cells = np.frombuffer(native, np.dtype(f"<{kind}{image.bits_allocated // 8}"))
+    if image.floats:
+        return cells
+    high = image.bits_stored - 1 if image.high_bit is None else image.high_bit
+    if not 0 < image.bits_stored <= high + 1 <= image.bits_allocated:
+        return cells  # it says what cannot be: the cells are taken whole
+    above, all_others = image.bits_allocated - 1 - high, image.bits_allocated - image.bits_stored
+    if above:
+        cells = cells << above
+    return cells >> all_others if all_others else cells
+
+
+def _unhalved(cells: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """Y Y Cb Cr of each two pixels as Y Cb Cr of each (PS3.3 C.7.6.3.1.2)."""
+    import numpy as np
+
+    if len(cells) % 4:
+        raise Damaged("a frame whose chrominance is halved has an odd number of pixels")
+    pairs = cells.reshape(-1, 4)
+    whole = np.empty((len(pairs), 2, 3), cells.dtype)
+    whole[:, :, 0] = pairs[:, :2]
+    whole[:, :, 1:] = pairs[:, None, 2:]
+    return whole
+
+
+def _rgb(image: Image, cells: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """Colour as RGB (PS3.3 C.7.6.3.1.2); what is none of YBR stays as it is."""
+    if not image.decoded_photometric.startswith("YBR"):
+        return cells
+    import numpy as np
+
+    most = (1 << image.bits_stored) - 1
+    whole = cells.astype(np.float32)
+    light, blue, red = (whole[..., index] for index in range(3))
+    blue, red = blue - (most + 1) // 2, red - (most + 1) // 2
+    if image.photometric.startswith("YBR_PARTIAL"):
+        # Black is 1/16 of the range and white 235/256 of it (CCIR 601-2).
+        light = (light - (most + 1) / 16) * (255 / 219)
+        blue, red = blue * (255 / 224), red * (255 / 224)
+    turned = np.stack(
+        (light + 1.402 * red, light - 0.344136 * blue - 0.714136 * red, light + 1.772 * blue), axis=-1
+    )
+    rgb: np.ndarray[Any, Any] = np.clip(np.rint(turned), 0, most).astype(cells.dtype)
+    return rgb
 
 
 def _checked(image: Image, native: bytes) -> bytes:
