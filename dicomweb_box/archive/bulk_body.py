@@ -9,7 +9,7 @@ from dicomweb_box.archive.derived_dataset import deflated, inflated
 from dicomweb_box.archive.explicit_body import stretch_body
 from dicomweb_box.archive.retrieve import Instance, Recent
 from dicomweb_box.box import Box, in_thread
-from dicomweb_box.dicom import json_model
+from dicomweb_box.dicom import encapsulated, json_model
 from dicomweb_box.dicom.explicit import EXPLICIT_BIG, Stretch
 from dicomweb_box.dicom.header import locate
 from dicomweb_box.dicom.header_parts import Located
@@ -17,10 +17,7 @@ from dicomweb_box.dicom.vr_lookup import SWAP_UNIT
 from dicomweb_box.errors import NotFound
 
 PIXEL_DATA = "7FE00010"
-_ENCAPSULATED_DOCUMENT = "00420011"
-_MIME_TYPE = "00420012"
 _PATH = re.compile(r"[0-9A-Fa-f]{8}(?:/[1-9][0-9]{0,8}/[0-9A-Fa-f]{8})*")
-_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +69,9 @@ def _locate(box: Box, instance: Instance, path: str) -> Located:
 
 
 async def _media_type(box: Box, instance: Instance, path: str) -> str | None:
-    if path != _ENCAPSULATED_DOCUMENT:
+    if path != encapsulated.DOCUMENT:
         return None
     json = await metadata.of_row(box, instance.id)
     elements = await in_thread(box, json_model.top_level, json)
-    values = elements.get(_MIME_TYPE, {}).get("Value") or [None]
-    said = str(values[0]).strip().lower()
-    return said if _TYPE.fullmatch(said) else None
+    found = encapsulated.enclosed(elements, instance.sop_class_uid)
+    return None if found is None or found.media_type == encapsulated.OCTETS else found.media_type

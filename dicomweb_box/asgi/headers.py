@@ -11,6 +11,7 @@ CONTENT_SECURITY_POLICY = (
     "frame-ancestors 'self'"
 )
 
+_SHARED = "/dicom-web"
 _ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin"))
 _PAGES = (
     (b"content-security-policy", CONTENT_SECURITY_POLICY.encode("ascii")),
@@ -19,6 +20,8 @@ _PAGES = (
 )
 # Stored documents are served under their own type; none of these may run a script in the archive's origin.
 _MARKUP = (b"text/html", b"application/xhtml", b"text/xml", b"application/xml", b"image/svg")
+# What somebody stored is shown without scripts, styles, forms, and as of no origin.
+_STORED = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'self'; sandbox")
 _NO_STORE = (b"cache-control", b"no-store")
 _REVALIDATE = (b"cache-control", b"private, no-cache")
 
@@ -53,17 +56,17 @@ class AnswerHeaders:
 
         async def adding(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = _added(message.get("headers", ()))
+                message["headers"] = _added(message.get("headers", ()), scope["path"])
             await send(message)
 
         await self.app(scope, receive, adding)
 
 
-def _added(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _added(headers: Sequence[tuple[bytes, bytes]], path: str) -> list[tuple[bytes, bytes]]:
     added = [*headers, *_ALWAYS]
     names = {name.lower(): value for name, value in headers}
     if names.get(b"content-type", b"").startswith(_MARKUP) and b"content-security-policy" not in names:
-        added += _PAGES
+        added += (_STORED, *_PAGES[1:]) if path.startswith(_SHARED) else _PAGES
     if b"cache-control" not in names:
         # Only what carries a validator may be kept, and is asked about each time: rights and objects change.
         added.append(_REVALIDATE if b"etag" in names else _NO_STORE)
@@ -86,5 +89,5 @@ class CrossOrigin:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, through CORS for /dicom-web alone."""
-        shared = scope["type"] == "http" and scope["path"].startswith("/dicom-web")
+        shared = scope["type"] == "http" and scope["path"].startswith(_SHARED)
         await (self.cors if shared else self.app)(scope, receive, send)

@@ -98,6 +98,35 @@ async def test_a_document_comes_under_its_own_media_type(box: Box, client: httpx
     assert browser.content[: len(pdf)] == octets.content[: len(pdf)] == pdf
 
 
+@pytest.mark.row(77)
+@pytest.mark.parametrize(
+    ("said", "sop_class", "served"),
+    [
+        ("text/XML; charset=utf-8", "1.2.840.10008.5.1.4.1.1.104.2", "text/xml"),
+        ("", "1.2.840.10008.5.1.4.1.1.104.3", "model/stl"),
+        ("model/obj", "1.2.840.10008.5.1.4.1.1.104.4", "model/obj"),
+        # A browser would run it: nobody stores a program into the archive's origin.
+        ("text/javascript", "1.2.840.10008.5.1.4.1.1.104.9", "application/octet-stream"),
+        ("text/css", "1.2.840.10008.5.1.4.1.1.104.1", "application/pdf"),
+        ("image/svg+xml", "1.2.840.10008.5.1.4.1.1.104.1", "image/svg+xml"),
+    ],
+)
+async def test_documents_come_as_what_they_are_and_never_as_scripts(
+    box: Box, client: httpx.AsyncClient, said: str, sop_class: str, served: str
+) -> None:
+    ds = make_dataset(
+        SOPClassUID=sop_class, MIMETypeOfEncapsulatedDocument=said, EncapsulatedDocument=b"ab" * 600
+    )
+    stored = await put(box, part10(ds))
+
+    browser = await client.get(path_of(stored, "bulkdata", "00420011"))
+
+    assert browser.headers["content-type"].partition(";")[0] == served
+    assert browser.headers["x-content-type-options"] == "nosniff"
+    if served in ("text/xml", "image/svg+xml"):
+        assert browser.headers["content-security-policy"].endswith("sandbox")
+
+
 async def test_compressed_pixel_data_come_as_a_part_for_each_frame_or_decoded_in_one(
     box: Box, client: httpx.AsyncClient
 ) -> None:
