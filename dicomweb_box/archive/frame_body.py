@@ -12,8 +12,8 @@ from dicomweb_box.box import Box, in_thread
 from dicomweb_box.dicom import explicit, json_model, pixels
 from dicomweb_box.dicom.explicit import EXPLICIT_BIG, Stretch
 from dicomweb_box.dicom.header import locate
-from dicomweb_box.dicom.image import ENCAPSULATED_UNCOMPRESSED, NATIVE, Image
-from dicomweb_box.errors import Damaged, NotFound
+from dicomweb_box.dicom.image import ENCAPSULATED_UNCOMPRESSED, NATIVE, Image, described
+from dicomweb_box.errors import Damaged
 
 
 async def stored_frame(box: Box, instance: Instance, number: int) -> list[Body]:
@@ -52,38 +52,14 @@ async def image_of(box: Box, instance: Instance) -> Image:
     images = box.resource(_Images, _Images)
     image: Image | None = images.get(instance.blob_key)
     if image is None:
-        image = _image(await metadata.of_row(box, instance.id), instance)
+        elements = json_model.top_level(await metadata.of_row(box, instance.id))
+        image = described(elements, instance.transfer_syntax_uid)
         images.put(instance.blob_key, image)
     return image
 
 
 class _Images(Recent):
     """Image descriptions by blob."""
-
-
-def _image(json: bytes, instance: Instance) -> Image:
-    elements = json_model.top_level(json)
-
-    def value(tag: str, default: Any = None) -> Any:
-        found = elements.get(tag, {}).get("Value")
-        return found[0] if found else default
-
-    bits = value("00280100")
-    if not (value("00280010") and value("00280011") and bits):
-        raise NotFound("the instance does not say how large its frames are")
-    return Image(
-        transfer_syntax_uid=instance.transfer_syntax_uid,
-        rows=value("00280010"),
-        columns=value("00280011"),
-        samples=value("00280002", 1),
-        bits_allocated=bits,
-        bits_stored=value("00280101", bits),
-        signed=value("00280103", 0) == 1,
-        photometric=value("00280004", ""),
-        planar=value("00280006", 0),
-        high_bit=value("00280102"),
-        floats="7FE00008" in elements or "7FE00009" in elements,
-    )
 
 
 async def _decoded_frame(box: Box, instance: Instance, fragments: tuple[tuple[int, int], ...]) -> list[Body]:

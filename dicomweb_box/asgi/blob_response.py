@@ -70,7 +70,8 @@ class BlobResponse:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         asked = scope["headers"]
-        if self.status_code == 200 and self.etag is not None and not_modified(asked, self.etag):
+        known = self.status_code == 200 and self.etag is not None and not_modified(asked, self.etag)
+        if known or self.status_code == 304:
             await _send_head(send, 304, [header for header in self.headers if header[0] != b"content-type"])
             return
         status, headers, bounds = self.status_code, [*self.headers], None

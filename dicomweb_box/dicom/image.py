@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+from dicomweb_box.dicom import json_values
+from dicomweb_box.dicom.json_model import Dataset
+from dicomweb_box.errors import NotFound
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Image:
@@ -59,6 +63,31 @@ class Image:
         if not self.encapsulated or self.transfer_syntax_uid in UNTRANSFORMED:
             return self.photometric
         return "RGB" if self.samples == 3 and self.photometric.startswith("YBR") else self.photometric
+
+
+def described(dataset: Dataset, transfer_syntax_uid: str) -> Image:
+    """What a data set's Image Pixel module says; raises NotFound where it says too little."""
+
+    def value(tag: str, default: int = 0) -> int:
+        found = json_values.whole(dataset, tag)
+        return default if found is None else found
+
+    rows, columns, bits = value("00280010"), value("00280011"), value("00280100")
+    if rows <= 0 or columns <= 0 or bits <= 0:
+        raise NotFound("the instance does not say how large its frames are")
+    return Image(
+        transfer_syntax_uid=transfer_syntax_uid,
+        rows=rows,
+        columns=columns,
+        samples=value("00280002", 1),
+        bits_allocated=bits,
+        bits_stored=value("00280101", bits),
+        signed=value("00280103") == 1,
+        photometric=json_values.text(dataset, "00280004"),
+        planar=value("00280006"),
+        high_bit=json_values.whole(dataset, "00280102"),
+        floats="7FE00008" in dataset or "7FE00009" in dataset,
+    )
 
 
 HALVED = frozenset(("YBR_FULL_422", "YBR_PARTIAL_422"))

@@ -77,7 +77,7 @@ def remembered(handler: Handler) -> Handler:
         if found is not None and found[0] == moment:
             return found[1]
         response = await handler(request)
-        if (weight := _weight(response.body)) is not None:
+        if response.status_code != 304 and (weight := _weight(response.body)) is not None:
             answers.put(key, (moment, response), weight)
         return response
 

@@ -2,11 +2,12 @@
 
 from starlette.routing import BaseRoute
 
-from dicomweb_box.dicomweb import wado_bulk, wado_frames, wado_instances, wado_metadata
+from dicomweb_box.dicomweb import wado_bulk, wado_frames, wado_instances, wado_metadata, wado_rendered
 
 ROUTES: list[BaseRoute] = [
     *wado_frames.ROUTES,
     *wado_metadata.ROUTES,
     *wado_instances.ROUTES,
     *wado_bulk.ROUTES,
+    *wado_rendered.ROUTES,
 ]
