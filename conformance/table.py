@@ -81,6 +81,8 @@ ROWS: dict[int, str] = {
     95: "No upper size: bodies are streamed",
     99: "Store to `/studies` and `/studies/{study}`",
     100: "Store a single part",
+    101: "Store JSON metadata and bulk data",
+    102: "Store XML metadata and bulk data",
     104: "The Store Instances Response Module in JSON and XML",
     105: "200, 202, 409, 400, 415",
     106: "Every part is reported, the unreadable too",

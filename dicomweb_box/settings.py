@@ -164,6 +164,7 @@ class Settings:
     public_url: str | None = _knob(None, _url("http", "https"), "address seen from outside a reverse proxy")
     cors_origins: tuple[str, ...] = _knob((), _origins, "origins that may call /dicom-web from a browser")
     bulk_threshold: int = _knob(1024, _size, "longer binary values are given by URI in metadata", "bytes")
+    metadata_limit: int = _knob(32 << 20, _size, "most metadata of one request to store", "bytes")
     query_limit: int = _knob(1000, _number(1, 1_000_000), "most results of one search", "results")
     cache_size: int = _knob(1 << 30, _size, "disk used for answers kept ready", "bytes")
     open_blobs: int = _knob(1024, _number(8, 65536), "blobs that each process holds open", "descriptors")

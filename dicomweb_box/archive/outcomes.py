@@ -19,6 +19,10 @@ class Stored:
     """Other bytes were served under this UID before; they are kept as an earlier version."""
     warnings: tuple[str, ...] = ()
     """Sentences without patient data about what in the data set could not be indexed."""
+    coerced: tuple[str, ...] = ()
+    """Sentences without patient data about what the archive replaced or supplied (PS3.18 10.5.2)."""
+    discarded: tuple[str, ...] = ()
+    """Sentences without patient data about attributes that were sent and are not stored."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

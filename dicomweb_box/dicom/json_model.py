@@ -25,6 +25,13 @@ def values(dataset: Dataset, path: tuple[str, ...]) -> list[Any]:
     return [value for item in items for value in item.get(path[-1], {}).get("Value", ())]
 
 
+def first_value(dataset: Any, tag: str) -> Any:
+    """The attribute's first value; None where it has none, whatever shape the metadata is in."""
+    element = dataset.get(tag) if isinstance(dataset, dict) else None
+    found = element.get("Value") if isinstance(element, dict) else None
+    return found[0] if isinstance(found, list) and found else None
+
+
 def in_order(text: bytes) -> bytes:
     """The same object with its attributes in ascending order, each once (PS3.18 F.2.2); the last one counts.
 

@@ -176,12 +176,21 @@ def prefix(part10: Part10, *, sop_class_uid: str, instance_uid: str) -> bytes:
         return b""
     if part10.has_meta:
         return _PREAMBLE
+    return written_meta(
+        sop_class_uid=sop_class_uid,
+        instance_uid=instance_uid,
+        transfer_syntax_uid=part10.transfer_syntax_uid,
+    )
+
+
+def written_meta(*, sop_class_uid: str, instance_uid: str, transfer_syntax_uid: str) -> bytes:
+    """Preamble, prefix and File Meta Information of an object that this program writes (PS3.10 7.1)."""
     meta = b"".join(
         [
             struct.pack("<HH2sHI", 2, 1, b"OB", 0, 2) + b"\0\1",
             _meta_element(0x0002, b"UI", sop_class_uid, b"\0"),
             _meta_element(0x0003, b"UI", instance_uid, b"\0"),
-            _meta_element(0x0010, b"UI", part10.transfer_syntax_uid, b"\0"),
+            _meta_element(0x0010, b"UI", transfer_syntax_uid, b"\0"),
             _meta_element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID, b"\0"),
             _meta_element(0x0013, b"SH", IMPLEMENTATION_VERSION, b" "),
         ]

@@ -17,7 +17,10 @@ JSON = Offer(media_type="application/dicom+json")
 XML = Offer(media_type="application/dicom+xml")
 
 PRIVATE_CREATOR = "DICOMWEB_BOX"
-DATA_SET_WARNING = 0xB007  # PS3.18 Table I.2-1: the data set does not match its SOP Class
+# PS3.18 Table I.2-1
+COERCED = 0xB000
+DISCARDED = 0xB006
+DATA_SET_WARNING = 0xB007  # the data set does not match its SOP Class
 
 Element = Mapping[str, Any]
 DataSet = dict[str, Element]
@@ -116,14 +119,23 @@ def _stored_item(stored: Stored, service: str) -> DataSet:
         "00081155": {"vr": "UI", "Value": [stored.instance_uid]},
         "00081190": {"vr": "UR", "Value": [url]},
     }
-    if stored.warnings:
-        item["00081196"] = {"vr": "US", "Value": [DATA_SET_WARNING]}
-    remarks = list(stored.warnings)
+    if warning := _warning_reason(stored):
+        item["00081196"] = {"vr": "US", "Value": [warning]}
+    remarks = [*stored.coerced, *stored.discarded, *stored.warnings]
     if stored.replaced:
         remarks.append(
             "other bytes were served under this SOP Instance UID; they are kept as an earlier version"
         )
     return item | _private(remarks=remarks)
+
+
+def _warning_reason(stored: Stored) -> int | None:
+    """The one Warning Reason there is room for: what was changed before what was left out."""
+    if stored.coerced:
+        return COERCED
+    if stored.discarded:
+        return DISCARDED
+    return DATA_SET_WARNING if stored.warnings else None
 
 
 def _failed_item(refused: Refused, part: int) -> DataSet:

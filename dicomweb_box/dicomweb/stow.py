@@ -7,7 +7,7 @@ refuses its neighbours; a body that breaks off does not undo what was complete.
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import cast
 
 from starlette.exceptions import HTTPException
@@ -21,13 +21,15 @@ from dicomweb_box.archive.outcomes import Outcome, Refused, Stored
 from dicomweb_box.asgi.errors import Fault, described, fault_of
 from dicomweb_box.asgi.identity import address_of, identify
 from dicomweb_box.box import Box
-from dicomweb_box.dicom.media_types import MediaType, parse_media_type
+from dicomweb_box.dicom.media_types import LEGACY_NAMES, MediaType, parse_media_type
 from dicomweb_box.dicom.multipart import Event, Parser, PartBegin
 from dicomweb_box.dicomweb.answers import JSON, XML, chosen, service_url, store_answer
+from dicomweb_box.dicomweb.stow_metadata import METADATA, MetadataIntake, PartData, type_of
 from dicomweb_box.errors import BadRequest, FailureReason, OutOfResources
 
 log = logging.getLogger(__name__)
 
+DICOM = "application/dicom"
 MOST_IN_FLIGHT = 32
 MOST_BYTES_IN_FLIGHT = 32 << 20
 
@@ -35,7 +37,9 @@ Chunks = AsyncIterator[bytes | memoryview]
 
 
 async def store_instances(request: Request) -> Response:
-    """The Store transaction: multipart/related of application/dicom, or one instance as the whole body."""
+    """The Store transaction: instances, or metadata with their bulk data, as multipart/related; or one
+    instance as the whole body.
+    """
     representation = chosen(request, (JSON, XML))
     content_type = _content_type(request)
     actor, _ = identify(request)
@@ -46,7 +50,7 @@ async def store_instances(request: Request) -> Response:
     broken: Fault | None = None
     try:
         if content_type.name == "multipart/related":
-            await _take_parts(intake, _events(request, content_type))
+            await _take_parts(intake, _events(request, content_type), content_type)
         else:
             await _take_whole(intake, request)
     except BadRequest as error:
@@ -65,17 +69,25 @@ async def store_instances(request: Request) -> Response:
 def _content_type(request: Request) -> MediaType:
     header = request.headers.get("content-type")
     media_type = parse_media_type(header) if header else MediaType("none")
-    if media_type.name not in ("multipart/related", "application/dicom"):
+    if media_type.name not in ("multipart/related", DICOM):
         raise HTTPException(
-            415, "The body must be multipart/related of application/dicom, or application/dicom."
+            415,
+            "The body must be multipart/related of application/dicom, application/dicom+json or"
+            " application/dicom+xml, or one application/dicom.",
         )
-    if media_type.parameters.get("type", "application/dicom").lower() != "application/dicom":
-        raise HTTPException(415, "The parts of the body must be application/dicom.")
+    if _root_type(media_type) not in (None, DICOM, *METADATA):
+        raise HTTPException(415, f"The parts of the body must be {DICOM} or {' or '.join(METADATA)}.")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise HTTPException(
             415, "The body must not be compressed as a whole.", {"Accept-Encoding": "identity"}
         )
     return media_type
+
+
+def _root_type(media_type: MediaType) -> str | None:
+    """What the parts are (RFC 2387 3.1); None where it is left to the first one."""
+    kind = media_type.parameters.get("type", "").partition(";")[0].strip().lower()
+    return LEGACY_NAMES.get(kind, kind) or None
 
 
 async def _events(request: Request, content_type: MediaType) -> AsyncIterator[Event]:
@@ -89,37 +101,27 @@ async def _events(request: Request, content_type: MediaType) -> AsyncIterator[Ev
         yield event
 
 
-class PartData:
-    """The data of the part that began last, to be read once."""
-
-    def __init__(self, events: AsyncIterator[Event]) -> None:
-        self.events = events
-        self.complete = False
-
-    def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
-        return self
-
-    async def __anext__(self) -> bytes | memoryview:
-        """The next piece."""
-        event = await anext(self.events)
-        if isinstance(event, memoryview):
-            return event
-        self.complete = True
-        raise StopAsyncIteration
-
-    async def skip(self) -> None:
-        """Read to the end of the part and forget it."""
-        if not self.complete:
-            async for _ in self:
-                pass
-
-
-async def _take_parts(intake: "Intake", events: AsyncIterator[Event]) -> None:
-    async for event in events:
-        if isinstance(event, PartBegin):
+async def _take_parts(intake: "Intake", events: AsyncIterator[Event], content_type: MediaType) -> None:
+    kind = _root_type(content_type)
+    metadata: MetadataIntake | None = None
+    try:
+        async for event in events:
+            if not isinstance(event, PartBegin):
+                continue
             data = PartData(events)
-            await intake.take(data)
+            kind = kind or type_of(event.headers, DICOM).name
+            if kind in METADATA:
+                metadata = metadata or MetadataIntake(intake.box, kind)
+                if not await metadata.take(event.headers, data):
+                    await intake.take(data)
+            else:
+                await intake.take(data)
             await data.skip()
+        if metadata is not None:
+            await metadata.finish(intake)
+    finally:
+        if metadata is not None:
+            await metadata.discard()
 
 
 async def _take_whole(intake: "Intake", request: Request) -> None:
@@ -135,6 +137,14 @@ async def _take_whole(intake: "Intake", request: Request) -> None:
                 yield chunk
 
     await intake.take(whole())
+
+
+@dataclass(frozen=True, slots=True)
+class Remarks:
+    """What was done to an instance before it was stored."""
+
+    coerced: tuple[str, ...] = ()
+    discarded: tuple[str, ...] = ()
 
 
 class Intake:
@@ -156,10 +166,13 @@ class Intake:
         """SOP Instance UID → the part whose data set is served under it."""
         self.freed = asyncio.Event()
 
-    async def take(self, data: Chunks) -> None:
+    async def take(
+        self, data: Chunks, *, coerced: tuple[str, ...] = (), discarded: tuple[str, ...] = ()
+    ) -> None:
         """Receive one instance, and store it while the next one arrives; waits while too much is under way.
 
-        Raises what `data` raises. The instance is then counted neither as stored nor as refused.
+        `coerced` and `discarded` say what was done to it before. Raises what `data` raises. The instance is
+        then counted neither as stored nor as refused.
         """
         try:
             received = await receive(self.box, data)
@@ -170,11 +183,17 @@ class Intake:
         self.count += 1
         size = received.size if received.spool is None else 0
         self.bytes_in_flight += size
-        task = asyncio.create_task(self._store(self.count, received, size))
+        remarks = Remarks(coerced, discarded)
+        task = asyncio.create_task(self._store(self.count, received, size, remarks))
         self.running.add(task)
         while len(self.running) >= MOST_IN_FLIGHT or self.bytes_in_flight >= MOST_BYTES_IN_FLIGHT:
             self.freed.clear()
             await self.freed.wait()
+
+    def refuse(self, refused: Refused) -> None:
+        """Count one instance that was refused before it came this far."""
+        self.count += 1
+        self._settle(self.count, refused)
 
     async def finish(self) -> list[Outcome]:
         """What became of each instance, in the order of the parts, once all is settled."""
@@ -188,11 +207,13 @@ class Intake:
             log.log(level, "stored %d of %d instances from %s", stored, self.count, self.source)
         return [self.outcomes[number] for number in range(1, self.count + 1)]
 
-    async def _store(self, number: int, received: Received, size: int) -> None:
+    async def _store(self, number: int, received: Received, size: int, remarks: Remarks) -> None:
         try:
             outcome = await store(
                 self.box, received, source=self.source, actor=self.actor, expected_study=self.study_uid
             )
+            if isinstance(outcome, Stored) and remarks != Remarks():
+                outcome = replace(outcome, coerced=remarks.coerced, discarded=remarks.discarded)
         except Exception as error:  # noqa: BLE001  (the other parts are answered for all the same)
             log.error("storing part %d from %s failed: %s", number, self.source, described(error))  # noqa: TRY400
             outcome = Refused(

@@ -125,7 +125,7 @@ async def test_one_instance_may_be_the_whole_body(box: Box) -> None:
         ("text/plain", b"x", 415),
         ("application/dicom+json", b"[]", 415),
         ("multipart/form-data; boundary=frontier", b"--frontier--", 415),
-        ('multipart/related; type="application/dicom+json"; boundary=frontier', b"--frontier--", 415),
+        ('multipart/related; type="application/dicom+yaml"; boundary=frontier', b"--frontier--", 415),
     ],
 )
 async def test_what_cannot_be_meant_is_refused_with_a_sentence(

@@ -1,0 +1,146 @@
+"""STOW-RS of metadata and bulk data (PS3.18 10.5.1): kept until all parts have come, then put together."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Protocol
+
+import orjson
+
+from dicomweb_box.archive.bulk_parts import BulkParts
+from dicomweb_box.archive.composing import compose, pixel_uri
+from dicomweb_box.archive.outcomes import Refused
+from dicomweb_box.box import Box, in_thread
+from dicomweb_box.dicom.media_types import LEGACY_NAMES, MediaType, parse_media_type
+from dicomweb_box.dicom.multipart import Event
+from dicomweb_box.dicom.xml_reader import from_xml
+from dicomweb_box.errors import BadRequest, FailureReason, RequestTooLarge, UnreadableInstance
+
+JSON_TYPE = "application/dicom+json"
+XML_TYPE = "application/dicom+xml"
+METADATA = (JSON_TYPE, XML_TYPE)
+_DICOM = "application/dicom"
+_OCTETS = "application/octet-stream"
+
+Chunks = AsyncIterator[bytes | memoryview]
+
+
+class Taker(Protocol):
+    """Where instances go once they are put together."""
+
+    async def take(
+        self, data: Chunks, *, coerced: tuple[str, ...] = (), discarded: tuple[str, ...] = ()
+    ) -> None:
+        """Receive one instance."""
+
+    def refuse(self, refused: Refused) -> None:
+        """Count one instance that was refused."""
+
+
+def type_of(headers: Mapping[str, str], default: str) -> MediaType:
+    """A part's media type; `default` where it names none, or nothing that could be one."""
+    try:
+        found = parse_media_type(headers["content-type"]) if "content-type" in headers else None
+    except BadRequest:
+        found = None
+    found = found or MediaType(default)
+    return MediaType(LEGACY_NAMES.get(found.name, found.name), found.parameters)
+
+
+class PartData:
+    """The data of the part that began last, to be read once."""
+
+    def __init__(self, events: AsyncIterator[Event]) -> None:
+        self.events = events
+        self.complete = False
+
+    def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
+        return self
+
+    async def __anext__(self) -> bytes | memoryview:
+        """The next piece."""
+        event = await anext(self.events)
+        if isinstance(event, memoryview):
+            return event
+        self.complete = True
+        raise StopAsyncIteration
+
+    async def skip(self) -> None:
+        """Read to the end of the part and forget it."""
+        if not self.complete:
+            async for _ in self:
+                pass
+
+
+class MetadataIntake:
+    """Metadata and bulk data of one request; `kind`: the media type of its metadata."""
+
+    def __init__(self, box: Box, kind: str) -> None:
+        self.box = box
+        self.kind = kind
+        self.parts = BulkParts(box)
+        self.documents: list[tuple[str, bytes]] = []
+        self.size = 0
+
+    async def take(self, headers: Mapping[str, str], data: PartData) -> bool:
+        """Take one part; False leaves one that is a whole instance to the caller. Raises BadRequest."""
+        first = not self.documents and not self.parts.parts
+        media_type = type_of(headers, self.kind if first else _OCTETS)
+        if media_type.name == _DICOM:
+            return False
+        if media_type.name in METADATA or (first and media_type.name in ("text/xml", "application/xml")):
+            await self._take_document(media_type.name, data)
+        else:
+            names = (headers.get("content-location", ""), headers.get("content-id", ""))
+            await self.parts.add(names, media_type, data)
+        return True
+
+    async def _take_document(self, kind: str, data: PartData) -> None:
+        pieces: list[bytes] = []
+        async for piece in data:
+            self.size += len(piece)
+            if self.size > self.box.settings.metadata_limit:
+                raise RequestTooLarge(
+                    f"The metadata is longer than {self.box.settings.metadata_limit} bytes,"
+                    " which the setting metadata_limit allows."
+                )
+            pieces.append(bytes(piece))
+        self.documents.append((kind, b"".join(pieces)))
+
+    async def finish(self, taker: Taker) -> None:
+        """Put the instances together and hand them on. Raises BadRequest where there is no metadata."""
+        if not self.documents:
+            raise BadRequest(f"The body has no part of {self.kind}: bulk data needs its metadata.")
+        datasets: list[Any] = []
+        while self.documents:
+            datasets += await in_thread(self.box, _read, *self.documents.pop(0))
+        uris = Counter(uri for one in datasets if (uri := pixel_uri(one)) is not None)
+        shared = frozenset(uri for uri, times in uris.items() if times > 1)
+        for dataset in datasets:
+            if isinstance(dataset, UnreadableInstance):
+                taker.refuse(Refused(reason=dataset.reason, message=str(dataset)))
+                continue
+            composed = await compose(dataset, self.parts, shared=shared)
+            if isinstance(composed, Refused):
+                taker.refuse(composed)
+                continue
+            chunks = self.parts.chunks(composed.pieces)
+            await taker.take(chunks, coerced=composed.coerced, discarded=composed.discarded)
+
+    async def discard(self) -> None:
+        """Forget the bulk data."""
+        await self.parts.discard()
+
+
+def _read(kind: str, document: bytes) -> list[Any]:
+    """The data sets of one part of metadata; an unreadable part is answered for as one instance."""
+    try:
+        if kind != JSON_TYPE:
+            return [from_xml(document)]
+        found = orjson.loads(document)
+    except UnreadableInstance as error:
+        return [error]
+    except orjson.JSONDecodeError as error:
+        sentence = f"the metadata is not JSON: line {error.lineno}, column {error.colno}"
+        return [UnreadableInstance(sentence, FailureReason.CANNOT_UNDERSTAND)]
+    # PS3.18 10.5.1: an array; one object alone is what some senders mean by an array of one.
+    return found if isinstance(found, list) else [found]
