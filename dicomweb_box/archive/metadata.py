@@ -1,14 +1,14 @@
-"""Metadata of instances, series and studies as DICOM JSON (PS3.18 10.4.1.1.2, F.2).
+"""Metadata of instances, series and studies as DICOM JSON or XML (PS3.18 10.4.1.1.2, F.2; PS3.19 A.1).
 
 What rests in the index is each instance's JSON, its bulk data named relative to the series. Series and study
-metadata are derived files, one for each revision and content coding: asking again costs no parsing and
+metadata are derived files, one for each revision, form and content coding: asking again costs no parsing and
 no joining.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, BinaryIO, Literal
 
 import xxhash
@@ -19,21 +19,29 @@ from dicomweb_box.archive import visibility
 from dicomweb_box.archive.derived import Derived, DerivedFiles, Make
 from dicomweb_box.box import Box
 from dicomweb_box.database import Reader
+from dicomweb_box.dicom import json_model
+from dicomweb_box.dicom.multipart import closing, part_head
+from dicomweb_box.dicom.xml_model import to_xml
 from dicomweb_box.errors import NotFound
 
 _AT_REST = b'"BulkDataURI":"instances/'
 _GZIP_LEVEL = 4
 _SHARDS = 64
 
+XML = "application/dicom+xml"
+
 Level = Literal["study", "series"]
+Form = Literal["json", "xml"]
 
 
 @dataclass(frozen=True, slots=True)
 class MetadataFile:
-    """A file that holds a JSON array, perhaps gzipped, and the strong validator of this representation."""
+    """A file that holds the metadata, perhaps gzipped, and the strong validator of this representation."""
 
     file: Derived
     etag: str
+    boundary: str
+    """What stands between the parts of the form "xml", a body of multipart/related."""
 
 
 async def of_instance(
@@ -75,9 +83,19 @@ async def of_row(box: Box, instance_id: int) -> bytes:
 
 
 async def of_series(
-    box: Box, study_uid: str, series_uid: str, *, gzip: bool, scope: Scope, actor: Actor
+    box: Box,
+    study_uid: str,
+    series_uid: str,
+    *,
+    form: Form = "json",
+    gzip: bool,
+    scope: Scope,
+    actor: Actor,
 ) -> MetadataFile:
-    """A JSON array of the metadata of a series' instances, bulk data relative to the series; NotFound."""
+    """The metadata of a series' instances, bulk data named relative to the series; NotFound.
+
+    A JSON array, or a body of multipart/related with a document for each instance (PS3.18 8.6.1.2.1).
+    """
     del actor
     where, params = visibility.series_condition(scope)
     params |= {"realm": scope.realm, "study_uid": study_uid, "series_uid": series_uid}
@@ -87,11 +105,13 @@ async def of_series(
         " where study.realm = :realm and study.study_uid = :study_uid and series.series_uid = :series_uid"
         f" and series.instance_count > 0 and {where}"
     )
-    return await _of_rows(box, "series", sql, params, gzip=gzip, shared=True)
+    return await _of_rows(box, _Asked("series", form, gzip, shared=True), sql, params)
 
 
-async def of_study(box: Box, study_uid: str, *, gzip: bool, scope: Scope, actor: Actor) -> MetadataFile:
-    """A JSON array of the metadata of a study's visible instances, bulk data named relative to the study.
+async def of_study(
+    box: Box, study_uid: str, *, form: Form = "json", gzip: bool, scope: Scope, actor: Actor
+) -> MetadataFile:
+    """The metadata of a study's visible instances as `of_series`, bulk data named relative to the study.
 
     Raises NotFound.
     """
@@ -104,18 +124,26 @@ async def of_study(box: Box, study_uid: str, *, gzip: bool, scope: Scope, actor:
         f" and {where} order by series.series_number is null, series.series_number, series.series_uid"
     )
     params |= {"realm": scope.realm, "study_uid": study_uid}
-    return await _of_rows(box, "study", sql, params, gzip=gzip, shared=scope.whole)
+    return await _of_rows(box, _Asked("study", form, gzip, shared=scope.whole), sql, params)
 
 
-async def _of_rows(
-    box: Box, level: Level, sql: str, params: dict[str, Any], *, gzip: bool, shared: bool
-) -> MetadataFile:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What file is asked for; `shared`: earlier ones of it are of no more use to anybody."""
+
+    level: Level
+    form: Form
+    gzip: bool
+    shared: bool
+
+
+async def _of_rows(box: Box, asked: _Asked, sql: str, params: dict[str, Any]) -> MetadataFile:
     while True:
         rows = await box.database.fetch_all(sql, params)
         if not rows:
-            raise NotFound(f"there is no such {level}")
+            raise NotFound(f"there is no such {asked.level}")
         try:
-            return await _file(box, level, [tuple(row) for row in rows], params, gzip=gzip, shared=shared)
+            return await _file(box, asked, [tuple(row) for row in rows], params)
         except _ChangedMeanwhile:
             continue  # each turn was overtaken by a change that is there now: it ends when the changes do
 
@@ -147,40 +175,35 @@ class _Part:
     rows: Sequence[Any]
 
 
-async def _file(
-    box: Box,
-    level: Level,
-    rows: list[tuple[Any, ...]],
-    params: dict[str, Any],
-    *,
-    gzip: bool,
-    shared: bool,
-) -> MetadataFile:
+async def _file(box: Box, asked: _Asked, rows: list[tuple[Any, ...]], params: dict[str, Any]) -> MetadataFile:
     files = box.resource(DerivedFiles, DerivedFiles)
     # The visible series and their revisions are the name: actors share a file only where they see the same.
     # UIDs and times are in it because a database gives the row numbers of deleted rows to new ones.
     state = f"{params['realm']} {params['study_uid']} {params.get('series_uid')} {rows}"
     digest = xxhash.xxh3_128_hexdigest(state.encode())
-    identity = rows[0][0] if level == "study" else rows[0][2]
-    family = f"{level}-{identity}-"
+    identity = rows[0][0] if asked.level == "study" else rows[0][2]
+    family = f"{asked.level}-{identity}-"
     stem = f"metadata-{identity % _SHARDS:02x}/{family}{digest}"
-    coding, suffix = (".json.gz", "-gzip") if gzip else (".json", "")
+    coding = f".{asked.form}.gz" if asked.gzip else f".{asked.form}"
     found = files.peek(stem + coding)
     if found is None:
-        older = family if shared else None
+        older = family if asked.shared else None
 
         async def from_index() -> Make:
-            parts = await _parts(box, rows)
-            return lambda file: _write(file, parts, study_level=level == "study")
+            objects = _objects(await _parts(box, rows), study_level=asked.level == "study")
+            if asked.form == "xml":
+                return lambda file: _write_xml(file, objects, digest)
+            return lambda file: _write_json(file, objects)
 
-        found = plain = await files.get(f"{stem}.json", from_index, family=older)
-        if gzip:
+        found = plain = await files.get(f"{stem}.{asked.form}", from_index, family=older)
+        if asked.gzip:
 
             async def from_plain() -> Make:
-                return lambda file: _compress(plain, file)
+                return partial(_compress, plain)
 
             found = await files.get(stem + coding, from_plain, family=older)
-    return MetadataFile(found, f'"{digest}{suffix}"')
+    suffix = ("-xml" if asked.form == "xml" else "") + ("-gzip" if asked.gzip else "")
+    return MetadataFile(found, f'"{digest}{suffix}"', digest)
 
 
 async def _parts(box: Box, wanted: list[tuple[Any, ...]]) -> list[_Part]:
@@ -205,8 +228,8 @@ async def _parts(box: Box, wanted: list[tuple[Any, ...]]) -> list[_Part]:
     return await box.database.read(work)
 
 
-def _write(file: BinaryIO, parts: list[_Part], *, study_level: bool) -> None:
-    separator = b"["
+def _objects(parts: Sequence[_Part], *, study_level: bool) -> Iterator[bytes]:
+    """The DICOM JSON of one instance after another."""
     plain = zstandard.ZstdDecompressor()
     for part in parts:
         own = plain
@@ -215,10 +238,23 @@ def _write(file: BinaryIO, parts: list[_Part], *, study_level: bool) -> None:
         below = b'"BulkDataURI":"series/' + part.series_uid.encode() + b"/instances/"
         for metadata, with_dictionary in part.rows:
             json = (own if with_dictionary else plain).decompress(metadata)
-            file.write(separator)
-            file.write(json.replace(_AT_REST, below) if study_level else json)
-            separator = b","
+            yield json.replace(_AT_REST, below) if study_level else json
+
+
+def _write_json(file: BinaryIO, objects: Iterable[bytes]) -> None:
+    separator = b"["
+    for json in objects:
+        file.write(separator)
+        file.write(json)
+        separator = b","
     file.write(b"[]" if separator == b"[" else b"]")
+
+
+def _write_xml(file: BinaryIO, objects: Iterable[bytes], boundary: str) -> None:
+    for number, json in enumerate(objects):
+        file.write(part_head(boundary, XML, first=number == 0))
+        file.write(to_xml(json_model.whole(json)))
+    file.write(closing(boundary))
 
 
 def _compress(plain: Derived, file: BinaryIO) -> None:

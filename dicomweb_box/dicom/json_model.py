@@ -81,9 +81,18 @@ def top_level(text: bytes) -> Dataset:
     return {tag: element for tag, piece in _pieces(text) if (element := _parsed(piece)) is not None}
 
 
-def _parsed(piece: memoryview) -> Element | None:
+def whole(text: bytes) -> Dataset:
+    """The object as Python, however large; an attribute nested too deeply to be parsed is left out."""
+    try:
+        parsed: Dataset = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {tag: one for tag, piece in _pieces(text) if (one := _parsed(piece, len(text))) is not None}
+    return parsed
+
+
+def _parsed(piece: memoryview, most: int = _MOST_PARSED // 4) -> Element | None:
     # A sequence of a million items would be a gigabyte of Python objects, made while nothing else runs.
-    if len(piece) > _MOST_PARSED // 4:
+    if len(piece) > most:
         return None
     try:
         element: Element = orjson.loads(piece)

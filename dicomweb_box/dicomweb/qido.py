@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import cast
 
 import orjson
-import xxhash
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -12,11 +11,12 @@ from starlette.routing import BaseRoute, Route
 from dicomweb_box.archive import query as archive
 from dicomweb_box.archive.query import Page
 from dicomweb_box.asgi.identity import identify
+from dicomweb_box.box import in_thread
 from dicomweb_box.dicom.attributes import Level
 from dicomweb_box.dicom.matching import Query, from_parameters
-from dicomweb_box.dicom.media_types import choose, parse_accept
-from dicomweb_box.dicomweb.answers import JSON, service_url
+from dicomweb_box.dicomweb.answers import JSON, chosen, service_url
 from dicomweb_box.dicomweb.retrieval import warning
+from dicomweb_box.dicomweb.search_forms import FORMS, represented
 
 _MOST_WARNINGS = 20
 
@@ -52,37 +52,35 @@ async def count_instances(request: Request) -> Response:
 
 
 async def _search(request: Request, level: Level) -> Response:
-    _acceptable(request)
+    offer = chosen(request, FORMS)
     actor, scope = identify(request)
     query, warnings = _query(request, level)
-    page = await archive.search(
-        request.app.state.box, query, scope=scope, actor=actor, base=service_url(request)
-    )
-    body = b"[" + b",".join(page.rows) + b"]"
-    etag = f'"{xxhash.xxh3_128_hexdigest(body)}"'
-    # No parameters behind the media type: the Python client compares it as text.
-    response = Response(
-        body, headers={"Content-Type": JSON.media_type, "ETag": etag, "Cache-Control": "private, no-cache"}
-    )
-    if etag in request.headers.get("if-none-match", ""):
-        response = Response(status_code=304, headers={"ETag": etag})
+    box = request.app.state.box
+    page = await archive.search(box, query, scope=scope, actor=actor, base=service_url(request))
+    if offer == JSON:
+        form = represented(page.rows, offer)
+    else:
+        form = await in_thread(box, represented, page.rows, offer)
+    headers = {"ETag": form.etag, "Cache-Control": "private, no-cache", "Vary": "Accept"}
+    if form.etag in request.headers.get("if-none-match", ""):
+        response = Response(status_code=304, headers=headers)
+    else:
+        headers |= {"Content-Type": form.content_type}
+        if form.attachment:
+            headers |= {"Content-Disposition": f'attachment; filename="{level}.{form.attachment}"'}
+        response = Response(form.body, headers=headers)
     _warn(response, (*_remaining(query, page), *warnings, *page.warnings))
     return response
 
 
 async def _count(request: Request, level: Level) -> Response:
-    _acceptable(request)
+    chosen(request, (JSON,))
     actor, scope = identify(request)
     query, warnings = _query(request, level)
     counted = await archive.count(request.app.state.box, query, scope=scope, actor=actor)
     response = Response(orjson.dumps({"count": counted}), media_type="application/json")
     _warn(response, warnings)
     return response
-
-
-def _acceptable(request: Request) -> None:
-    headers = request.headers.getlist("accept")
-    choose(parse_accept(headers, request.query_params.get("accept")), (JSON,))
 
 
 def _query(request: Request, level: Level) -> tuple[Query, list[str]]:

@@ -1,5 +1,7 @@
 """QIDO-RS over HTTP."""
 
+import csv
+import io
 from collections.abc import AsyncIterator
 
 import httpx
@@ -9,8 +11,10 @@ from dicomweb_box.accounts.access import ANONYMOUS
 from dicomweb_box.app import assemble
 from dicomweb_box.archive import ingest
 from dicomweb_box.box import Box
+from dicomweb_box.dicom.xml_model import to_xml
 from tests.asgi.served import client_of
 from tests.builders import make_instance, new_uid, pieces
+from tests.dicomweb.retrieving import parts_of
 
 
 @pytest.fixture
@@ -127,3 +131,55 @@ async def test_retrieve_urls_do_not_follow_the_host_header(box: Box, client: htt
 
     assert row["00081190"]["Value"][0].startswith("/dicom-web/studies/")
     assert (await client.get(row["00081190"]["Value"][0] + "/instances")).json()
+
+
+@pytest.mark.row(9)
+@pytest.mark.dicom("PS3.18 10.6.3.3")
+@pytest.mark.parametrize("path", ["/studies", "/series", "/instances"])
+async def test_each_result_is_a_document_of_xml_where_that_is_asked(
+    box: Box, client: httpx.AsyncClient, path: str
+) -> None:
+    for name in ("Doe^Jane", "Roe & <Son>"):
+        await store(box, PatientName=name)
+    accept = {"Accept": 'multipart/related; type="application/dicom+xml"'}
+
+    answer = await client.get(f"/dicom-web{path}", headers=accept)
+    json = await client.get(f"/dicom-web{path}")
+    none = await client.get(f"/dicom-web{path}?PatientID=nobody", headers=accept)
+    again = await client.get(f"/dicom-web{path}", headers={**accept, "If-None-Match": answer.headers["etag"]})
+
+    assert [body for _, body in parts_of(answer)] == [to_xml(row) for row in json.json()]
+    assert answer.headers["vary"] == json.headers["vary"] == "Accept"
+    assert (none.status_code, parts_of(none)) == (200, [])
+    assert again.status_code == 304
+    assert answer.headers["etag"] != json.headers["etag"]
+
+
+@pytest.mark.row(10)
+async def test_results_are_a_table_where_that_is_asked(box: Box, client: httpx.AsyncClient) -> None:
+    study = new_uid()
+    for number in (1, 2):
+        await store(box, study=study, PatientName="=cmd()^Jane", InstanceNumber=number)
+
+    answer = await client.get("/dicom-web/studies", params={"accept": "text/csv"})
+    series = await client.get(f"/dicom-web/studies/{study}/series", headers={"Accept": "text/csv"})
+
+    [row] = csv.DictReader(io.StringIO(answer.text, newline=""))
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8; header=present"
+    assert answer.headers["content-disposition"] == 'attachment; filename="study.csv"'
+    assert (row["StudyInstanceUID"], row["PatientName"]) == (study, "'=cmd()^Jane")
+    assert (row["NumberOfStudyRelatedSeries"], row["NumberOfStudyRelatedInstances"]) == ("2", "2")
+    assert len(series.text.splitlines()) == 3
+
+
+async def test_what_a_search_cannot_be_answered_in_is_refused_with_what_it_can(
+    client: httpx.AsyncClient,
+) -> None:
+    refused = await client.get("/dicom-web/studies", headers={"Accept": "text/html"})
+
+    assert refused.status_code == 406
+    assert refused.json()["offered"] == [
+        "application/dicom+json",
+        'multipart/related; type="application/dicom+xml"',
+        "text/csv",
+    ]

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
+from xml.etree import ElementTree as Xml
 
 import httpx
 import pydicom
@@ -18,12 +19,14 @@ from dicomweb_box.accounts.access import ANONYMOUS, Scope
 from dicomweb_box.archive import metadata
 from dicomweb_box.archive.derived import DerivedFiles
 from dicomweb_box.box import Box
+from dicomweb_box.dicom.xml_model import to_xml
 from dicomweb_box.errors import NotFound
 from tests.builders import make_instance, new_uid
 from tests.conftest import MakeBox
-from tests.dicomweb.retrieving import client_of, path_of, put
+from tests.dicomweb.retrieving import client_of, parts_of, path_of, put
 
 PLAIN = {"accept-encoding": "identity"}
+XML_PARTS = 'multipart/related; type="application/dicom+xml"'
 
 
 @pytest.fixture
@@ -257,7 +260,7 @@ async def test_an_actor_sees_only_what_its_sources_sent(box: Box) -> None:
             await metadata.of_series(box, study, series, gzip=False, scope=scope, actor=ANONYMOUS)
 
 
-async def test_only_dicom_json_is_offered(box: Box, client: httpx.AsyncClient) -> None:
+async def test_json_and_xml_are_offered(box: Box, client: httpx.AsyncClient) -> None:
     stored = await put(box, make_instance())
 
     refused = await client.get(path_of(stored, "metadata"), headers={"accept": "text/html"})
@@ -270,8 +273,86 @@ async def test_only_dicom_json_is_offered(box: Box, client: httpx.AsyncClient) -
     )
 
     assert refused.status_code == 406
-    assert refused.json()["offered"] == ["application/dicom+json"]
+    assert refused.json()["offered"] == [
+        "application/dicom+json",
+        'multipart/related; type="application/dicom+xml"',
+        "application/dicom+xml",
+    ]
     assert mixed.status_code == 200
+
+
+@pytest.mark.row(58)
+@pytest.mark.dicom("PS3.18 8.6.1.2.1")
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+@pytest.mark.parametrize("level", ["study", "series", "instance"])
+async def test_metadata_are_a_document_of_xml_for_each_instance(
+    box: Box, client: httpx.AsyncClient, level: str, coding: str
+) -> None:
+    study, series = new_uid(), new_uid()
+    pixels = bytes(range(256)) * 32
+    image = {"Rows": 64, "Columns": 64, "PixelData": pixels, "PatientName": "Doe^Jane=山田"}
+    data = [
+        make_instance(
+            study=study, series=series, InstanceNumber=number, SpecificCharacterSet="ISO_IR 192", **image
+        )
+        for number in (2, 1)
+    ]
+    stored = [await put(box, one) for one in data]
+    path = {
+        "study": f"/studies/{study}/metadata",
+        "series": f"/studies/{study}/series/{series}/metadata",
+        "instance": path_of(stored[0], "metadata"),
+    }[level]
+
+    answer = await client.get(path, headers={"accept": XML_PARTS, "accept-encoding": coding})
+    json = (await client.get(path)).json()
+    again = await client.get(
+        path,
+        headers={"accept": XML_PARTS, "accept-encoding": coding, "if-none-match": answer.headers["etag"]},
+    )
+
+    parts = parts_of(answer)
+    assert answer.headers["content-type"].startswith(f"{XML_PARTS}; boundary=")
+    assert {head["Content-Type"] for head, _ in parts} == {"application/dicom+xml"}
+    assert [body for _, body in parts] == [to_xml(one) for one in json]
+    uris = [Xml.fromstring(body).find(".//{*}BulkData").attrib["uri"] for _, body in parts]
+    assert [(await client.get(urljoin(path, uri))).content for uri in uris] == [pixels] * len(json)
+    assert again.status_code == 304
+
+
+async def test_metadata_of_one_instance_can_be_a_document_of_its_own(
+    box: Box, client: httpx.AsyncClient
+) -> None:
+    stored = await put(box, make_instance())
+    accept = {"accept": "application/dicom+xml"}
+
+    alone = await client.get(path_of(stored, "metadata"), headers=accept)
+    several = await client.get(f"/studies/{stored.study_uid}/metadata", headers=accept)
+
+    assert alone.headers["content-type"] == "application/dicom+xml"
+    assert alone.content == to_xml((await client.get(path_of(stored, "metadata"))).json()[0])
+    assert several.status_code == 406
+
+
+async def test_an_attribute_nested_too_deeply_does_not_take_the_study_s_xml_away(
+    box: Box, client: httpx.AsyncClient
+) -> None:
+    study = new_uid()
+    # Referenced Study Sequence within itself, in undefined lengths.
+    begin = b"\x08\x00\x10\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    end = b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
+    before, name, after = make_instance(study=study).partition(b"\x10\x00\x10\x00PN")
+    data = before + begin * 600 + end * 600 + name + after
+    for one in (data, make_instance(study=study)):
+        await put(box, one)
+
+    answer = await client.get(f"/studies/{study}/metadata", headers={"accept": XML_PARTS})
+
+    documents = [Xml.fromstring(body) for _, body in parts_of(answer)]
+    assert [one.find(".//{*}DicomAttribute[@tag='00080018']") is not None for one in documents] == [
+        True,
+        True,
+    ]
 
 
 @pytest.mark.row(93)

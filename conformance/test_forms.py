@@ -1,0 +1,89 @@
+"""The same answers in other forms: XML, tables, archives of files."""
+
+import csv
+import io
+from typing import Any
+from urllib.parse import urljoin
+from xml.etree import ElementTree as Xml
+
+import httpx
+import pytest
+
+from conformance.multiparts import parts
+from conformance.objects import Object, uid
+
+Objects = dict[str, Object]
+XML = 'multipart/related; type="application/dicom+xml"'
+MODEL = "{http://dicom.nema.org/PS3.19/models/NativeDICOM}"
+
+
+def documents(response: httpx.Response) -> list[Xml.Element]:
+    """The documents of a multipart answer; each must be a well-formed Native DICOM Model."""
+    assert response.status_code == 200
+    found = parts(response)
+    assert {part.content_type for part in found} <= {"application/dicom+xml"}
+    roots = [Xml.fromstring(part.content) for part in found]
+    assert {root.tag for root in roots} <= {f"{MODEL}NativeDicomModel"}
+    return roots
+
+
+def texts(root: Xml.Element) -> dict[str, list[str]]:
+    """The plain values of each attribute at the top, by keyword."""
+    return {
+        str(attribute.get("keyword")): [str(value.text) for value in attribute.findall(f"{MODEL}Value")]
+        for attribute in root.findall(f"{MODEL}DicomAttribute")
+    }
+
+
+@pytest.mark.dicom("PS3.18 10.6.3.3")
+@pytest.mark.row(9)
+@pytest.mark.parametrize("path", ["/studies", "/series", "/instances", f"/studies/{uid('A')}/series"])
+def test_it_answers_searches_in_xml(http: httpx.Client, objects: Objects, path: str):
+    asked: dict[str, Any] = {"params": {"PatientID": "CONF-A"}}
+    rows = http.get(path, **asked, headers={"Accept": "application/dicom+json"}).json()
+    found = [texts(root) for root in documents(http.get(path, **asked, headers={"Accept": XML}))]
+    assert len(found) == len(rows) > 0
+    assert [one["StudyInstanceUID"] for one in found] == [row["0020000D"]["Value"] for row in rows]
+    assert [one["PatientID"] for one in found] == [row["00100020"]["Value"] for row in rows]
+
+
+@pytest.mark.row(9)
+def test_it_answers_an_empty_search_in_xml_with_no_part(http: httpx.Client, objects: Objects):
+    assert documents(http.get("/studies", params={"PatientID": "NOBODY"}, headers={"Accept": XML})) == []
+
+
+@pytest.mark.row(10)
+def test_it_answers_searches_as_a_table(http: httpx.Client, objects: Objects):
+    response = http.get("/studies", params={"PatientID": "CONF-?", "accept": "text/csv"})
+    assert response.headers["Content-Type"].startswith("text/csv")
+    rows = {row["PatientID"]: row for row in csv.DictReader(io.StringIO(response.text, newline=""))}
+    assert set(rows) == {"CONF-A", "CONF-B", "CONF-C", "CONF-D"}
+    counted = ("NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances")
+    assert [rows["CONF-A"][name] for name in counted] == ["2", "5"]
+    assert rows["CONF-A"]["ModalitiesInStudy"] == "CT\\MR"
+    assert rows["CONF-B"]["PatientName"] == "Müller^Jürgen"
+    assert all(None not in row and None not in row.values() for row in rows.values())
+
+
+@pytest.mark.dicom("PS3.18 10.4.1.1.2")
+@pytest.mark.row(58)
+@pytest.mark.parametrize("level", ["study", "series", "instance"])
+def test_it_gives_metadata_in_xml(http: httpx.Client, objects: Objects, level: str):
+    wanted = objects["BULK/private"]
+    path = {
+        "study": f"/studies/{wanted.study_uid}/metadata",
+        "series": f"/studies/{wanted.study_uid}/series/{wanted.series_uid}/metadata",
+        "instance": wanted.path + "/metadata",
+    }[level]
+    response = http.get(path, headers={"Accept": XML})
+    roots = {texts(root)["SOPInstanceUID"][0]: root for root in documents(response)}
+    assert len(roots) == len(http.get(path).json())
+    root = roots[wanted.instance_uid]
+    assert root.findtext(f".//{MODEL}PersonName/{MODEL}Alphabetic/{MODEL}FamilyName") == "Roe"
+    word = root.find(f"{MODEL}DicomAttribute[@privateCreator='CONFORMANCE'][@vr='LO']/{MODEL}Value")
+    assert word is not None
+    assert word.text == "private word"
+    inner = root.find(f".//{MODEL}Item[@number='2']/{MODEL}DicomAttribute[@tag='00420011']/{MODEL}BulkData")
+    assert inner is not None
+    body = http.get(urljoin(str(response.url), inner.attrib["uri"]))
+    assert (body.status_code, body.content) == (200, b"\x01\x02\x03\x04" * 1024)
