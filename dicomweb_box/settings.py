@@ -172,7 +172,14 @@ class Settings:
     file_threads: int = _knob(
         8, _number(1, 64), "threads of each process for parsing and file work", "threads"
     )
-    decode_threads: int = _knob(2, _number(1, 64), "threads of each process for decoding pixels", "threads")
+    decode_threads: int = _knob(
+        2, _number(1, 64), "threads of each process for pixels, each with a process for codecs", "threads"
+    )
+    decode_timeout: int = _knob(30, _number(1, 3600), "time that one frame may take to decode", "seconds")
+    decode_memory: int = _knob(2 << 30, _size, "address space that a process for codecs may add", "bytes")
+    decode_queue: int = _knob(
+        256, _number(1, 65536), "frames of each process that may wait for codecs", "frames"
+    )
     backlog: int = _knob(2048, _number(1, 65535), "connections that wait to be accepted", "connections")
     keep_alive: int = _knob(75, _number(1, 3600), "idle time before a connection is closed", "seconds")
     drain_timeout: int = _knob(30, _number(1, 3600), "time that running requests get to finish", "seconds")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from dicomweb_box.archive import decoding
 from dicomweb_box.archive.body import Body, Later, Made, Piece
 from dicomweb_box.archive.derived_dataset import deflated, inflated
 from dicomweb_box.archive.retrieve import Instance, frame_table
@@ -107,15 +108,12 @@ def _turned(box: Box, instance: Instance, part: Stretch) -> bytes:
 
 
 async def _decoded(box: Box, instance: Instance, piece: Decoded) -> bytes:
-    return await in_decoder(box, _decode, box, instance, piece)
+    if len(piece.frames) == 1:
+        return await decoding.decoded(box, instance, piece.image, piece.frames[0])
+    native = [await decoding.decoded(box, instance, piece.image, frame) for frame in piece.frames]
+    return await in_decoder(box, pixels.joined, piece.image, native)
 
 
 async def in_decoder(box: Box, work: Callable[..., bytes], *arguments: Any) -> bytes:
     """What `work` gives, run in one of the box's decoder threads."""
     return await asyncio.get_running_loop().run_in_executor(box.decoders, work, *arguments)
-
-
-def _decode(box: Box, instance: Instance, piece: Decoded) -> bytes:
-    with box.blobs.open(instance.blob_key) as blob:
-        frames = [b"".join(blob.pread(offset, length) for offset, length in frame) for frame in piece.frames]
-    return pixels.decode_all(piece.image, frames)

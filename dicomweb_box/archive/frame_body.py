@@ -3,10 +3,10 @@
 from functools import partial
 from typing import Any
 
-from dicomweb_box.archive import metadata
+from dicomweb_box.archive import decoding, metadata
 from dicomweb_box.archive.body import Body, Made, Piece
 from dicomweb_box.archive.derived_dataset import deflated, inflated
-from dicomweb_box.archive.explicit_body import in_decoder, stretch_body
+from dicomweb_box.archive.explicit_body import stretch_body
 from dicomweb_box.archive.retrieve import Instance, Recent, frame_table
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.dicom import explicit, json_model, pixels
@@ -69,14 +69,10 @@ async def _decoded_frame(box: Box, instance: Instance, fragments: tuple[tuple[in
         if length < image.frame_length:
             raise Damaged("a frame is shorter than its instance says")
         return [Piece(instance.blob_key, offset, image.frame_length)]
-    work = partial(in_decoder, box, _decode, box, instance, image, fragments)
-    return [Made(image.frame_length, work)]
-
-
-def _decode(box: Box, instance: Instance, image: Image, fragments: tuple[tuple[int, int], ...]) -> bytes:
-    with box.blobs.open(instance.blob_key) as blob:
-        frame = b"".join(blob.pread(offset, length) for offset, length in fragments)
-    return pixels.decode(image, frame)
+    kept = decoding.kept(box, instance, image, fragments)
+    if kept is not None:
+        return [Piece(kept.path, 0, kept.size)]
+    return [Made(image.frame_length, partial(decoding.decoded, box, instance, image, fragments))]
 
 
 def _aligned(box: Box, covering: Piece, first: int, count: int) -> bytes:

@@ -62,7 +62,8 @@ class Image:
         """Photometric Interpretation after decoding: what was YBR in any form is RGB."""
         if not self.encapsulated or self.transfer_syntax_uid in UNTRANSFORMED:
             return self.photometric
-        return "RGB" if self.samples == 3 and self.photometric.startswith("YBR") else self.photometric
+        turned = self.photometric.startswith("YBR") or self.photometric == "XYB"
+        return "RGB" if self.samples == 3 and turned else self.photometric
 
 
 def described(dataset: Dataset, transfer_syntax_uid: str) -> Image:

@@ -1,67 +1,59 @@
-"""Decoding of compressed frames to native bytes; codecs are loaded at the first use.
+"""Frames as native bytes and as cells; codecs and numpy are loaded at the first use."""
 
-pydicom decides what a frame's bytes mean (precision, sign, colour); this module lends it the codecs it has no
-decoder for: JPEG-LS, JPEG Lossless and twelve-bit JPEG. The names at the end are what it asks of a plugin.
-"""
-
-import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from dicomweb_box.dicom import codestream
 from dicomweb_box.dicom.image import DEFLATED_FRAMES, ENCAPSULATED_UNCOMPRESSED, UNTRANSFORMED, Image
 from dicomweb_box.errors import Damaged, NotAcceptable
 
 if TYPE_CHECKING:
     import numpy as np
 
-_JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
-_JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
-_JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
-_RLE = "1.2.840.10008.1.2.5"
-_LENT = frozenset((_JPEG_EXTENDED, *_JPEG_LOSSLESS, *_JPEG_LS))
+COMPRESSED = frozenset(
+    (
+        *codestream.JPEG,
+        *codestream.JPEG_LOSSLESS,
+        *codestream.JPEG_LS,
+        *codestream.JPEG_2000,
+        *codestream.HTJ2K,
+        *codestream.JPEG_XL,
+        codestream.RLE,
+    )
+)
+"""Transfer syntaxes whose frames a codec has to decode."""
 
 
 def decodable(transfer_syntax_uid: str) -> bool:
     """Whether frames of this transfer syntax can be made native here."""
-    return transfer_syntax_uid in UNTRANSFORMED or _decoder(transfer_syntax_uid) is not None
+    return transfer_syntax_uid in UNTRANSFORMED or transfer_syntax_uid in COMPRESSED
 
 
 def decode(image: Image, frame: bytes) -> bytes:
     """One frame as native little endian bytes, colour by pixel and RGB where it was YBR.
 
     Raises NotAcceptable where there is no codec, Damaged where the frame is not what its instance says.
+    Bytes of strangers are decoded so in a process of their own only: see `archive.decoding`.
     """
     if image.transfer_syntax_uid == ENCAPSULATED_UNCOMPRESSED:
         return _checked(image, frame[: image.frame_length])
     if image.transfer_syntax_uid == DEFLATED_FRAMES:
         return _checked(image, _inflated(image, frame))
-    decoder = _decoder(image.transfer_syntax_uid)
-    if decoder is None:
-        syntax = image.transfer_syntax_uid
-        raise NotAcceptable(f"frames of transfer syntax {syntax} cannot be decoded", ())
-    try:
-        array, _ = decoder.as_array(_encapsulated(frame), index=0, **_options(image))
-    except Exception as error:  # codecs raise whatever they like about bad bytes
-        raise Damaged(f"a frame cannot be decoded: {type(error).__name__}") from error
-    import numpy as np
+    if image.transfer_syntax_uid not in COMPRESSED:
+        raise NotAcceptable(f"frames of transfer syntax {image.transfer_syntax_uid} cannot be decoded", ())
+    from dicomweb_box.dicom.codecs import decoded
 
-    wanted = np.dtype(f"<{'i' if image.signed else 'u'}{max(1, image.bits_allocated // 8)}")
-    if image.bits_allocated == 1 and array.size > image.frame_length:
-        return np.packbits(array.reshape(-1) != 0, bitorder="little").tobytes()
-    if array.dtype != wanted:
-        array = array.astype(wanted)
-    return _checked(image, array.tobytes())
+    cells = decoded(image, frame)
+    if image.bits_allocated == 1 and cells.size > image.frame_length:
+        import numpy as np
+
+        return np.packbits(cells.reshape(-1) != 0, bitorder="little").tobytes()
+    return _checked(image, cells.tobytes())
 
 
-def decode_all(image: Image, frames: Sequence[bytes]) -> bytes:
-    """Native bytes of several frames that follow one another, without gaps between frames of single bits.
-
-    Raises as `decode` does.
-    """
-    native = [decode(image, frame) for frame in frames]
+def joined(image: Image, native: Sequence[bytes]) -> bytes:
+    """Native frames that follow one another, without gaps between frames of single bits (PS3.5 8.1.1)."""
     if image.begins_at_bytes:
         return b"".join(native)
     import numpy as np
@@ -136,21 +128,9 @@ def _rgb(image: Image, cells: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     """Colour as RGB (PS3.3 C.7.6.3.1.2); what is none of YBR stays as it is."""
     if not image.decoded_photometric.startswith("YBR"):
         return cells
-    import numpy as np
+    from dicomweb_box.dicom import colour
 
-    most = (1 << image.bits_stored) - 1
-    whole = cells.astype(np.float32)
-    light, blue, red = (whole[..., index] for index in range(3))
-    blue, red = blue - (most + 1) // 2, red - (most + 1) // 2
-    if image.photometric.startswith("YBR_PARTIAL"):
-        # Black is 1/16 of the range and white 235/256 of it (CCIR 601-2).
-        light = (light - (most + 1) / 16) * (255 / 219)
-        blue, red = blue * (255 / 224), red * (255 / 224)
-    turned = np.stack(
-        (light + 1.402 * red, light - 0.344136 * blue - 0.714136 * red, light + 1.772 * blue), axis=-1
-    )
-    rgb: np.ndarray[Any, Any] = np.clip(np.rint(turned), 0, most).astype(cells.dtype)
-    return rgb
+    return colour.rgb(cells, image.bits_stored, partial="PARTIAL" in image.photometric)
 
 
 def _checked(image: Image, native: bytes) -> bytes:
@@ -165,71 +145,3 @@ def _inflated(image: Image, frame: bytes) -> bytes:
         return engine.decompress(frame, image.frame_length)
     except zlib.error as error:
         raise Damaged("a frame cannot be inflated") from error
-
-
-def _encapsulated(frame: bytes) -> bytes:
-    """Pixel Data of one frame in one fragment, behind an empty Basic Offset Table (PS3.5 A.4)."""
-    padding = b"\0" * (len(frame) % 2)
-    head = struct.pack("<HHIHHI", 0xFFFE, 0xE000, 0, 0xFFFE, 0xE000, len(frame) + len(padding))
-    return head + frame + padding
-
-
-def _options(image: Image) -> dict[str, Any]:
-    if image.bits_allocated == 1 and image.transfer_syntax_uid == _RLE:
-        # Its byte segments hold eight pixels a byte (PS3.5 G.2): for the decoder, a row of bytes.
-        image = replace(
-            image, rows=1, columns=image.frame_length, bits_allocated=8, bits_stored=8, signed=False
-        )
-    options: dict[str, Any] = {
-        "rows": image.rows,
-        "columns": image.columns,
-        "number_of_frames": 1,
-        "samples_per_pixel": image.samples,
-        "bits_allocated": image.bits_allocated,
-        "bits_stored": image.bits_stored,
-        "pixel_representation": int(image.signed),
-        "photometric_interpretation": image.photometric,
-        "pixel_keyword": "PixelData",
-    }
-    if image.samples > 1:
-        options["planar_configuration"] = image.planar
-    return options
-
-
-@lru_cache(maxsize=64)
-def _decoder(transfer_syntax_uid: str) -> Any:
-    """pydicom's decoder, with ours lent to it; None where there is none."""
-    from pydicom.pixels.decoders.base import get_decoder
-
-    try:
-        decoder = get_decoder(transfer_syntax_uid)
-    except NotImplementedError:
-        return None
-    if transfer_syntax_uid in _LENT and "imagecodecs" not in decoder.available_plugins:
-        decoder.add_plugin("imagecodecs", (__name__, "decode_frame"))
-    return decoder if decoder.is_available else None
-
-
-DECODER_DEPENDENCIES = dict.fromkeys(_LENT, ("imagecodecs",))
-
-
-def is_available(uid: str) -> bool:
-    """Whether `decode_frame` knows this transfer syntax."""
-    return uid in _LENT
-
-
-def decode_frame(source: bytes, runner: Any) -> bytes:
-    """Native bytes of one frame for pydicom's decoder, colour by pixel and untransformed."""
-    import imagecodecs
-
-    syntax = str(runner.transfer_syntax)
-    if syntax in _JPEG_LS:
-        array = imagecodecs.jpegls_decode(source)
-    elif syntax in _JPEG_LOSSLESS:
-        array = imagecodecs.ljpeg_decode(source)
-    else:
-        array = imagecodecs.jpeg8_decode(source)
-    runner.set_option("bits_allocated", array.dtype.itemsize * 8)
-    if runner.samples_per_pixel > 1:
-        runner.set_option("planar_configuration", 0)
-    return bytes(array.tobytes())

@@ -48,3 +48,29 @@ def rle_frames(count: int) -> tuple[bytes, list[bytes]]:
     ds["PixelData"].VR = "OB"
     ds["PixelData"].is_undefined_length = True
     return part10(ds, transfer_syntax=RLE), frames
+
+
+def encapsulated(frames: list[bytes], cells: np.ndarray, syntax: str, **attributes: object) -> bytes:
+    """An object of compressed frames, each of which decodes to an array like `cells`."""
+    colour = cells.ndim == 3
+    ds = make_dataset(
+        **{
+            "Rows": cells.shape[0],
+            "Columns": cells.shape[1],
+            "SamplesPerPixel": 3 if colour else 1,
+            "PhotometricInterpretation": "RGB" if colour else "MONOCHROME2",
+            "NumberOfFrames": len(frames),
+            "BitsAllocated": 8 * cells.dtype.itemsize,
+            "BitsStored": 8 * cells.dtype.itemsize,
+            "HighBit": 8 * cells.dtype.itemsize - 1,
+            "PixelRepresentation": int(cells.dtype.kind == "i"),
+            "PixelData": b"",
+        }
+        | attributes
+    )
+    if colour:
+        ds.PlanarConfiguration = attributes.get("PlanarConfiguration", 0)
+    ds.PixelData = encapsulate(frames)
+    ds["PixelData"].VR = "OB"
+    ds["PixelData"].is_undefined_length = True
+    return part10(ds, transfer_syntax=syntax)

@@ -1,0 +1,204 @@
+"""The decoder processes of one server process: started at the first job, ended when they have been idle."""
+
+import contextlib
+import logging
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+from dicomweb_box.archive.decoder_process import READY, job, message, received, write
+from dicomweb_box.dicom.image import Image
+from dicomweb_box.errors import Damaged, OutOfResources
+
+log = logging.getLogger(__name__)
+
+MOST_JOBS = 5000
+"""Jobs after which a process is replaced: whatever a codec leaks, ends there."""
+START_SECONDS = 30.0
+GRACE = 1.0
+"""Seconds after a job's own limit before the process is killed from outside."""
+KEPT_MEMORY = 16 << 20
+"""Bytes of the file of memory that are kept between jobs."""
+_MODULE = "dicomweb_box.archive.decoder_process"
+_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+
+
+class DecoderPool:
+    """As many processes as threads ask at the same time. Its methods wait: they are called in threads."""
+
+    def __init__(self, *, seconds: float, most: int, idle: float = 60.0) -> None:
+        self._seconds, self._most, self._idle = seconds, most, idle
+        self._free: queue.LifoQueue[_Process] = queue.LifoQueue()
+        self._all: set[_Process] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def decode(self, image: Image, frame: bytes) -> bytes:
+        """The native bytes of one frame.
+
+        Raises Damaged where it cannot be decoded, takes too long or breaks the decoder; OutOfResources
+        where no decoder process can be started.
+        """
+        with self._process() as process:
+            return process.decode(image, frame, self._seconds)
+
+    def end_idle(self) -> None:
+        """End the processes that have had nothing to do for long."""
+        kept = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                process = self._free.get_nowait()
+                if process.idle_for() > self._idle:
+                    self._drop(process)
+                else:
+                    kept.append(process)
+        for process in reversed(kept):
+            self._free.put(process)
+
+    def close(self) -> None:
+        """End every process, also one that is at work."""
+        with self._lock:
+            self._closed = True
+            processes = list(self._all)
+            self._all.clear()
+        for process in processes:
+            process.end()
+
+    @property
+    def processes(self) -> list[int]:
+        """The ids of the running processes."""
+        return [process.id for process in list(self._all)]
+
+    @contextlib.contextmanager
+    def _process(self) -> Iterator["_Process"]:
+        try:
+            process = self._free.get_nowait()
+        except queue.Empty:
+            process = self._started()
+        try:
+            yield process
+        finally:
+            if process.spent:
+                self._drop(process)
+            else:
+                self._free.put(process)
+
+    def _started(self) -> "_Process":
+        try:
+            process = _Process(self._most)
+        except OSError as error:
+            raise OutOfResources(f"no decoder process can be started: {error.strerror}") from error
+        with self._lock:
+            closed = self._closed
+            if not closed:
+                self._all.add(process)
+        if closed:
+            process.end()
+            raise OutOfResources("the server is stopping")
+        return process
+
+    def _drop(self, process: "_Process") -> None:
+        with self._lock:
+            self._all.discard(process)
+        process.end()
+
+
+class _Process:
+    """One decoder process, used by one thread at a time."""
+
+    def __init__(self, most: int) -> None:
+        self._memory = os.memfd_create("frames", os.MFD_CLOEXEC)
+        self._connection, theirs = socket.socketpair()
+        try:
+            # Nothing of our environment goes along: it holds the keys of stores and databases.
+            self._popen = subprocess.Popen(  # noqa: S603  (our own module; numbers for arguments)
+                [sys.executable, "-m", _MODULE, str(theirs.fileno()), str(self._memory), str(most)],
+                env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **_ENVIRONMENT},
+                pass_fds=(theirs.fileno(), self._memory),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        except BaseException:
+            self._connection.close()
+            os.close(self._memory)
+            raise
+        finally:
+            theirs.close()
+        self._jobs = 0
+        self._used = time.monotonic()
+        self.spent = False
+        self._ready = False
+        self._settled = True
+        """Whether the answer to the last job was read."""
+
+    @property
+    def id(self) -> int:
+        """The process's id."""
+        return self._popen.pid
+
+    def idle_for(self) -> float:
+        """Seconds since its last job."""
+        return time.monotonic() - self._used
+
+    def decode(self, image: Image, frame: bytes, seconds: float) -> bytes:
+        """As `DecoderPool.decode`."""
+        try:
+            return self._decode(image, frame, seconds)
+        except TimeoutError:
+            self.spent = True
+            raise Damaged(f"a frame cannot be decoded in {seconds:g} seconds") from None
+        except OSError as error:
+            self.spent = True
+            raise Damaged("a frame breaks its decoder") from error
+        except BaseException:
+            self.spent = self.spent or not self._settled
+            raise
+        finally:
+            self._used = time.monotonic()
+
+    def _decode(self, image: Image, frame: bytes, seconds: float) -> bytes:
+        self._settled = False
+        if not self._ready:
+            self._connection.settimeout(START_SECONDS)
+            if self._connection.recv(1) != READY:
+                self.spent = True
+                raise OutOfResources("a decoder process did not start")
+            self._ready = True
+        self._connection.settimeout(seconds + GRACE)
+        write(self._memory, frame)
+        self._connection.sendall(message(job(image, len(frame), seconds)))
+        answer = received(self._connection)
+        if answer is None:
+            raise self._mourned(seconds)
+        self._settled = True
+        self._jobs += 1
+        self.spent = answer.get("retire", False) or self._jobs >= MOST_JOBS
+        if "damaged" in answer:
+            raise Damaged(answer["damaged"])
+        if answer["size"] != image.frame_length:
+            raise Damaged(f"a frame decodes to {answer['size']} bytes, not {image.frame_length}")
+        native = os.pread(self._memory, image.frame_length, 0)
+        if max(len(native), len(frame)) > KEPT_MEMORY:
+            os.ftruncate(self._memory, 0)
+        return native
+
+    def _mourned(self, seconds: float) -> Damaged:
+        self.spent = True
+        code = self._popen.wait(GRACE)
+        log.warning("a decoder process ended with code %d over a frame", code)
+        if code == -14:
+            return Damaged(f"a frame cannot be decoded in {seconds:g} seconds")
+        return Damaged("a frame breaks its decoder")
+
+    def end(self) -> None:
+        """End it and forget it."""
+        self._popen.kill()
+        self._popen.wait()
+        self._connection.close()
+        os.close(self._memory)

@@ -1,0 +1,109 @@
+"""A process of its own for codecs: what kills or hangs one, kills or hangs no server.
+
+It is started with a socket and a file of memory. A job is a message on the socket, its bytes lie in the file,
+and so do those of the answer. It ends when the socket does; its alarm ends it when a job takes too long: a
+server that is killed leaves nobody behind.
+"""
+
+import json
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from dicomweb_box.dicom import pixels
+from dicomweb_box.dicom.image import Image
+from dicomweb_box.errors import BoxError
+
+LENGTH = struct.Struct("<I")
+READY = b"\x06"
+MOST_GROWN = 256 << 20
+"""Bytes that the process may keep beyond what it had at its start; then it asks to be replaced."""
+_MOST_AT_ONCE = 1 << 30
+_PAGE = resource.getpagesize()
+
+
+def message(content: dict[str, Any]) -> bytes:
+    """A job or an answer as it goes over the socket."""
+    text = json.dumps(content).encode()
+    return LENGTH.pack(len(text)) + text
+
+
+def received(connection: socket.socket) -> dict[str, Any] | None:
+    """The next message; None where the other side is gone."""
+    head = _exactly(connection, LENGTH.size)
+    text = _exactly(connection, LENGTH.unpack(head)[0]) if head else None
+    return json.loads(text) if text else None
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes | None:
+    got = b""
+    while len(got) < count:
+        more = connection.recv(count - len(got))
+        if not more:
+            return None
+        got += more
+    return got
+
+
+def job(image: Image, size: int, seconds: float) -> dict[str, Any]:
+    """A frame of `size` bytes in the file, to be decoded within some seconds."""
+    return {"image": asdict(image), "size": size, "seconds": seconds}
+
+
+def main(connection: socket.socket, memory: int, most: int) -> None:
+    """Do jobs until the other side is gone; `most`: bytes of address space beyond what the start took."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server ends us when it has drained
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _warm()
+    size, start = _sizes()
+    resource.setrlimit(resource.RLIMIT_AS, (size + most, size + most))
+    connection.sendall(READY)
+    while (asked := received(connection)) is not None:
+        signal.setitimer(signal.ITIMER_REAL, asked["seconds"])
+        answer = _done(asked, memory)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        answer["retire"] = _sizes()[1] - start > MOST_GROWN
+        connection.sendall(message(answer))
+
+
+def _warm() -> None:
+    """Import what every job needs, before the limit is set."""
+    from dicomweb_box.dicom import codecs
+
+    codecs.warm()
+
+
+def _done(asked: dict[str, Any], memory: int) -> dict[str, Any]:
+    try:
+        native = pixels.decode(Image(**asked["image"]), os.pread(memory, asked["size"], 0))
+        write(memory, native)
+    except MemoryError:
+        return {"damaged": "a frame takes more memory to decode than is allowed", "retire": True}
+    except BoxError as error:
+        return {"damaged": str(error)}
+    return {"size": len(native)}
+
+
+def write(memory: int, native: bytes) -> None:
+    """Put bytes at the beginning of the file of memory."""
+    at, view = 0, memoryview(native)
+    while at < len(view):
+        at += os.pwrite(memory, view[at : at + _MOST_AT_ONCE], at)
+
+
+def _sizes() -> tuple[int, int]:
+    """Bytes of address space and of memory in use."""
+    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - each job asks
+        size, resident = file.read().split()[:2]
+    return int(size) * _PAGE, int(resident) * _PAGE
+
+
+if __name__ == "__main__":
+    main(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3]))

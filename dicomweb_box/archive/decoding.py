@@ -1,0 +1,151 @@
+"""Compressed frames made native: apart from the server, once however many ask, kept where it was dear."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, BinaryIO
+
+import xxhash
+
+from dicomweb_box.archive.decoder_pool import DecoderPool
+from dicomweb_box.archive.derived import Derived, DerivedFiles, Make
+from dicomweb_box.archive.retrieve import Instance
+from dicomweb_box.box import Box
+from dicomweb_box.dicom import pixels
+from dicomweb_box.dicom.explicit import Fragments
+from dicomweb_box.dicom.image import Image
+from dicomweb_box.errors import Damaged, OutOfResources
+
+DEAR = 0.004
+"""Seconds of decoding above which the frame is kept: reading it again costs a quarter of this."""
+MOST_KEEPING = 16
+"""Frames that may be on their way to the disk; more are not kept."""
+_TIDY_EVERY = 15.0
+
+
+async def decoded(box: Box, instance: Instance, image: Image, fragments: Fragments) -> bytes:
+    """The native bytes of the frame that lies in these fragments, as `dicom.pixels.decode` makes them.
+
+    Raises Damaged where it cannot be decoded, OutOfResources where too many frames wait.
+    """
+    return await box.resource(Decoding, Decoding).decoded(instance, image, fragments)
+
+
+def kept(box: Box, instance: Instance, image: Image, fragments: Fragments) -> Derived | None:
+    """The file that holds the decoded frame, where there is one."""
+    found = box.resource(DerivedFiles, DerivedFiles).peek(_name(instance, fragments))
+    return found if found is not None and found.size == image.frame_length else None
+
+
+def _name(instance: Instance, fragments: Fragments) -> str:
+    digest = xxhash.xxh3_128_hexdigest(f"{instance.blob_key} {fragments[0][0] if fragments else 0}".encode())
+    return f"frames-{digest[:2]}/{digest}.native"
+
+
+class Decoding:
+    """What one server process decodes at the moment."""
+
+    def __init__(self, box: Box) -> None:
+        settings = box.settings
+        self._box = box
+        self._pool = DecoderPool(seconds=settings.decode_timeout, most=settings.decode_memory)
+        self._files = box.resource(DerivedFiles, DerivedFiles)
+        self._asked: dict[str, _Asked] = {}
+        self._keeping: set[asyncio.Task[Derived]] = set()
+        self._tidying: asyncio.TimerHandle | None = None
+
+    @property
+    def processes(self) -> list[int]:
+        """The ids of the decoder processes that run now."""
+        return self._pool.processes
+
+    async def decoded(self, instance: Instance, image: Image, fragments: Fragments) -> bytes:
+        """See `decoded` above."""
+        name = _name(instance, fragments)
+        work = partial(self._decode, name, instance, image, fragments)
+        found: bytes = await self._once(name, work)
+        return found
+
+    async def _once(self, name: str, work: Callable[[], Coroutine[Any, Any, bytes]]) -> bytes:
+        """What `work` gives, once for all who ask for this name meanwhile; given up when all have left."""
+        asked = self._asked.get(name)
+        if asked is None:
+            if len(self._asked) >= self._box.settings.decode_queue:
+                raise OutOfResources("too many frames wait to be decoded")
+            asked = self._asked[name] = _Asked(asyncio.create_task(work()))
+            asked.task.add_done_callback(partial(self._forget, name, asked))
+        asked.askers += 1
+        try:
+            return await asyncio.shield(asked.task)
+        finally:
+            asked.askers -= 1
+            if not asked.askers and not asked.task.done():
+                self._forget(name, asked)
+                asked.task.cancel()
+
+    def _forget(self, name: str, asked: "_Asked", task: asyncio.Task[bytes] | None = None) -> None:
+        if self._asked.get(name) is asked:
+            del self._asked[name]
+        if task is not None and not task.cancelled():
+            task.exception()  # looked at, so that asyncio does not report it where every asker has left
+
+    async def _decode(self, name: str, instance: Instance, image: Image, fragments: Fragments) -> bytes:
+        loop = asyncio.get_running_loop()
+        native, seconds = await loop.run_in_executor(
+            self._box.decoders, self._in_thread, instance, image, fragments
+        )
+        if seconds > DEAR and len(self._keeping) < MOST_KEEPING:
+            keeping = asyncio.create_task(self._files.get(name, partial(_prepared, native)))
+            self._keeping.add(keeping)
+            keeping.add_done_callback(self._kept)
+        if self._tidying is None:
+            self._tidying = loop.call_later(_TIDY_EVERY, self._tidy)
+        return native
+
+    def _kept(self, task: asyncio.Task[Derived]) -> None:
+        self._keeping.discard(task)
+        if not task.cancelled():
+            task.exception()  # a full disk is no reason to fail: the frame was given already
+
+    def _in_thread(self, instance: Instance, image: Image, fragments: Fragments) -> tuple[bytes, float]:
+        with self._box.blobs.open(instance.blob_key) as blob:
+            frame = b"".join(blob.pread(offset, length) for offset, length in fragments)
+        if image.transfer_syntax_uid not in pixels.COMPRESSED:
+            return pixels.decode(image, frame), 0.0
+        if image.frame_length > self._box.settings.decode_memory // 2:
+            raise Damaged(f"a frame of {image.frame_length} bytes is too large to be decoded here")
+        began = time.monotonic()
+        native = self._pool.decode(image, frame)
+        return native, time.monotonic() - began
+
+    def _tidy(self) -> None:
+        self._tidying = None
+        self._box.decoders.submit(self._pool.end_idle)
+        if self._pool.processes:
+            self._tidying = asyncio.get_running_loop().call_later(_TIDY_EVERY, self._tidy)
+
+    async def close(self) -> None:
+        """Give up what is decoded; end the processes."""
+        if self._tidying is not None:
+            self._tidying.cancel()
+        for asked in list(self._asked.values()):
+            asked.task.cancel()
+        await asyncio.get_running_loop().run_in_executor(None, self._pool.close)
+        if self._keeping:
+            await asyncio.gather(*self._keeping, return_exceptions=True)
+
+
+class _Asked:
+    """A frame that is being decoded, and how many wait for it."""
+
+    def __init__(self, task: asyncio.Task[bytes]) -> None:
+        self.task = task
+        self.askers = 0
+
+
+async def _prepared(native: bytes) -> Make:
+    def write(file: BinaryIO) -> None:
+        file.write(native)
+
+    return write
