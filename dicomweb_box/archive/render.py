@@ -14,9 +14,10 @@ from dicomweb_box.archive.body import Body, Made, Piece
 from dicomweb_box.archive.derived_dataset import deflated, inflated
 from dicomweb_box.archive.frame_body import native_frame
 from dicomweb_box.archive.renderings import Renderings
+from dicomweb_box.archive.representation import Picture
 from dicomweb_box.archive.retrieve import Instance, Recent
 from dicomweb_box.box import Box
-from dicomweb_box.dicom import explicit, picture, raster
+from dicomweb_box.dicom import explicit, icons, picture, raster
 from dicomweb_box.dicom.display import Display, display_of
 from dicomweb_box.dicom.explicit import EXPLICIT_BIG
 from dicomweb_box.dicom.header import locate
@@ -31,23 +32,37 @@ _LARGE = 1 << 20
 """Pixels from which a picture is kept on disk: reading it is cheaper than making it again."""
 
 
-def name_of(instance: Instance, number: int, view: View, media_type: str) -> str:
+def name_of(shown: Picture, view: View, media_type: str) -> str:
     """What tells this picture from every other; equal names mean equal bytes."""
-    facts = (__version__, instance.sha256, number, view, media_type)
+    facts = (__version__, shown.instance.sha256, shown.number, view, media_type)
     return xxhash.xxh3_128_hexdigest(repr(facts).encode())
 
 
-async def rendered(box: Box, instance: Instance, number: int, view: View, media_type: str) -> bytes:
-    """Frame `number` as a picture; made once for all who ask at the same time, and kept.
+async def rendered(box: Box, shown: Picture, view: View, media_type: str, *, keep: bool = False) -> bytes:
+    """The picture as a file; made once for all who ask at the same time, and kept (on disk: `keep`).
 
     Raises NotFound without such a frame, Damaged where it cannot be decoded, NotAcceptable where there is no
     codec for it, OutOfResources where too many wait.
     """
-    costly = instance.transfer_syntax_uid not in NATIVE
+    instance = shown.instance
+    costly = keep or instance.transfer_syntax_uid not in NATIVE
     costly = costly or (instance.rows or 0) * (instance.columns or 0) > _LARGE
-    render = partial(_render, box, instance, number, view, media_type)
-    name = name_of(instance, number, view, media_type)
+    render = partial(_render, box, shown, view, media_type)
+    name = name_of(shown, view, media_type)
     return await box.resource(Renderings, Renderings).get(name, render, costly=costly)
+
+
+async def icon(box: Box, word: str, view: View, media_type: str) -> bytes:
+    """A picture that stands for what has none."""
+    return await in_decoders(box, _icon, word, view, media_type)
+
+
+async def representative(box: Box, instance: Instance, count: int, *, otherwise: int) -> int:
+    """The frame that stands for all by Representative Frame Number (0028,6010); without it `otherwise`."""
+    if count == 1:
+        return 1
+    said = (await display(box, instance)).representative
+    return said if said is not None and 1 <= said <= count else otherwise
 
 
 async def display(box: Box, instance: Instance) -> Display:
@@ -72,10 +87,10 @@ class _Displays(Recent):
     """Descriptions by blob."""
 
 
-async def _render(box: Box, instance: Instance, number: int, view: View, media_type: str) -> bytes:
-    shown = await display(box, instance)
-    source = await _one(await native_frame(box, instance, number))
-    return await in_decoders(box, _picture, box, shown, number, source, view, media_type)
+async def _render(box: Box, shown: Picture, view: View, media_type: str) -> bytes:
+    how = await display(box, shown.instance)
+    source = await _one(await native_frame(box, shown.instance, shown.number))
+    return await in_decoders(box, _picture, box, how, shown.number, source, view, media_type)
 
 
 async def _one(body: list[Body]) -> bytes | Piece:
@@ -89,10 +104,15 @@ async def _one(body: list[Body]) -> bytes | Piece:
 
 
 def _picture(
-    box: Box, shown: Display, number: int, source: bytes | Piece, view: View, media_type: str
+    box: Box, how: Display, number: int, source: bytes | Piece, view: View, media_type: str
 ) -> bytes:
     native = source if isinstance(source, bytes) else _read(box, source.source, source.offset, source.length)
-    return raster.encoded(picture.picture(shown, number, native, view), media_type, view.quality)
+    return raster.encoded(picture.picture(how, number, native, view), media_type, view.quality)
+
+
+def _icon(word: str, view: View, media_type: str) -> bytes:
+    size = (view.viewport.width, view.viewport.height) if view.viewport else (256, 256)
+    return raster.encoded(icons.icon(word, *size), media_type, view.quality)
 
 
 def _read(box: Box, source: str | Path, offset: int, length: int) -> bytes:

@@ -125,6 +125,46 @@ def _scoped(scope: Scope) -> tuple[str, dict[str, Any]]:
     return f"{_WHERE_ONE} and {condition}", params
 
 
+async def representative(
+    box: Box, study_uid: str, series_uid: str | None = None, *, scope: Scope, actor: Actor
+) -> Instance:
+    """The instance that stands for a study or series: the middle one of its first series of images.
+
+    Without images the first there is; raises NotFound where this actor sees none.
+    """
+    del actor
+    where, params = visibility.series_condition(scope)
+    where = f"study.realm = :realm and study.study_uid = :study_uid and {where}"
+    params |= {"realm": scope.realm, "study_uid": study_uid}
+    if series_uid is not None:
+        where += " and series.series_uid = :series_uid"
+        params["series_uid"] = series_uid
+    counted = (
+        "(select count(*) from instance where instance.series_id = series.id and instance.state = 'current'"
+        ' and instance."rows" is not null)'
+    )
+    # What is made of other images comes after them, what has no pixels last.
+    row = await box.database.fetch_one(
+        f"select series.id, {counted} as images from series join study on study.id = series.study_id"
+        f" where {where} and series.instance_count > 0"
+        f" order by case when {counted} = 0 then 2"
+        " when series.modality in ('SEG', 'RTDOSE') then 1 else 0 end,"
+        " series.series_number is null, series.series_number, series.series_uid limit 1",
+        params,
+    )
+    if row is None:
+        raise NotFound("there is no such study or series")
+    found = await box.database.fetch_one(
+        f"select {_COLUMNS}{_FROM} where instance.series_id = :series_id and instance.state = 'current'"
+        f' order by instance."rows" is null, {_ORDER.partition("series.series_uid,")[2]}'
+        " limit 1 offset :middle",
+        {"series_id": row[0], "middle": int(row[1]) // 2},
+    )
+    if found is None:
+        raise NotFound("there is no such study or series")
+    return Instance(*found)
+
+
 async def frame_table(box: Box, instance: Instance) -> FrameTable:
     """Where the instance's frames lie; raises NotFound where it has none."""
     tables = box.resource(_Tables, _Tables)

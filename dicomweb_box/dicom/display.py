@@ -27,6 +27,8 @@ class Display:
     """The transformations there are; colour frames have none to be applied."""
     grey_of_frame: Sequence[int] = field(default=(), repr=False)
     """Which of them is each frame's; (): the first is everyone's."""
+    aspect: float = 1.0
+    """Height of a pixel by its width."""
     representative: int | None = None
     """Representative Frame Number (0028,6010)."""
 
@@ -53,6 +55,7 @@ def display_of(json: bytes, transfer_syntax_uid: str, bulk: Bulk) -> Display:
         cells=_cells(image),
         greys=tuple(greys),
         grey_of_frame=tuple(of_frame) if len(greys) > 1 else (),
+        aspect=_aspect(dataset, functional_groups.of_frame(dataset, frames, 1)),
         representative=json_values.whole(dataset, "00286010"),
     )
 
@@ -114,6 +117,20 @@ def _voi(dataset: Dataset, find: Find, bulk: Bulk) -> tuple[Voi, ...]:
         return (Window(center=most / 2, width=most, function="LINEAR_EXACT"),)
     group = find(_FRAME_VOI)
     return (voi_of(group.item, group.path, bulk) if group else ()) or voi_of(dataset, "", bulk)
+
+
+def _aspect(dataset: Dataset, find: Find) -> float:
+    """By Pixel Aspect Ratio (PS3.3 C.7.6.3.1.7), which is absent where a spacing says it."""
+    measures = find("00289110")
+    pairs = [
+        json_values.numbers(dataset, tag)[:2] for tag in ("00280034", "00280030", "00181164", "00182010")
+    ]
+    if measures is not None:
+        pairs.append(json_values.numbers(measures.item, "00280030")[:2])
+    for pair in pairs:
+        if len(pair) == 2 and min(pair) > 0 and 0.05 < pair[0] / pair[1] < 20:
+            return pair[0] / pair[1]
+    return 1.0
 
 
 def _padding(dataset: Dataset) -> tuple[float, float] | None:

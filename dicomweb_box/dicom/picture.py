@@ -1,4 +1,4 @@
-"""A frame as it is shown: 8-bit levels of grey, or RGB."""
+"""A frame as it is shown."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -6,19 +6,30 @@ from typing import TYPE_CHECKING, Any
 from dicomweb_box.dicom import grey, pixels
 from dicomweb_box.dicom.display import Display
 from dicomweb_box.dicom.view import View
+from dicomweb_box.dicom.viewport import fitted
 from dicomweb_box.errors import Damaged
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
 
     Array = np.ndarray[Any, Any]
 
 
-def picture(display: Display, number: int, native: bytes | memoryview, view: View) -> "Array":
-    """Frame `number` as (rows, columns) of grey or (rows, columns, 3) of RGB, each from 0 to 255.
+def picture(display: Display, number: int, native: bytes | memoryview, view: View) -> "Image":
+    """Frame `number` as a picture of grey levels or RGB.
 
-    `native` is the frame in little endian, as the archive gives it; raises Damaged where it is too short.
+    `native` is the frame in little endian, as the archive gives it. Raises Damaged where it is too short, and
+    BadRequest where the view asks for what is not in the frame.
     """
+    from PIL import Image
+
+    made = Image.fromarray(levels(display, number, native, view))
+    return made if view.viewport is None else fitted(made, view.viewport, display.aspect)
+
+
+def levels(display: Display, number: int, native: bytes | memoryview, view: View) -> "Array":
+    """Frame `number` as (rows, columns) of grey or (rows, columns, 3) of RGB, each from 0 to 255."""
     if display.image.samples >= 3:
         return _colour(display, native)
     shown = display.grey(number)

@@ -1,29 +1,28 @@
-"""Pictures of 8-bit levels in the media types that browsers show (PS3.18 Table 8.7.4-1)."""
+"""Pictures in the media types that browsers show (PS3.18 Table 8.7.4-1)."""
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, Any]
+    from PIL.Image import Image
 
 JPEG, PNG, GIF = "image/jpeg", "image/png", "image/gif"
 MEDIA_TYPES = (JPEG, PNG, GIF)
-_LARGEST_JPEG = 65535
 
 
-def encoded(levels: "Array", media_type: str, quality: int) -> bytes:
-    """A picture of levels, (rows, columns) of grey or (rows, columns, 3) of RGB."""
-    from PIL import Image
+def encoded(picture: "Image", media_type: str, quality: int, profile: bytes | None = None) -> bytes:
+    """A picture of grey levels or RGB as a file, with a colour profile in it where one is given.
 
-    picture = Image.fromarray(levels)
+    A GIF has no place for a profile.
+    """
     out = io.BytesIO()
     if media_type == JPEG:
-        picture.save(out, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2)
+        # Colours of every pixel where it is to be good: overlays and thin graphics have hard edges.
+        subsampling = 0 if quality >= 90 else 2
+        picture.save(out, "JPEG", quality=quality, subsampling=subsampling, icc_profile=profile)
     elif media_type == PNG:
         # Half as large again as the best level, for a tenth of its time.
-        picture.save(out, "PNG", compress_level=1)
+        picture.save(out, "PNG", compress_level=1, icc_profile=profile)
     else:
         picture.save(out, "GIF")
     return out.getvalue()

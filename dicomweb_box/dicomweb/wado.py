@@ -2,7 +2,14 @@
 
 from starlette.routing import BaseRoute
 
-from dicomweb_box.dicomweb import wado_bulk, wado_frames, wado_instances, wado_metadata, wado_rendered
+from dicomweb_box.dicomweb import (
+    wado_bulk,
+    wado_frames,
+    wado_instances,
+    wado_metadata,
+    wado_rendered,
+    wado_thumbnail,
+)
 
 ROUTES: list[BaseRoute] = [
     *wado_frames.ROUTES,
@@ -10,4 +17,5 @@ ROUTES: list[BaseRoute] = [
     *wado_instances.ROUTES,
     *wado_bulk.ROUTES,
     *wado_rendered.ROUTES,
+    *wado_thumbnail.ROUTES,
 ]

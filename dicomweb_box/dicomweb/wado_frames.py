@@ -44,7 +44,7 @@ async def frames(request: Request) -> BlobResponse:
     )
     table = await retrieve.frame_table(ask.box, found)
     _refuse_video(found, table)
-    numbers, missing = _existing(ranges, table)
+    numbers, missing = existing(ranges, table.count)
     offer, offers = _negotiated(ask.accepted, found.transfer_syntax_uid, alone=len(numbers) == 1)
     return await answer(request, ask, found, numbers, offer, offers, missing=missing)
 
@@ -119,12 +119,12 @@ def frame_ranges(text: str) -> list[range]:
     return ranges
 
 
-def _existing(ranges: list[range], table: FrameTable) -> tuple[list[int], int]:
+def existing(ranges: list[range], count: int) -> tuple[list[int], int]:
     """The numbers that exist, in the order asked, and how many do not; raises NotFound where none does."""
     asked_for = sum(map(len, ranges))
-    numbers = [number for one in ranges for number in one[: max(0, table.count - one.start + 1)]][:_MOST]
+    numbers = [number for one in ranges for number in one[: max(0, count - one.start + 1)]][:_MOST]
     if not numbers:
-        raise NotFound(f"there is no such frame: the instance has {table.count}")
+        raise NotFound(f"there is no such frame: the instance has {count}")
     return numbers, asked_for - len(numbers)
 
 
