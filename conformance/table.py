@@ -55,6 +55,7 @@ ROWS: dict[int, str] = {
     44: "Retrieve a study or a series as `multipart/related`",
     45: "Retrieve an instance as `multipart/related`",
     46: "Retrieve an instance as a single part",
+    47: "A study, a series, an instance as `application/zip`",
     48: "Explicit VR Little Endian unless asked otherwise",
     49: "`transfer-syntax=*`: the bytes as stored",
     52: "Deflated, Big Endian and Implicit VR sources",

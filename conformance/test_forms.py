@@ -2,11 +2,13 @@
 
 import csv
 import io
+import zipfile
 from typing import Any
 from urllib.parse import urljoin
 from xml.etree import ElementTree as Xml
 
 import httpx
+import pydicom
 import pytest
 
 from conformance.multiparts import parts
@@ -79,7 +81,9 @@ def test_it_gives_metadata_in_xml(http: httpx.Client, objects: Objects, level: s
     roots = {texts(root)["SOPInstanceUID"][0]: root for root in documents(response)}
     assert len(roots) == len(http.get(path).json())
     root = roots[wanted.instance_uid]
-    assert root.findtext(f".//{MODEL}PersonName/{MODEL}Alphabetic/{MODEL}FamilyName") == "Roe"
+    name = root.find(f"{MODEL}DicomAttribute[@keyword='PatientName']/{MODEL}PersonName/{MODEL}Alphabetic")
+    assert name is not None
+    assert [part.text for part in name] == ["Roe", "Richard"]
     word = root.find(f"{MODEL}DicomAttribute[@privateCreator='CONFORMANCE'][@vr='LO']/{MODEL}Value")
     assert word is not None
     assert word.text == "private word"
@@ -87,3 +91,32 @@ def test_it_gives_metadata_in_xml(http: httpx.Client, objects: Objects, level: s
     assert inner is not None
     body = http.get(urljoin(str(response.url), inner.attrib["uri"]))
     assert (body.status_code, body.content) == (200, b"\x01\x02\x03\x04" * 1024)
+
+
+@pytest.mark.dicom("PS3.18 Supplement 211")
+@pytest.mark.row(47)
+@pytest.mark.parametrize("level", ["study", "series", "instance"])
+def test_it_gives_an_archive_of_files(http: httpx.Client, objects: Objects, level: str):
+    wanted = objects["ENC/rle"]
+    path = {
+        "study": f"/studies/{wanted.study_uid}",
+        "series": f"/studies/{wanted.study_uid}/series/{wanted.series_uid}",
+        "instance": wanted.path,
+    }[level]
+    response = http.get(path, params={"accept": "application/zip; transfer-syntax=*"})
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "application/zip")
+    assert response.headers["Content-Disposition"].startswith("attachment; ")
+    uids = ("study_uid", "series_uid", "instance_uid")[: ("study", "series", "instance").index(level) + 1]
+    below = [o for o in objects.values() if all(getattr(o, u) == getattr(wanted, u) for u in uids)]
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        assert archive.testzip() is None
+        assert {archive.read(name) for name in archive.namelist()} == {o.data for o in below}
+
+
+@pytest.mark.row(47)
+def test_the_files_of_an_archive_are_in_explicit_little_endian(http: httpx.Client, objects: Objects):
+    response = http.get(f"/studies/{uid('ENC')}", headers={"Accept": "application/zip"})
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        read = [pydicom.dcmread(archive.open(name), stop_before_pixels=True) for name in archive.namelist()]
+    assert {str(one.file_meta.TransferSyntaxUID) for one in read} == {"1.2.840.10008.1.2.1"}
+    assert len(read) == sum(name.startswith("ENC/") for name in objects)

@@ -29,14 +29,22 @@ class Later:
     make: Callable[[], Awaitable[Sequence["Body"]]]
 
 
-Body = bytes | Piece | Made | Later
+@dataclass(frozen=True, slots=True)
+class Through:
+    """A body that goes through `work` chunk by chunk on its way; nobody knows how long that makes it."""
+
+    body: Sequence["Body"]
+    work: Callable[[bytes | bytearray | memoryview], Awaitable[bytes]]
+
+
+Body = bytes | Piece | Made | Later | Through
 
 
 def total_length(body: Sequence[Body]) -> int | None:
     """Number of bytes a body stands for; None where that is not known yet."""
     total = 0
     for piece in body:
-        if isinstance(piece, Later):
+        if isinstance(piece, Later | Through):
             return None
         total += len(piece) if isinstance(piece, bytes) else piece.length
     return total

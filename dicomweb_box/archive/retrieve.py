@@ -81,6 +81,18 @@ async def instances(
     return [Instance(*row) for row in rows]
 
 
+async def series_numbers(box: Box, study_uid: str, *, scope: Scope) -> dict[str, int | None]:
+    """The Series Number of each visible series of a study, by its UID."""
+    where, params = visibility.series_condition(scope)
+    rows = await box.database.fetch_all(
+        "select series.series_uid, series.series_number from study"
+        " join series on series.study_id = study.id"
+        f" where study.realm = :realm and study.study_uid = :study_uid and {where}",
+        params | {"realm": scope.realm, "study_uid": study_uid},
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 async def one(
     box: Box,
     study_uid: str,

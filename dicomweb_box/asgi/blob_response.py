@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from starlette.types import Receive, Scope, Send
 
-from dicomweb_box.archive.body import Body, Later, Made, Piece, total_length
+from dicomweb_box.archive.body import Body, Later, Made, Piece, Through, total_length
 from dicomweb_box.asgi.byte_range import NotSatisfiable, not_modified, wanted_range
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.errors import Damaged, NotFound
@@ -197,6 +197,9 @@ async def _large(box: Box, piece: Body) -> Chunks:
     elif isinstance(piece, Later):
         async for later in _chunks(box, await piece.make()):
             yield later
+    elif isinstance(piece, Through):
+        async for chunk in _chunks(box, piece.body):
+            yield await piece.work(chunk)
     else:
         made = memoryview(piece if isinstance(piece, bytes) else await _make(piece))
         for at in range(0, len(made), MOST_AT_ONCE):

@@ -18,6 +18,7 @@ from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.asgi.blob_response import BlobResponse
 from dicomweb_box.dicom.explicit import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicomweb_box.dicom.media_types import Accepted, Offer, choose
+from dicomweb_box.dicomweb import wado_zip
 from dicomweb_box.dicomweb.retrieval import (
     Asked,
     Part,
@@ -29,6 +30,7 @@ from dicomweb_box.dicomweb.retrieval import (
     tag_of,
     warning,
 )
+from dicomweb_box.dicomweb.wado_zip import ZIP, Given
 from dicomweb_box.errors import Damaged, NotAcceptable, UnreadableInstance
 
 _DICOM = "application/dicom"
@@ -50,6 +52,8 @@ async def series(request: Request) -> BlobResponse:
 async def instance(request: Request) -> BlobResponse:
     """GET /studies/{study}/series/{series}/instances/{instance}."""
     ask = asked(request)
+    if wado_zip.wanted(ask.accepted, alone=True):
+        return await _several(request)
     uids = request.path_params
     found = await retrieve.one(
         ask.box, uids["study"], uids["series"], uids["instance"], scope=ask.scope, actor=ask.actor
@@ -79,27 +83,44 @@ async def _several(request: Request) -> BlobResponse:
     ask = asked(request)
     uids = request.path_params
     found = await retrieve.instances(
-        ask.box, uids["study"], uids.get("series"), scope=ask.scope, actor=ask.actor
+        ask.box,
+        uids["study"],
+        uids.get("series"),
+        uids.get("instance"),
+        scope=ask.scope,
+        actor=ask.actor,
     )
-    chosen, refusals = _chosen_each(ask, {one.transfer_syntax_uid for one in found})
-    lost = await without_bytes(ask.box, found)
-    given = [one for one in found if one.id not in lost and one.transfer_syntax_uid in chosen]
-    measured = sum(chosen[one.transfer_syntax_uid] != one.transfer_syntax_uid for one in given) <= _MEASURED
-    parts: list[Part] = []
-    for one in given:
-        syntax = chosen[one.transfer_syntax_uid]
-        body = await _body(ask, one, syntax, measured=measured)
-        if body is not None:
-            content_type = f"{_DICOM}; transfer-syntax={syntax}"
-            parts.append(Part(content_type, _location(request, one), body))
-    if not parts:
-        raise refusals[0] if refusals else Damaged("the stored bytes are missing")
-    etag = tag_of([one.sha256 for one in given], sorted(chosen.items()), len(parts))
+    if wado_zip.wanted(ask.accepted, alone="instance" in uids):
+        given = await _given(wado_zip.of_members(ask), found, most_measured=0)
+        return await wado_zip.answer(request, ask, given, len(found) - len(given))
+    given = await _given(ask, found, most_measured=_MEASURED)
+    parts = [
+        Part(f"{_DICOM}; transfer-syntax={one.transfer_syntax}", _location(request, one.instance), one.body)
+        for one in given
+    ]
+    etag = tag_of([(one.instance.sha256, one.transfer_syntax) for one in given])
     if len(parts) == len(found):
         return multipart(ask.box, parts, _DICOM, etag)
     # PS3.18 10.4.3.1: some of the content cannot be given.
     text = f"{len(found) - len(parts)} of {len(found)} instances are left out: not acceptable or not readable"
     return multipart(ask.box, parts, _DICOM, etag, status=206, headers=[warning(text)])
+
+
+async def _given(ask: Asked, found: Sequence[Instance], *, most_measured: int) -> list[Given]:
+    """Those of the instances that can be given; raises NotAcceptable or Damaged where none can."""
+    chosen, refusals = _chosen_each(ask, {one.transfer_syntax_uid for one in found})
+    lost = await without_bytes(ask.box, found)
+    able = [one for one in found if one.id not in lost and one.transfer_syntax_uid in chosen]
+    rewritten = sum(chosen[one.transfer_syntax_uid] != one.transfer_syntax_uid for one in able)
+    given: list[Given] = []
+    for one in able:
+        syntax = chosen[one.transfer_syntax_uid]
+        body = await _body(ask, one, syntax, measured=rewritten <= most_measured)
+        if body is not None:
+            given.append(Given(one, syntax, body))
+    if not given:
+        raise refusals[0] if refusals else Damaged("the stored bytes are missing")
+    return given
 
 
 async def _body(ask: Asked, one: Instance, syntax: str, *, measured: bool) -> list[Body] | None:
@@ -131,7 +152,10 @@ def _chosen(ask: Asked, stored: str, *, alone: bool) -> Offer:
     if not can_be_explicit(stored):
         # Who takes anything at all is better served with what there is than with a refusal.
         accepted = [*accepted, *(_STORED for one in accepted if one.media_type == "*/*" and one.quality)]
-    return choose(accepted, offers)
+    try:
+        return choose(accepted, offers)
+    except NotAcceptable as refusal:
+        raise NotAcceptable(str(refusal), (*refusal.offered, ZIP)) from refusal
 
 
 _STORED = Accepted(media_type="*/*", multipart=None, transfer_syntax="*", quality=0.001)
