@@ -190,6 +190,18 @@ def index_list(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     return 0
 
 
+def ohif_install(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Fetch the OHIF viewer and put its files where `serve` serves them at /ohif/."""
+    from dicomweb_box.web import ohif_files
+
+    package = Path(asked["package"]) if asked["package"] is not None else None
+    if package is not None and not package.is_file():
+        raise BadSetting(f"{package} is not there")
+    count = ohif_files.install(chosen.data, package)
+    print(f"installed {ohif_files.PACKAGE} {count} files")
+    return 0
+
+
 # How commands run and speak
 
 
@@ -289,6 +301,11 @@ def _parser() -> argparse.ArgumentParser:
     one = _command(index_commands, "add", index_add, "declare one")
     one.add_argument("attribute", metavar="KEYWORD|TAG")
     _command(index_commands, "list", index_list, "print those declared")
+
+    ohif = commands.add_parser("ohif", help="the OHIF viewer at /ohif/")
+    ohif_commands = ohif.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    one = _command(ohif_commands, "install", ohif_install, "fetch it by npm, or take it from a file")
+    one.add_argument("--from", dest="package", metavar="FILE.tgz", help="package file that is already here")
     return parser
 
 

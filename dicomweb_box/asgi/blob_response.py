@@ -51,6 +51,7 @@ class BlobResponse:
         status: int = 200,
         headers: Iterable[tuple[str, str]] = (),
         vary: str = "Accept",
+        cache_control: str = "private, no-cache",
     ) -> None:
         self.box = box
         self.body = body
@@ -60,7 +61,7 @@ class BlobResponse:
         self.headers: list[Header] = [
             (b"content-type", content_type.encode("latin-1")),
             # URIs are not versioned: what was replaced, deleted or withdrawn must not come out of a cache.
-            (b"cache-control", b"private, no-cache"),
+            (b"cache-control", cache_control.encode("latin-1")),
             (b"vary", vary.encode("latin-1")),
         ]
         if etag is not None:

@@ -15,7 +15,7 @@ from dicomweb_box.box import Box
 from dicomweb_box.dicom.attributes import Level
 from dicomweb_box.dicom.matching import from_parameters
 from dicomweb_box.errors import BadQuery, NotFound
-from dicomweb_box.web import words
+from dicomweb_box.web import ohif, words
 from dicomweb_box.web.page import page
 
 PAGE_SIZE = 25
@@ -83,6 +83,7 @@ async def show(request: Request) -> Response:
         study=_study(study),
         series=[_series(row) for row in series],
         disagreements=found,
+        viewer=ohif.address(study_uid) if await ohif.installed(request) else None,
     )
 
 
