@@ -16,6 +16,7 @@ ROWS: dict[int, str] = {
     4: "Search for the instances of a study",
     5: "Search for series of all studies",
     6: "Search for instances of all studies",
+    7: "Series and instances by their own UID: redirects",
     8: "JSON answers as `application/dicom+json`, without parameters",
     9: "XML answers as `multipart/related` of `application/dicom+xml`",
     10: "Answers as `text/csv`",

@@ -1,4 +1,4 @@
-"""The same answers in other forms: XML, tables, archives of files."""
+"""The same answers in other forms and at other addresses: XML, tables, archives of files, redirects."""
 
 import csv
 import io
@@ -120,3 +120,18 @@ def test_the_files_of_an_archive_are_in_explicit_little_endian(http: httpx.Clien
         read = [pydicom.dcmread(archive.open(name), stop_before_pixels=True) for name in archive.namelist()]
     assert {str(one.file_meta.TransferSyntaxUID) for one in read} == {"1.2.840.10008.1.2.1"}
     assert len(read) == sum(name.startswith("ENC/") for name in objects)
+
+
+@pytest.mark.row(7)
+def test_it_finds_series_and_instances_by_their_own_uid(http: httpx.Client, objects: Objects):
+    wanted = objects["A/ct1"]
+    series = http.get(f"/series/{wanted.series_uid}/metadata", follow_redirects=True)
+    instance = http.get(f"/instances/{wanted.instance_uid}/metadata", follow_redirects=True)
+    frame = http.get(f"/instances/{wanted.instance_uid}/frames/1", follow_redirects=True)
+    patients = http.get("/patients", params={"PatientID": "CONF-A"}, follow_redirects=True)
+    assert str(instance.url).endswith(wanted.path + "/metadata")
+    assert len(series.json()) == 3
+    assert instance.json()[0]["00080018"]["Value"] == [wanted.instance_uid]
+    assert frame.status_code == 200
+    assert patients.json()[0]["00100020"]["Value"] == ["CONF-A"]
+    assert http.get("/series/1.2.3.4", follow_redirects=True).status_code == 404

@@ -16,12 +16,12 @@ from starlette.routing import BaseRoute, Match, NoMatchFound, Route
 from starlette.types import Receive, Scope, Send
 
 from dicomweb_box.box import Box
-from dicomweb_box.dicomweb import qido, removal, stow, wado
+from dicomweb_box.dicomweb import aliases, qido, removal, stow, wado
 
 
 def routes(box: Box) -> list[BaseRoute]:
     """What `app` mounts at /dicom-web."""
-    return [Services([*qido.ROUTES, *wado.ROUTES, *stow.ROUTES, *removal.ROUTES])]
+    return [Services([*qido.ROUTES, *wado.ROUTES, *stow.ROUTES, *removal.ROUTES, *aliases.ROUTES])]
 
 
 @dataclass(slots=True)
