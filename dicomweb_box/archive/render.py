@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import xxhash
 
@@ -25,6 +25,9 @@ from dicomweb_box.dicom.image import NATIVE
 from dicomweb_box.dicom.view import View
 from dicomweb_box.dicom.vr_lookup import SWAP_UNIT
 from dicomweb_box.errors import NotFound
+
+if TYPE_CHECKING:
+    from dicomweb_box.dicom.picture import Image
 
 T = TypeVar("T")
 
@@ -88,9 +91,18 @@ class _Displays(Recent):
 
 
 async def _render(box: Box, shown: Picture, view: View, media_type: str) -> bytes:
+    return await _drawn(box, shown, view, _encoded, media_type)
+
+
+async def drawn(box: Box, shown: Picture, view: View) -> "Image":
+    """The picture itself, of grey levels or RGB; raises as `rendered` does."""
+    return await _drawn(box, shown, view, _itself)
+
+
+async def _drawn(box: Box, shown: Picture, view: View, finish: Callable[..., T], *more: object) -> T:
     how = await display(box, shown.instance)
     source = await _one(await native_frame(box, shown.instance, shown.number))
-    return await in_decoders(box, _picture, box, how, shown.number, source, view, media_type)
+    return await in_decoders(box, finish, box, how, shown.number, source, view, *more)
 
 
 async def _one(body: list[Body]) -> bytes | Piece:
@@ -103,11 +115,15 @@ async def _one(body: list[Body]) -> bytes | Piece:
     raise TypeError(type(piece))
 
 
-def _picture(
+def _itself(box: Box, how: Display, number: int, source: bytes | Piece, view: View) -> "Image":
+    native = source if isinstance(source, bytes) else _read(box, source.source, source.offset, source.length)
+    return picture.picture(how, number, native, view)
+
+
+def _encoded(
     box: Box, how: Display, number: int, source: bytes | Piece, view: View, media_type: str
 ) -> bytes:
-    native = source if isinstance(source, bytes) else _read(box, source.source, source.offset, source.length)
-    return raster.encoded(picture.picture(how, number, native, view), media_type, view.quality)
+    return raster.encoded(_itself(box, how, number, source, view), media_type, view.quality)
 
 
 def _icon(word: str, view: View, media_type: str) -> bytes:

@@ -31,4 +31,6 @@ class Representations:
     """Gives picture 1 to `count`."""
     whole_types: tuple[str, ...] = ()
     """Media types of the whole, the default first."""
+    written: tuple[str, ...] = ()
+    """Those of them that are written here, in UTF-8; the others are as somebody stored them."""
     whole: MakeWhole | None = None

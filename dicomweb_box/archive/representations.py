@@ -1,10 +1,12 @@
 """What can be shown of an instance, by what it is: pictures, a text, a document, a video."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from dicomweb_box.accounts.access import Actor, Scope
-from dicomweb_box.archive import documents
-from dicomweb_box.archive.body import Body
+from dicomweb_box.archive import documents, films, render
+from dicomweb_box.archive.body import Body, Piece
 from dicomweb_box.archive.frame_body import stored_frame
 from dicomweb_box.archive.representation import Picture, Representations
 from dicomweb_box.archive.retrieve import Instance
@@ -12,6 +14,10 @@ from dicomweb_box.box import Box
 from dicomweb_box.dicom import uids
 from dicomweb_box.dicom.encapsulated import Enclosed
 from dicomweb_box.dicom.view import View
+from dicomweb_box.errors import Damaged, NotAcceptable, NotFound
+
+if TYPE_CHECKING:
+    from dicomweb_box.dicom.picture import Image
 
 _MPEG2 = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in ("100", "100.1", "101", "101.1"))
 
@@ -23,19 +29,51 @@ async def representations(box: Box, instance: Instance, *, scope: Scope, actor: 
         kind = "video/mpeg" if instance.transfer_syntax_uid in _MPEG2 else "video/mp4"
         return Representations(whole_types=(kind,), whole=partial(_video, box, instance))
     if instance.rows and instance.columns:
-        return _frames(instance)
+        return _frames(box, instance)
     document = await documents.enclosed_in(box, instance)
     if document is not None:
-        whole = partial(_document, box, instance, document)
-        return Representations(whole_types=(document.media_type,), whole=whole)
-    return Representations(whole_types=documents.TEXTS, whole=partial(_text, box, instance))
+        return _enclosed(box, instance, document)
+    return Representations(
+        whole_types=documents.TEXTS, written=documents.TEXTS, whole=partial(_text, box, instance)
+    )
 
 
-def _frames(instance: Instance) -> Representations:
+def _frames(box: Box, instance: Instance) -> Representations:
     def picture(number: int) -> Picture:
         return Picture(instance=instance, number=number)
 
-    return Representations(count=max(1, instance.number_of_frames or 1), picture=picture)
+    count = max(1, instance.number_of_frames or 1)
+    if count == 1:
+        return Representations(count=1, picture=picture)
+    whole = partial(_film, box, instance, count, picture)
+    return Representations(count=count, picture=picture, whole_types=films.media_types(), whole=whole)
+
+
+async def _film(
+    box: Box, instance: Instance, count: int, picture: Callable[[int], Picture], media_type: str, view: View
+) -> list[Body]:
+    async def drawn(number: int) -> "Image":
+        return await render.drawn(box, picture(number), view)
+
+    name = render.name_of(picture(0), view, media_type)  # 0: all of them
+    try:
+        found = await films.film(
+            box, instance, count, media_type, name=name, quality=view.quality, pictures=drawn
+        )
+    except (Damaged, NotFound) as error:
+        # Never without it: nobody would see that something is missing.
+        raise NotAcceptable(f"not every frame can be shown: {error}", ()) from error
+    return [Piece(found.path, 0, found.size)]
+
+
+def _enclosed(box: Box, instance: Instance, document: Enclosed) -> Representations:
+    """The document, and a listing of the attributes for those who read texts alone."""
+    written = tuple(kind for kind in documents.TEXTS if kind != document.media_type)
+    return Representations(
+        whole_types=(document.media_type, *written),
+        written=written,
+        whole=partial(_document, box, instance, document),
+    )
 
 
 async def _video(box: Box, instance: Instance, media_type: str, view: View) -> list[Body]:
@@ -46,7 +84,8 @@ async def _video(box: Box, instance: Instance, media_type: str, view: View) -> l
 async def _document(
     box: Box, instance: Instance, document: Enclosed, media_type: str, view: View
 ) -> list[Body]:
-    del media_type, view
+    if media_type != document.media_type:
+        return await _text(box, instance, media_type, view)
     return await documents.document_body(box, instance, document)
 
 

@@ -11,7 +11,7 @@ from dicomweb_box.errors import Damaged
 
 if TYPE_CHECKING:
     import numpy as np
-    from PIL.Image import Image
+    from PIL.Image import Image as Image  # also by rooms, which may not import PIL
 
     Array = np.ndarray[Any, Any]
 

@@ -8,6 +8,7 @@ from functools import partial
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
+from dicomweb_box import __version__
 from dicomweb_box.archive import render, retrieve
 from dicomweb_box.archive.body import Body, Later
 from dicomweb_box.archive.representation import Picture, Representations
@@ -16,6 +17,7 @@ from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.asgi.blob_response import BlobResponse
 from dicomweb_box.asgi.byte_range import not_modified
 from dicomweb_box.dicom import raster
+from dicomweb_box.dicom.document_html import CONTENT_SECURITY_POLICY
 from dicomweb_box.dicom.media_types import Accepted, Offer, choose
 from dicomweb_box.dicom.view import View, view_of
 from dicomweb_box.dicomweb.gone import unless_gone
@@ -91,7 +93,7 @@ async def instance(request: Request) -> BlobResponse:
     """
     asking = _asked(request)
     found, shown = await _instance(asking)
-    offer = choose(asking.ask.accepted, _offers(shown))
+    offer = _chosen(asking.ask.accepted, shown)
     if offer.media_type in shown.whole_types:
         given = [_Given(found, shown, None, offer.media_type)]
     elif offer.multipart:
@@ -146,7 +148,7 @@ async def _several(request: Request) -> BlobResponse:
 
 def _all_of(one: Instance, shown: Representations, accepted: Sequence[Accepted]) -> list[_Given]:
     """The whole of an instance, or each of its pictures; raises NotAcceptable."""
-    offer = choose(accepted, _offers(shown))
+    offer = _chosen(accepted, shown)
     if offer.media_type in shown.whole_types:
         return [_Given(one, shown, None, offer.media_type)]
     return [_Given(one, shown, number, offer.media_type) for number in range(1, shown.count + 1)]
@@ -175,6 +177,24 @@ def _offers(shown: Representations) -> tuple[Offer, ...]:
     )
 
 
+def _chosen(accepted: Sequence[Accepted], shown: Representations) -> Offer:
+    """What fits best; who takes anything is not given a listing for a document, or a film for a picture."""
+    anything = any(one.media_type == "*/*" and one.quality > 0 for one in accepted)
+    if anything and not shown.count and shown.whole_types[0] not in shown.written:
+        # A frame or <object> of a browser names text/html first, whatever it is to show.
+        shown = replace(shown, whole_types=shown.whole_types[:1])
+    offer = choose(accepted, _offers(shown))
+    moving = shown.count > 1 and offer.media_type in shown.whole_types
+    # An <img> names image/webp beside image/*: it asks for a picture, not for a film that is long to make.
+    if moving and offer.media_type.startswith("image/") and any(map(_takes_pictures, accepted)):
+        return choose(accepted, _offers(replace(shown, whole_types=())))
+    return offer
+
+
+def _takes_pictures(accepted: Accepted) -> bool:
+    return accepted.quality > 0 and accepted.media_type in ("image/*", "*/*", "image/jpeg", "image/png")
+
+
 def _lenient(accepted: Sequence[Accepted]) -> tuple[Accepted, ...]:
     """Ranges of which each may come as multipart: what is several parts cannot come otherwise."""
     return tuple(replace(one, multipart=None) for one in accepted)
@@ -195,6 +215,8 @@ async def _answer(
     first = await unless_gone(asking.request, _body(asking, given[0]))
     parts = [_part(asking, given[0], first)]
     parts += [_part(asking, one, [Later(partial(_body_or_icon, asking, one))]) for one in given[1:]]
+    if alone and given[0].media_type == "text/html" and "text/html" in given[0].shown.written:
+        headers.append(("Content-Security-Policy", CONTENT_SECURITY_POLICY))
     if alone:
         return single(box, parts[0], etag, status=status, headers=headers)
     return multipart(box, parts, given[0].media_type, etag, status=status, headers=headers)
@@ -203,12 +225,12 @@ async def _answer(
 def _name(one: _Given, view: View) -> str:
     if one.picture is not None:
         return render.name_of(one.picture, view, one.media_type)
-    return repr((one.instance.sha256, one.media_type))
+    return repr((__version__, one.instance.sha256, one.media_type, view if one.shown.count else None))
 
 
 def _part(asking: _Rendering, one: _Given, body: list[Body]) -> Part:
     content_type = one.media_type
-    if content_type.startswith("text/"):
+    if content_type in one.shown.written:
         content_type += "; charset=utf-8"
     several = one.shown.count > 1
     return Part(content_type, asking.location(one.instance, one.number if several else None), body)
