@@ -63,6 +63,11 @@ async def in_thread(box: Box, work: Callable[..., T], *arguments: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(box.files, work, *arguments)
 
 
+async def in_decoder(box: Box, work: Callable[..., T], *arguments: Any) -> T:
+    """What `work` returns or raises, run in one of the box's few threads for pixels."""
+    return await asyncio.get_running_loop().run_in_executor(box.decoders, work, *arguments)
+
+
 @asynccontextmanager
 async def open_box(settings: Settings, *, clock: Callable[[], datetime] = now) -> AsyncIterator[Box]:
     """An opened box: database migrated, stale spool files swept; all closed at the end.

@@ -5,8 +5,7 @@ are held; the bytes themselves wait on the disk.
 """
 
 import mmap
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -80,23 +79,23 @@ class BulkParts:
         found = next((self._by_name[name] for name in _spellings(uri) if name in self._by_name), [])
         return list(found)
 
+    def name(self, part: BulkPart) -> str:
+        """A URI that means this part alone, whatever it calls itself."""
+        uri = f"part:{part.number}"
+        self._by_name[uri] = [part]
+        return uri
+
     def unnamed(self) -> list[BulkPart]:
         """The parts that no instance named."""
         return [part for part in self.parts if part.number not in self.used]
 
-    @contextmanager
-    def view(self, stretch: Stretch) -> Iterator[memoryview]:
-        """The bytes of a stretch, paged in as they are touched; not to be kept. Blocks."""
+    def view(self, stretch: Stretch) -> memoryview:
+        """The bytes of a stretch, paged in as they are touched; unmapped with the last slice. Blocks."""
         if self._spool is None or not stretch.length:
-            yield memoryview(b"")
-            return
-        with (
-            self._spool.path.open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole,
-            memoryview(whole) as view,
-            view[stretch.offset : stretch.offset + stretch.length] as wanted,
-        ):
-            yield wanted
+            return memoryview(b"")
+        with self._spool.path.open("rb") as file:
+            whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return memoryview(whole)[stretch.offset : stretch.offset + stretch.length]
 
     async def chunks(self, pieces: Sequence[Piece]) -> AsyncIterator[bytes | memoryview]:
         """The bytes that the pieces stand for."""

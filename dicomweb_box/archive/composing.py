@@ -6,15 +6,19 @@ from typing import Any
 
 import orjson
 
+from dicomweb_box.accounts.access import Scope
+from dicomweb_box.archive import media_work
 from dicomweb_box.archive.bulk_parts import BulkPart, BulkParts
+from dicomweb_box.archive.joining import Joined, Places, study_to_join
+from dicomweb_box.archive.media_work import Work
 from dicomweb_box.archive.outcomes import Refused
-from dicomweb_box.box import in_thread
-from dicomweb_box.dicom import json_encoder, pixel_payload
+from dicomweb_box.box import Box, in_decoder, in_thread
+from dicomweb_box.dicom import json_encoder, original_attributes, pixel_payload
 from dicomweb_box.dicom.explicit import Piece
 from dicomweb_box.dicom.json_encoder import PIXEL_DATA, BulkValue, named
 from dicomweb_box.dicom.json_model import Dataset, Element, first_value
 from dicomweb_box.dicom.part10 import written_meta
-from dicomweb_box.dicom.pixel_payload import EXPLICIT_LITTLE, Payload
+from dicomweb_box.dicom.pixel_payload import EXPLICIT_LITTLE
 from dicomweb_box.dicom.uids import clean_uid
 from dicomweb_box.errors import FailureReason, UnreadableInstance
 
@@ -28,7 +32,7 @@ _ABOUT = ("00080056", "00080061", "00081190", "00083002", "00201206", "00201208"
 _ASKED = "00083002"
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Composed:
     """One instance as the pieces of a Part 10 file, and what was done to it on the way."""
 
@@ -38,49 +42,78 @@ class Composed:
 
 
 @dataclass(slots=True)
-class _Work:
-    """A data set while it is made into an instance."""
+class Composer:
+    """Puts the instances of one request together."""
 
-    dataset: Dataset
-    transfer_syntax_uid: str = EXPLICIT_LITTLE
-    payload: Payload | None = None
-    coerced: list[str] = field(default_factory=list)
-    discarded: list[str] = field(default_factory=list)
+    box: Box
+    parts: BulkParts
+    scope: Scope
+    source: str
+    """Who sent them, as Source of Previous Values says it."""
+    study_uid: str | None = None
+    """The study that the request addresses."""
+    places: Places = field(init=False)
+    _studies: dict[str, Joined] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.places = Places(self.box)
 
-async def compose(
-    dataset: Any, parts: BulkParts, *, shared: frozenset[str] = frozenset()
-) -> "Composed | Refused":
-    """The instance that metadata and the parts it names make; a sentence why not is an answer too.
+    async def compose(
+        self, dataset: Any, medium: BulkPart | None = None, *, shared: frozenset[str] = frozenset()
+    ) -> Composed | Refused:
+        """The instance that metadata and the parts it names make; a sentence why not is an answer too.
 
-    `shared`: pixel data URIs that more than one data set of the request names.
-    """
-    return await in_thread(parts.box, _compose, dataset, parts, shared)
+        `medium`: the part it is about where it names none. `shared`: pixel data URIs that more than one data
+        set of the request names.
+        """
+        try:
+            work = _begun(dataset)
+            found = media_work.media_parts(work, self.parts, medium, shared)
+            if found:
+                await in_decoder(self.box, media_work.take_media, work, self.parts, found)
+                if not _complete(work.dataset):
+                    await self._supply(work)
+            return await in_thread(self.box, self._compose, work, shared)
+        except UnreadableInstance as error:
+            return _refused(dataset, error)
 
+    async def joined(self, study_uid: str) -> Joined:
+        """The study that media join, asked for once a request."""
+        if study_uid not in self._studies:
+            self._studies[study_uid] = await study_to_join(self.box, study_uid, scope=self.scope)
+        return self._studies[study_uid]
 
-def _compose(dataset: Any, parts: BulkParts, shared: frozenset[str]) -> Composed | Refused:
-    try:
-        work = _begun(dataset)
-        _take_pixel_data(work, parts, shared)
+    async def _supply(self, work: Work) -> None:
+        study_uid = _uid_or_none(work.dataset, "0020000D") or self.study_uid
+        joined = await self.joined(study_uid) if study_uid else Joined()
+        media_work.supply(work, self.places, study_uid, joined)
+
+    def _compose(self, work: Work, shared: frozenset[str]) -> Composed:
+        if work.payload is None:
+            _take_pixel_data(work, self.parts, shared)
         _settle_character_set(work)
+        self._record(work)
         meta = _file_meta(work)
-        pieces = json_encoder.encode(work.dataset, _bulk(work, parts))
-    except UnreadableInstance as error:
-        return _refused(dataset, error)
-    return Composed(pieces=[meta, *pieces], coerced=tuple(work.coerced), discarded=tuple(work.discarded))
+        pieces = json_encoder.encode(work.dataset, _bulk(work, self.parts))
+        return Composed(pieces=[meta, *pieces], coerced=tuple(work.coerced), discarded=tuple(work.discarded))
+
+    def _record(self, work: Work) -> None:
+        at, system = self.box.clock(), self.box.settings.ae_title
+        charset = work.originals.pop(json_encoder.CHARACTER_SET, None)
+        # Apart from text: within an item a character set would say how that item is written.
+        for originals in (work.originals, {json_encoder.CHARACTER_SET: charset} if charset else {}):
+            original_attributes.record(work.dataset, originals, at=at, system=system, source=self.source)
 
 
 def pixel_uri(dataset: Any) -> str | None:
     """The URI of the data set's pixel data, where it names one."""
-    element = dataset.get(PIXEL_DATA) if isinstance(dataset, dict) else None
-    uri = element.get("BulkDataURI") if isinstance(element, dict) else None
-    return uri if isinstance(uri, str) else None
+    return media_work.uri_of(dataset, PIXEL_DATA)
 
 
-def _begun(dataset: Any) -> _Work:
+def _begun(dataset: Any) -> Work:
     if not isinstance(dataset, dict) or not all(isinstance(one, dict) for one in dataset.values()):
         raise UnreadableInstance("the metadata is no JSON object of attributes")
-    work = _Work({tag.upper(): dict(element) for tag, element in dataset.items()})
+    work = Work({tag.upper(): dict(element) for tag, element in dataset.items()})
     work.transfer_syntax_uid = pixel_payload.declared_syntax(work.dataset)
     for tag in _ABOUT:
         if work.dataset.pop(tag, None) is not None and tag != _ASKED:
@@ -88,7 +121,11 @@ def _begun(dataset: Any) -> _Work:
     return work
 
 
-def _take_pixel_data(work: _Work, parts: BulkParts, shared: frozenset[str]) -> None:
+def _complete(dataset: Dataset) -> bool:
+    return all(_uid_or_none(dataset, tag) for tag in _REQUIRED)
+
+
+def _take_pixel_data(work: Work, parts: BulkParts, shared: frozenset[str]) -> None:
     uri = pixel_uri(work.dataset)
     if uri is None:
         work.payload = pixel_payload.inline_payload(work.dataset, work.transfer_syntax_uid)
@@ -97,29 +134,21 @@ def _take_pixel_data(work: _Work, parts: BulkParts, shared: frozenset[str]) -> N
         else:
             work.transfer_syntax_uid = EXPLICIT_LITTLE
         return
-    found = parts.named(uri)
-    if not found:
-        raise _missing(PIXEL_DATA)
-    if uri in shared:
-        # Two instances with one image: more likely two images under one name, and one is another patient's.
-        raise UnreadableInstance(
-            f"{named(PIXEL_DATA)} names bulk data that another instance of the request names too",
-            FailureReason.DATA_SET_DOES_NOT_MATCH,
-        )
-    parts.used.update(part.number for part in found)
+    found = media_work.pixel_parts(uri, parts, shared)
     media = [pixel_payload.Media(part.media_type, part.stretch) for part in found]
-    with parts.view(found[0].stretch) as beginning:
-        work.payload = pixel_payload.payload(work.dataset, media, beginning, work.transfer_syntax_uid)
+    beginning = parts.view(found[0].stretch)
+    work.payload = pixel_payload.payload(work.dataset, media, beginning, work.transfer_syntax_uid)
     work.transfer_syntax_uid = work.payload.transfer_syntax_uid
 
 
-def _settle_character_set(work: _Work) -> None:
+def _settle_character_set(work: Work) -> None:
     """JSON and XML are Unicode: text that is not ASCII is written as ISO_IR 192."""
     term = first_value(work.dataset, json_encoder.CHARACTER_SET)
     terms = work.dataset.get(json_encoder.CHARACTER_SET, {}).get("Value") or []
     if terms in ([], [term]) and term in _ASCII_TERMS and _is_ascii(work.dataset):
         return
     if terms and terms != _UTF8["Value"]:
+        work.originals[json_encoder.CHARACTER_SET] = work.dataset[json_encoder.CHARACTER_SET]
         work.coerced.append(f"{named(json_encoder.CHARACTER_SET)} was replaced by ISO_IR 192")
     work.dataset[json_encoder.CHARACTER_SET] = _UTF8
 
@@ -131,7 +160,7 @@ def _is_ascii(dataset: Dataset) -> bool:
         return False
 
 
-def _file_meta(work: _Work) -> bytes:
+def _file_meta(work: Work) -> bytes:
     found = {tag: _uid(work.dataset, tag) for tag in _REQUIRED}
     return written_meta(
         sop_class_uid=found["00080016"],
@@ -141,14 +170,18 @@ def _file_meta(work: _Work) -> bytes:
 
 
 def _uid(dataset: Dataset, tag: str) -> str:
-    value = first_value(dataset, tag)
-    uid = clean_uid(value.encode("utf-8", "replace")) if isinstance(value, str) else None
+    uid = _uid_or_none(dataset, tag)
     if uid is None:
         raise UnreadableInstance(f"{named(tag)} is missing or no UID", FailureReason.DATA_SET_DOES_NOT_MATCH)
     return uid
 
 
-def _bulk(work: _Work, parts: BulkParts) -> Callable[[str, str, bool], BulkValue]:
+def _uid_or_none(dataset: Any, tag: str) -> str | None:
+    value = first_value(dataset, tag)
+    return clean_uid(value.encode("utf-8", "replace")) if isinstance(value, str) else None
+
+
+def _bulk(work: Work, parts: BulkParts) -> Callable[[str, str, bool], BulkValue]:
     def find(tag: str, uri: str, top: bool) -> BulkValue:
         if top and tag == PIXEL_DATA and work.payload is not None:
             return BulkValue(work.payload.pieces, work.payload.encapsulated)
@@ -159,30 +192,18 @@ def _bulk(work: _Work, parts: BulkParts) -> Callable[[str, str, bool], BulkValue
 
 def _whole(tag: str, found: Sequence[BulkPart], parts: BulkParts) -> list[Piece]:
     if not found:
-        raise _missing(tag)
+        raise media_work.missing(tag)
     if len(found) > 1:
         raise UnreadableInstance(f"{named(tag)} names {len(found)} parts where one belongs")
     parts.used.add(found[0].number)
     return [found[0].stretch]
 
 
-def _missing(tag: str) -> UnreadableInstance:
-    return UnreadableInstance(
-        f"{named(tag)} names bulk data that no part of the request brought", FailureReason.BULK_DATA_MISSING
-    )
-
-
 def _refused(dataset: Any, error: UnreadableInstance) -> Refused:
-    def uid(tag: str) -> str | None:
-        try:
-            return _uid(dataset, tag)
-        except UnreadableInstance:
-            return None
-
     return Refused(
         reason=error.reason,
         message=str(error),
-        study_uid=uid("0020000D"),
-        sop_class_uid=uid("00080016"),
-        instance_uid=uid("00080018"),
+        study_uid=_uid_or_none(dataset, "0020000D"),
+        sop_class_uid=_uid_or_none(dataset, "00080016"),
+        instance_uid=_uid_or_none(dataset, "00080018"),
     )

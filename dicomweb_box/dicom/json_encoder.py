@@ -91,8 +91,9 @@ def _elements(dataset: Any, bulk: Bulk, *, top: bool) -> Iterator[Piece | Datase
     for tag, element in sorted(_tags(dataset)):
         if tag[4:] == "0000" or tag < "00040000":
             continue
-        # PS3.3 C.12.1.1.2: an item has the character set of what it is in, unless it says otherwise.
-        if tag == CHARACTER_SET and not top:
+        # PS3.3 C.12.1.1.2: an item has the character set of what it is in, unless it says otherwise; alone in
+        # an item it is about another data set, as in Modified Attributes Sequence.
+        if tag == CHARACTER_SET and not top and len(dataset) > 1:
             continue
         vr = vr_of(tag, element)
         if vr == "SQ":

@@ -57,19 +57,23 @@ def store_answer(
     service: str,
     study_uid: str | None = None,
     broken: Fault | None = None,
+    remarks: Sequence[str] = (),
 ) -> Response:
     """The answer of a Store transaction (PS3.18 10.5.3) for the parts of a request, in their order.
 
-    `broken`: why the body ended too early, after what is reported here.
+    `broken`: why the body ended too early, after what is reported here. `remarks`: sentences about the
+    request as a whole.
     """
     status = broken.status if broken else _status(outcomes)
     dataset = _module(outcomes, service=service, study_uid=study_uid, broken=broken)
     refused = [one for one in outcomes if isinstance(one, Refused)]
     headers = dict(broken.headers) if broken else {}
+    said = list(remarks)
     if refused or broken:
-        said = broken.sentence if broken else refused[0].message
-        parts = f"{len(refused)} of {len(outcomes)} instances were not stored"
-        headers["Warning"] = f'299 dicomweb_box: "{_quotable(f"{parts}: {said}")}"'
+        why = broken.sentence if broken else refused[0].message
+        said.insert(0, f"{len(refused)} of {len(outcomes)} instances were not stored: {why}")
+    if said:
+        headers["Warning"] = f'299 dicomweb_box: "{_quotable("; ".join(said))}"'
     return data_set_answer(dataset, representation, status, headers)
 
 

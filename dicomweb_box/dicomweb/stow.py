@@ -15,16 +15,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from dicomweb_box.accounts.access import Actor
+from dicomweb_box.accounts.access import Actor, Scope
 from dicomweb_box.archive.ingest import Received, receive, store
 from dicomweb_box.archive.outcomes import Outcome, Refused, Stored
 from dicomweb_box.asgi.errors import Fault, described, fault_of
 from dicomweb_box.asgi.identity import address_of, identify
 from dicomweb_box.box import Box
+from dicomweb_box.dicom.consumer_media import MEDIA_TYPES
 from dicomweb_box.dicom.media_types import LEGACY_NAMES, MediaType, parse_media_type
 from dicomweb_box.dicom.multipart import Event, Parser, PartBegin
 from dicomweb_box.dicomweb.answers import JSON, XML, chosen, service_url, store_answer
-from dicomweb_box.dicomweb.stow_metadata import METADATA, MetadataIntake, PartData, type_of
+from dicomweb_box.dicomweb.stow_metadata import COMPOSED, METADATA, MetadataIntake, PartData, type_of
 from dicomweb_box.errors import BadRequest, FailureReason, OutOfResources
 
 log = logging.getLogger(__name__)
@@ -42,17 +43,21 @@ async def store_instances(request: Request) -> Response:
     """
     representation = chosen(request, (JSON, XML))
     content_type = _content_type(request)
-    actor, _ = identify(request)
+    actor, scope = identify(request)
     study_uid = request.path_params.get("study")
     intake = Intake(
-        request.app.state.box, source=f"stow:{address_of(request)}", actor=actor, study_uid=study_uid
+        request.app.state.box,
+        source=f"stow:{address_of(request)}",
+        actor=actor,
+        scope=scope,
+        study_uid=study_uid,
     )
     broken: Fault | None = None
     try:
         if content_type.name == "multipart/related":
             await _take_parts(intake, _events(request, content_type), content_type)
         else:
-            await _take_whole(intake, request)
+            await _take_whole(intake, request, content_type)
     except BadRequest as error:
         if not intake.count:
             raise
@@ -62,21 +67,30 @@ async def store_instances(request: Request) -> Response:
     if not outcomes:
         raise BadRequest("The body has no part.")
     return store_answer(
-        outcomes, representation, service=service_url(request), study_uid=study_uid, broken=broken
+        outcomes,
+        representation,
+        service=service_url(request),
+        study_uid=study_uid,
+        broken=broken,
+        remarks=intake.remarks,
     )
 
 
 def _content_type(request: Request) -> MediaType:
     header = request.headers.get("content-type")
     media_type = parse_media_type(header) if header else MediaType("none")
-    if media_type.name not in ("multipart/related", DICOM):
+    media_type = MediaType(LEGACY_NAMES.get(media_type.name, media_type.name), media_type.parameters)
+    if media_type.name not in ("multipart/related", DICOM, *MEDIA_TYPES):
         raise HTTPException(
             415,
             "The body must be multipart/related of application/dicom, application/dicom+json or"
-            " application/dicom+xml, or one application/dicom.",
+            " application/dicom+xml, one application/dicom, or one picture, film or PDF.",
         )
-    if _root_type(media_type) not in (None, DICOM, *METADATA):
-        raise HTTPException(415, f"The parts of the body must be {DICOM} or {' or '.join(METADATA)}.")
+    if _root_type(media_type) not in (None, DICOM, *COMPOSED):
+        raise HTTPException(
+            415,
+            f"The parts of the body must be {DICOM}, {' or '.join(METADATA)}, or pictures, films or PDFs.",
+        )
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise HTTPException(
             415, "The body must not be compressed as a whole.", {"Accept-Encoding": "identity"}
@@ -110,8 +124,8 @@ async def _take_parts(intake: "Intake", events: AsyncIterator[Event], content_ty
                 continue
             data = PartData(events)
             kind = kind or type_of(event.headers, DICOM).name
-            if kind in METADATA:
-                metadata = metadata or MetadataIntake(intake.box, kind)
+            if kind in COMPOSED:
+                metadata = metadata or await _composing(intake, kind)
                 if not await metadata.take(event.headers, data):
                     await intake.take(data)
             else:
@@ -124,7 +138,15 @@ async def _take_parts(intake: "Intake", events: AsyncIterator[Event], content_ty
             await metadata.discard()
 
 
-async def _take_whole(intake: "Intake", request: Request) -> None:
+async def _composing(intake: "Intake", kind: str) -> MetadataIntake:
+    made = MetadataIntake(
+        intake.box, kind, source=intake.source, study_uid=intake.study_uid, scope=intake.scope
+    )
+    await made.begin()
+    return made
+
+
+async def _take_whole(intake: "Intake", request: Request, content_type: MediaType) -> None:
     data = request.stream()
     first = await anext(data, b"")
     if not first:
@@ -136,7 +158,15 @@ async def _take_whole(intake: "Intake", request: Request) -> None:
             if chunk:
                 yield chunk
 
-    await intake.take(whole())
+    if content_type.name == DICOM:
+        await intake.take(whole())
+        return
+    medium = await _composing(intake, content_type.name)
+    try:
+        await medium.parts.add((), content_type, whole())
+        await medium.finish(intake)
+    finally:
+        await medium.discard()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +183,15 @@ class Intake:
     Not a TaskGroup: when the request fails, what was handed to the archive must be finished, not cancelled.
     """
 
-    def __init__(self, box: Box, *, source: str, actor: Actor, study_uid: str | None) -> None:
+    def __init__(self, box: Box, *, source: str, actor: Actor, scope: Scope, study_uid: str | None) -> None:
         self.box = box
         self.source = source
         self.actor = actor
+        self.scope = scope
         self.study_uid = study_uid
         self.count = 0
+        self.remarks: list[str] = []
+        """About the request as a whole."""
         self.running: set[asyncio.Task[None]] = set()
         self.bytes_in_flight = 0
         self.outcomes: dict[int, Outcome] = {}
@@ -194,6 +227,10 @@ class Intake:
         """Count one instance that was refused before it came this far."""
         self.count += 1
         self._settle(self.count, refused)
+
+    def remark(self, sentence: str) -> None:
+        """Say something about the request as a whole."""
+        self.remarks.append(sentence)
 
     async def finish(self) -> list[Outcome]:
         """What became of each instance, in the order of the parts, once all is settled."""

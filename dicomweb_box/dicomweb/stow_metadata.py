@@ -6,18 +6,22 @@ from typing import Any, Protocol
 
 import orjson
 
-from dicomweb_box.archive.bulk_parts import BulkParts
-from dicomweb_box.archive.composing import compose, pixel_uri
+from dicomweb_box.accounts.access import Scope
+from dicomweb_box.archive.bulk_parts import BulkPart, BulkParts
+from dicomweb_box.archive.composing import Composer, pixel_uri
 from dicomweb_box.archive.outcomes import Refused
 from dicomweb_box.box import Box, in_thread
+from dicomweb_box.dicom.consumer_media import MEDIA_TYPES
 from dicomweb_box.dicom.media_types import LEGACY_NAMES, MediaType, parse_media_type
 from dicomweb_box.dicom.multipart import Event
 from dicomweb_box.dicom.xml_reader import from_xml
-from dicomweb_box.errors import BadRequest, FailureReason, RequestTooLarge, UnreadableInstance
+from dicomweb_box.errors import BadRequest, FailureReason, NotFound, RequestTooLarge, UnreadableInstance
 
 JSON_TYPE = "application/dicom+json"
 XML_TYPE = "application/dicom+xml"
 METADATA = (JSON_TYPE, XML_TYPE)
+COMPOSED = frozenset(METADATA) | MEDIA_TYPES
+"""Media types of which instances are put together."""
 _DICOM = "application/dicom"
 _OCTETS = "application/octet-stream"
 
@@ -34,6 +38,9 @@ class Taker(Protocol):
 
     def refuse(self, refused: Refused) -> None:
         """Count one instance that was refused."""
+
+    def remark(self, sentence: str) -> None:
+        """Say something about the request as a whole."""
 
 
 def type_of(headers: Mapping[str, str], default: str) -> MediaType:
@@ -72,19 +79,29 @@ class PartData:
 
 
 class MetadataIntake:
-    """Metadata and bulk data of one request; `kind`: the media type of its metadata."""
+    """Metadata and bulk data of one request, or media that join a study; `kind`: what its first part is."""
 
-    def __init__(self, box: Box, kind: str) -> None:
+    def __init__(self, box: Box, kind: str, *, source: str, study_uid: str | None, scope: Scope) -> None:
         self.box = box
         self.kind = kind
         self.parts = BulkParts(box)
+        self.composer = Composer(box, self.parts, scope, source, study_uid)
         self.documents: list[tuple[str, bytes]] = []
         self.size = 0
+
+    async def begin(self) -> None:
+        """Refuse media without metadata where there is no study to join: BadRequest, NotFound."""
+        if self.kind in METADATA:
+            return
+        if self.composer.study_uid is None:
+            raise BadRequest(f"{self.kind} is stored to the address of the study that it joins.")
+        if not (await self.composer.joined(self.composer.study_uid)).exists:
+            raise NotFound("there is no such study to join")
 
     async def take(self, headers: Mapping[str, str], data: PartData) -> bool:
         """Take one part; False leaves one that is a whole instance to the caller. Raises BadRequest."""
         first = not self.documents and not self.parts.parts
-        media_type = type_of(headers, self.kind if first else _OCTETS)
+        media_type = type_of(headers, self.kind if first or self.kind in MEDIA_TYPES else _OCTETS)
         if media_type.name == _DICOM:
             return False
         if media_type.name in METADATA or (first and media_type.name in ("text/xml", "application/xml")):
@@ -108,23 +125,33 @@ class MetadataIntake:
 
     async def finish(self, taker: Taker) -> None:
         """Put the instances together and hand them on. Raises BadRequest where there is no metadata."""
-        if not self.documents:
-            raise BadRequest(f"The body has no part of {self.kind}: bulk data needs its metadata.")
-        datasets: list[Any] = []
-        while self.documents:
-            datasets += await in_thread(self.box, _read, *self.documents.pop(0))
-        uris = Counter(uri for one in datasets if (uri := pixel_uri(one)) is not None)
+        work = await self._work()
+        uris = Counter(uri for one, _ in work if (uri := pixel_uri(one)) is not None)
         shared = frozenset(uri for uri, times in uris.items() if times > 1)
-        for dataset in datasets:
+        for dataset, medium in work:
             if isinstance(dataset, UnreadableInstance):
                 taker.refuse(Refused(reason=dataset.reason, message=str(dataset)))
                 continue
-            composed = await compose(dataset, self.parts, shared=shared)
+            composed = await self.composer.compose(dataset, medium, shared=shared)
             if isinstance(composed, Refused):
                 taker.refuse(composed)
                 continue
             chunks = self.parts.chunks(composed.pieces)
             await taker.take(chunks, coerced=composed.coerced, discarded=composed.discarded)
+        if left := len(self.parts.unnamed()):
+            taker.remark(f"{left} parts of bulk data were named by no metadata and are not stored")
+
+    async def _work(self) -> list[tuple[Any, BulkPart | None]]:
+        """Each data set, with the part it is about where it names none."""
+        if self.kind not in METADATA and not self.documents:
+            return [({}, part) for part in self.parts.parts]
+        if not self.documents:
+            raise BadRequest(f"The body has no part of {self.kind}: bulk data needs its metadata.")
+        datasets: list[Any] = []
+        while self.documents:
+            datasets += await in_thread(self.box, _read, *self.documents.pop(0))
+        alone = self.parts.parts[0] if len(datasets) == len(self.parts.parts) == 1 else None
+        return [(dataset, alone) for dataset in datasets]
 
     async def discard(self) -> None:
         """Forget the bulk data."""
