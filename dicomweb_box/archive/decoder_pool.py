@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from dicomweb_box.archive.decoder_process import READY, job, message, received, write
+from dicomweb_box.archive.decoder_process import READY, job, message, read, received, write
 from dicomweb_box.dicom.image import Image
 from dicomweb_box.errors import Damaged, OutOfResources
 
@@ -24,6 +24,8 @@ GRACE = 1.0
 """Seconds after a job's own limit before the process is killed from outside."""
 KEPT_MEMORY = 16 << 20
 """Bytes of the file of memory that are kept between jobs."""
+_MOST_ADDED = 1 << 20
+"""Bytes by which an encoded frame may be longer than twice its native ones: headers of tiny frames."""
 _MODULE = "dicomweb_box.archive.decoder_process"
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 
@@ -38,14 +40,14 @@ class DecoderPool:
         self._lock = threading.Lock()
         self._closed = False
 
-    def decode(self, image: Image, frame: bytes) -> bytes:
-        """The native bytes of one frame.
+    def made(self, image: Image, frame: bytes, target: str | None = None) -> bytes:
+        """One frame, stored as the image says, made native or encoded in the transfer syntax `target`.
 
-        Raises Damaged where it cannot be decoded, takes too long or breaks the decoder; OutOfResources
+        Raises Damaged where it cannot be decoded, takes too long or breaks its process; OutOfResources
         where no decoder process can be started.
         """
         with self._process() as process:
-            return process.decode(image, frame, self._seconds)
+            return process.made(image, frame, self._seconds, target)
 
     def end_idle(self) -> None:
         """End the processes that have had nothing to do for long."""
@@ -146,13 +148,13 @@ class _Process:
         """Seconds since its last job."""
         return time.monotonic() - self._used
 
-    def decode(self, image: Image, frame: bytes, seconds: float) -> bytes:
-        """As `DecoderPool.decode`."""
+    def made(self, image: Image, frame: bytes, seconds: float, target: str | None) -> bytes:
+        """As `DecoderPool.made`."""
         try:
-            return self._decode(image, frame, seconds)
+            return self._made(image, frame, seconds, target)
         except TimeoutError:
             self.spent = True
-            raise Damaged(f"a frame cannot be decoded in {seconds:g} seconds") from None
+            raise Damaged(f"a frame is not done in {seconds:g} seconds") from None
         except OSError as error:
             self.spent = True
             raise Damaged("a frame breaks its decoder") from error
@@ -162,7 +164,7 @@ class _Process:
         finally:
             self._used = time.monotonic()
 
-    def _decode(self, image: Image, frame: bytes, seconds: float) -> bytes:
+    def _made(self, image: Image, frame: bytes, seconds: float, target: str | None) -> bytes:
         self._settled = False
         if not self._ready:
             self._connection.settimeout(START_SECONDS)
@@ -172,7 +174,7 @@ class _Process:
             self._ready = True
         self._connection.settimeout(seconds + GRACE)
         write(self._memory, frame)
-        self._connection.sendall(message(job(image, len(frame), seconds)))
+        self._connection.sendall(message(job(image, len(frame), seconds, target)))
         answer = received(self._connection)
         if answer is None:
             raise self._mourned(seconds)
@@ -181,19 +183,21 @@ class _Process:
         self.spent = answer.get("retire", False) or self._jobs >= MOST_JOBS
         if "damaged" in answer:
             raise Damaged(answer["damaged"])
-        if answer["size"] != image.frame_length:
-            raise Damaged(f"a frame decodes to {answer['size']} bytes, not {image.frame_length}")
-        native = os.pread(self._memory, image.frame_length, 0)
-        if max(len(native), len(frame)) > KEPT_MEMORY:
+        size = answer["size"]
+        most = image.frame_length if target is None else 2 * image.frame_length + _MOST_ADDED
+        if size > most or (target is None and size != most):
+            raise Damaged(f"a frame decodes to {size} bytes, not {image.frame_length}")
+        made = read(self._memory, size)
+        if max(len(made), len(frame)) > KEPT_MEMORY:
             os.ftruncate(self._memory, 0)
-        return native
+        return made
 
     def _mourned(self, seconds: float) -> Damaged:
         self.spent = True
         code = self._popen.wait(GRACE)
         log.warning("a decoder process ended with code %d over a frame", code)
         if code == -14:
-            return Damaged(f"a frame cannot be decoded in {seconds:g} seconds")
+            return Damaged(f"a frame is not done in {seconds:g} seconds")
         return Damaged("a frame breaks its decoder")
 
     def end(self) -> None:

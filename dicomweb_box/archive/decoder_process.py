@@ -15,7 +15,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from dicomweb_box.dicom import pixels
+from dicomweb_box.dicom import pixels, transcode
 from dicomweb_box.dicom.image import Image
 from dicomweb_box.errors import BoxError
 
@@ -50,9 +50,9 @@ def _exactly(connection: socket.socket, count: int) -> bytes | None:
     return got
 
 
-def job(image: Image, size: int, seconds: float) -> dict[str, Any]:
-    """A frame of `size` bytes in the file, to be decoded within some seconds."""
-    return {"image": asdict(image), "size": size, "seconds": seconds}
+def job(image: Image, size: int, seconds: float, target: str | None) -> dict[str, Any]:
+    """A frame of `size` bytes in the file, to be made native, or encoded as `target`, within some seconds."""
+    return {"image": asdict(image), "size": size, "seconds": seconds, "target": target}
 
 
 def main(connection: socket.socket, memory: int, most: int) -> None:
@@ -82,13 +82,27 @@ def _warm() -> None:
 
 def _done(asked: dict[str, Any], memory: int) -> dict[str, Any]:
     try:
-        native = pixels.decode(Image(**asked["image"]), os.pread(memory, asked["size"], 0))
-        write(memory, native)
+        made = _made(Image(**asked["image"]), read(memory, asked["size"]), asked["target"])
+        write(memory, made)
     except MemoryError:
-        return {"damaged": "a frame takes more memory to decode than is allowed", "retire": True}
+        return {"damaged": "a frame takes more memory than is allowed", "retire": True}
     except BoxError as error:
         return {"damaged": str(error)}
-    return {"size": len(native)}
+    return {"size": len(made)}
+
+
+def _made(image: Image, frame: bytes, target: str | None) -> bytes:
+    native = pixels.decode(image, frame) if image.encapsulated else frame
+    return native if target is None else transcode.encode(image, native, target)
+
+
+def read(memory: int, size: int) -> bytes:
+    """The first bytes of the file of memory."""
+    if size <= _MOST_AT_ONCE:
+        return os.pread(memory, size, 0)
+    return b"".join(
+        os.pread(memory, min(_MOST_AT_ONCE, size - at), at) for at in range(0, size, _MOST_AT_ONCE)
+    )
 
 
 def write(memory: int, native: bytes) -> None:

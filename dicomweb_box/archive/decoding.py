@@ -1,10 +1,10 @@
-"""Compressed frames made native: apart from the server, once however many ask, kept where it was dear."""
+"""Frames decoded and encoded: apart from the server, once however many ask, kept where it was dear."""
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import xxhash
 
@@ -16,6 +16,9 @@ from dicomweb_box.dicom import pixels
 from dicomweb_box.dicom.explicit import Fragments
 from dicomweb_box.dicom.image import Image
 from dicomweb_box.errors import Damaged, OutOfResources
+
+T = TypeVar("T")
+Native = Callable[[], Awaitable[bytes]]
 
 DEAR = 0.004
 """Seconds of decoding above which the frame is kept: reading it again costs a quarter of this."""
@@ -32,15 +35,26 @@ async def decoded(box: Box, instance: Instance, image: Image, fragments: Fragmen
     return await box.resource(Decoding, Decoding).decoded(instance, image, fragments)
 
 
+async def transcoded(
+    box: Box, instance: Instance, image: Image, fragments: Fragments, target: str, native: Native | None
+) -> Derived:
+    """A file with the frame that lies in these fragments, as `dicom.transcode.encode` makes it.
+
+    `native` gives the bytes of a frame that lies native in the blob. Raises as `decoded`.
+    """
+    decoding = box.resource(Decoding, Decoding)
+    return await decoding.transcoded(instance, image, fragments, target, native)
+
+
 def kept(box: Box, instance: Instance, image: Image, fragments: Fragments) -> Derived | None:
     """The file that holds the decoded frame, where there is one."""
     found = box.resource(DerivedFiles, DerivedFiles).peek(_name(instance, fragments))
     return found if found is not None and found.size == image.frame_length else None
 
 
-def _name(instance: Instance, fragments: Fragments) -> str:
-    digest = xxhash.xxh3_128_hexdigest(f"{instance.blob_key} {fragments[0][0] if fragments else 0}".encode())
-    return f"frames-{digest[:2]}/{digest}.native"
+def _name(instance: Instance, place: object, form: str = "native") -> str:
+    digest = xxhash.xxh3_128_hexdigest(f"{instance.blob_key} {place} {form}".encode())
+    return f"frames-{digest[:2]}/{digest}.frame"
 
 
 class Decoding:
@@ -64,10 +78,42 @@ class Decoding:
         """See `decoded` above."""
         name = _name(instance, fragments)
         work = partial(self._decode, name, instance, image, fragments)
-        found: bytes = await self._once(name, work)
-        return found
+        return await self._once(name, work)
 
-    async def _once(self, name: str, work: Callable[[], Coroutine[Any, Any, bytes]]) -> bytes:
+    async def transcoded(
+        self, instance: Instance, image: Image, fragments: Fragments, target: str, native: Native | None
+    ) -> Derived:
+        """See `transcoded` above."""
+        name = _name(instance, fragments, target)
+        found = self._files.peek(name)
+        if found is not None and found.size:
+            return found
+        work = partial(self._transcode, name, instance, image, fragments, target, native)
+        return await self._once(name, work)
+
+    async def _transcode(
+        self,
+        name: str,
+        instance: Instance,
+        image: Image,
+        fragments: Fragments,
+        target: str,
+        native: Native | None,
+    ) -> Derived:
+        given = await native() if native is not None else None
+        made = await asyncio.get_running_loop().run_in_executor(
+            self._box.decoders, self._encoded, instance, image, fragments, target, given
+        )
+        self._tidy_later()
+        return await self._files.get(name, partial(_prepared, made))
+
+    def _encoded(
+        self, instance: Instance, image: Image, fragments: Fragments, target: str, given: bytes | None
+    ) -> bytes:
+        frame = self._stored(instance, fragments) if given is None else given
+        return self._pool.made(self._refused_if_large(image), frame, target)
+
+    async def _once(self, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What `work` gives, once for all who ask for this name meanwhile; given up when all have left."""
         asked = self._asked.get(name)
         if asked is None:
@@ -77,30 +123,29 @@ class Decoding:
             asked.task.add_done_callback(partial(self._forget, name, asked))
         asked.askers += 1
         try:
-            return await asyncio.shield(asked.task)
+            found: T = await asyncio.shield(asked.task)
+            return found
         finally:
             asked.askers -= 1
             if not asked.askers and not asked.task.done():
                 self._forget(name, asked)
                 asked.task.cancel()
 
-    def _forget(self, name: str, asked: "_Asked", task: asyncio.Task[bytes] | None = None) -> None:
+    def _forget(self, name: str, asked: "_Asked", task: asyncio.Task[Any] | None = None) -> None:
         if self._asked.get(name) is asked:
             del self._asked[name]
         if task is not None and not task.cancelled():
             task.exception()  # looked at, so that asyncio does not report it where every asker has left
 
     async def _decode(self, name: str, instance: Instance, image: Image, fragments: Fragments) -> bytes:
-        loop = asyncio.get_running_loop()
-        native, seconds = await loop.run_in_executor(
+        native, seconds = await asyncio.get_running_loop().run_in_executor(
             self._box.decoders, self._in_thread, instance, image, fragments
         )
         if seconds > DEAR and len(self._keeping) < MOST_KEEPING:
             keeping = asyncio.create_task(self._files.get(name, partial(_prepared, native)))
             self._keeping.add(keeping)
             keeping.add_done_callback(self._kept)
-        if self._tidying is None:
-            self._tidying = loop.call_later(_TIDY_EVERY, self._tidy)
+        self._tidy_later()
         return native
 
     def _kept(self, task: asyncio.Task[Derived]) -> None:
@@ -109,21 +154,31 @@ class Decoding:
             task.exception()  # a full disk is no reason to fail: the frame was given already
 
     def _in_thread(self, instance: Instance, image: Image, fragments: Fragments) -> tuple[bytes, float]:
-        with self._box.blobs.open(instance.blob_key) as blob:
-            frame = b"".join(blob.pread(offset, length) for offset, length in fragments)
+        frame = self._stored(instance, fragments)
         if image.transfer_syntax_uid not in pixels.COMPRESSED:
             return pixels.decode(image, frame), 0.0
+        began = time.monotonic()
+        native = self._pool.made(self._refused_if_large(image), frame)
+        return native, time.monotonic() - began
+
+    def _stored(self, instance: Instance, fragments: Fragments) -> bytes:
+        with self._box.blobs.open(instance.blob_key) as blob:
+            return b"".join(blob.pread(offset, length) for offset, length in fragments)
+
+    def _refused_if_large(self, image: Image) -> Image:
         if image.frame_length > self._box.settings.decode_memory // 2:
             raise Damaged(f"a frame of {image.frame_length} bytes is too large to be decoded here")
-        began = time.monotonic()
-        native = self._pool.decode(image, frame)
-        return native, time.monotonic() - began
+        return image
+
+    def _tidy_later(self) -> None:
+        if self._tidying is None:
+            self._tidying = asyncio.get_running_loop().call_later(_TIDY_EVERY, self._tidy)
 
     def _tidy(self) -> None:
         self._tidying = None
         self._box.decoders.submit(self._pool.end_idle)
         if self._pool.processes:
-            self._tidying = asyncio.get_running_loop().call_later(_TIDY_EVERY, self._tidy)
+            self._tidy_later()
 
     async def close(self) -> None:
         """Give up what is decoded; end the processes."""
@@ -137,9 +192,9 @@ class Decoding:
 
 
 class _Asked:
-    """A frame that is being decoded, and how many wait for it."""
+    """A frame that is being made, and how many wait for it."""
 
-    def __init__(self, task: asyncio.Task[bytes]) -> None:
+    def __init__(self, task: asyncio.Task[Any]) -> None:
         self.task = task
         self.askers = 0
 

@@ -11,7 +11,7 @@ from dicomweb_box.archive.derived_dataset import deflated, inflated
 from dicomweb_box.archive.retrieve import Instance, frame_table
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.dicom import explicit, pixels
-from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE, Decoded, Stretch
+from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE, Decoded, Encoded, Stretch
 from dicomweb_box.dicom.file_meta import file_meta
 from dicomweb_box.dicom.image import NATIVE
 from dicomweb_box.errors import NotFound
@@ -38,7 +38,7 @@ async def explicit_body(box: Box, instance: Instance) -> list[Body]:
         return stored_body(instance)
     if deflated(instance):
         path, size = await inflated(box, instance)
-        return [await in_thread(box, _meta, box, instance), Piece(path, 0, size)]
+        return [await in_thread(box, meta_of, box, instance), Piece(path, 0, size)]
     frames = None
     if instance.transfer_syntax_uid not in NATIVE:
         try:
@@ -70,10 +70,11 @@ def _without_bytes(box: Box, instances: Sequence[Instance]) -> set[int]:
     return lost
 
 
-def _meta(box: Box, instance: Instance) -> bytes:
+def meta_of(box: Box, instance: Instance, transfer_syntax_uid: str = EXPLICIT_LITTLE) -> bytes:
+    """Preamble and File Meta Information of the instance in another transfer syntax; reads the blob."""
     with box.blobs.open(instance.blob_key) as blob:
         head = blob.pread(0, instance.dataset_offset)
-    return file_meta(head, instance.dataset_offset, EXPLICIT_LITTLE)
+    return file_meta(head, instance.dataset_offset, transfer_syntax_uid)
 
 
 def _rewritten(box: Box, instance: Instance, frames: explicit.FrameFragments | None) -> list[Body]:
@@ -82,13 +83,19 @@ def _rewritten(box: Box, instance: Instance, frames: explicit.FrameFragments | N
         pieces = explicit.rewrite(source, instance.dataset_offset, instance.transfer_syntax_uid, frames)
     body: list[Body] = [meta]
     for piece in pieces:
-        if isinstance(piece, bytes):
-            body.append(piece)
-        elif isinstance(piece, Stretch):
-            body += stretch_body(box, instance, piece)
-        else:
-            body.append(Made(piece.length, partial(_decoded, box, instance, piece)))
+        if isinstance(piece, Encoded):
+            raise TypeError(type(piece))
+        body += body_of(box, instance, piece)
     return body
+
+
+def body_of(box: Box, instance: Instance, piece: bytes | Stretch | Decoded) -> list[Body]:
+    """What a piece of a rewritten data set stands for."""
+    if isinstance(piece, bytes):
+        return [piece]
+    if isinstance(piece, Stretch):
+        return stretch_body(box, instance, piece)
+    return [Made(piece.length, partial(_decoded, box, instance, piece))]
 
 
 def stretch_body(box: Box, instance: Instance, stretch: Stretch) -> list[Body]:

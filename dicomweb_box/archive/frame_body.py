@@ -47,6 +47,19 @@ async def native_frame(box: Box, instance: Instance, number: int) -> list[Body]:
     return [Made((count + 7) // 8, partial(in_thread, box, _aligned, box, covering, first, count))]
 
 
+async def native_bytes(box: Box, instance: Instance, number: int) -> bytes:
+    """The bytes that `native_frame` stands for; raises as it does."""
+    found = []
+    for piece in await native_frame(box, instance, number):
+        if isinstance(piece, Made):
+            found.append(bytes(await piece.make()))
+        elif isinstance(piece, Piece):
+            found.append(await in_thread(box, _read, box, piece))
+        else:
+            raise TypeError(type(piece))
+    return found[0] if len(found) == 1 else b"".join(found)
+
+
 async def image_of(box: Box, instance: Instance) -> Image:
     """What the instance's Image Pixel module says; raises NotFound where it says too little."""
     images = box.resource(_Images, _Images)
@@ -76,14 +89,16 @@ async def _decoded_frame(box: Box, instance: Instance, fragments: tuple[tuple[in
 
 
 def _aligned(box: Box, covering: Piece, first: int, count: int) -> bytes:
-    if isinstance(covering.source, str):
-        with box.blobs.open(covering.source) as blob:
-            data = blob.pread(covering.offset, covering.length)
-    else:
-        with covering.source.open("rb") as file:
-            file.seek(covering.offset)
-            data = file.read(covering.length)
-    return pixels.bits_from(data, first, count)
+    return pixels.bits_from(_read(box, covering), first, count)
+
+
+def _read(box: Box, piece: Piece) -> bytes:
+    if isinstance(piece.source, str):
+        with box.blobs.open(piece.source) as blob:
+            return blob.pread(piece.offset, piece.length)
+    with piece.source.open("rb") as file:
+        file.seek(piece.offset)
+        return file.read(piece.length)
 
 
 def _by_words(instance: Instance) -> bool:

@@ -6,10 +6,10 @@ is rewritten in the memory that its header takes. Sequences get undefined length
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from dicomweb_box.dicom.image import Image
+from dicomweb_box.dicom.image import UNTRANSFORMED, Image
 from dicomweb_box.dicom.vr_lookup import LONG_VRS, SWAP_UNIT, implicit_vr
 from dicomweb_box.errors import UnreadableInstance
 
@@ -49,7 +49,23 @@ class Decoded:
         return self.image.native_length(len(self.frames))
 
 
-Piece = bytes | Stretch | Decoded
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One frame of the data set's own Pixel Data, to be given as an item that holds it (PS3.5 A.4)."""
+
+    number: int
+
+
+Piece = bytes | Stretch | Decoded | Encoded
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Encapsulation:
+    """How the data set's own Pixel Data is to be encapsulated: so many frames; other values of attributes."""
+
+    frames: int
+    changes: Mapping[int, bytes]
+    """Whole elements by tag."""
 
 
 @dataclass(slots=True)
@@ -74,47 +90,70 @@ class _Level:
 
 FrameFragments = Callable[[int], Fragments]
 
-_SHORTS = frozenset((0x00280002, 0x00280006, 0x00280010, 0x00280011, 0x00280100, 0x00280101, 0x00280103))
+_SHORTS = frozenset(
+    (0x00280002, 0x00280006, 0x00280010, 0x00280011, 0x00280100, 0x00280101, 0x00280102, 0x00280103)
+)
 _PHOTOMETRIC = 0x00280004
 _PLANAR = 0x00280006
 _NUMBER_OF_FRAMES = 0x00280008
 _PIXEL_REPRESENTATION = 0x00280103
 _PIXEL_DATA = 0x7FE00010
-_EXTENDED_OFFSETS = frozenset((0x7FE00001, 0x7FE00002))
+_EXTENDED_OFFSETS = frozenset((0x7FE00001, 0x7FE00002, 0x7FE00003))
+"""They tell of encapsulated bytes, which are other ones afterwards."""
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
 _ITEM_HEAD = b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
+_EMPTY_ITEM = b"\xfe\xff\x00\xe0\x00\x00\x00\x00"
 _ITEM_TAIL = b"\xfe\xff\x0d\xe0\x00\x00\x00\x00"
 _SEQUENCE_TAIL = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
 
 
 def rewrite(
-    source: memoryview | bytes, offset: int, transfer_syntax_uid: str, frames: FrameFragments | None = None
+    source: memoryview | bytes,
+    offset: int,
+    transfer_syntax_uid: str,
+    frames: FrameFragments | None = None,
+    *,
+    encapsulation: Encapsulation | None = None,
 ) -> list[Piece]:
     """The data set that begins at `offset` of `source`, as pieces of Explicit VR Little Endian.
 
     `frames` names the fragments of each frame of the data set's own encapsulated Pixel Data; without it they
-    are walked. Raises UnreadableInstance where elements run past their container's end.
+    are walked. With an `encapsulation` its frames become items of encoded bytes instead. Raises
+    UnreadableInstance where elements run past their container's end.
     """
-    return _Rewriter(source, offset, transfer_syntax_uid, frames).pieces()
+    return _Rewriter(source, offset, transfer_syntax_uid, frames, encapsulation).pieces()
 
 
 def length(pieces: list[Piece]) -> int:
-    """Number of bytes the pieces stand for."""
-    return sum(len(piece) if isinstance(piece, bytes) else piece.length for piece in pieces)
+    """Number of bytes the pieces stand for; raises TypeError where some are yet to be encoded."""
+    total = 0
+    for piece in pieces:
+        if isinstance(piece, Encoded):
+            raise TypeError(type(piece))
+        total += len(piece) if isinstance(piece, bytes) else piece.length
+    return total
 
 
 class _Rewriter:
     """The walk: one loop over a stack of levels, so that no depth of nesting can exhaust Python's stack."""
 
     def __init__(
-        self, source: memoryview | bytes, offset: int, transfer_syntax_uid: str, frames: FrameFragments | None
+        self,
+        source: memoryview | bytes,
+        offset: int,
+        transfer_syntax_uid: str,
+        frames: FrameFragments | None,
+        encapsulation: Encapsulation | None,
     ) -> None:
         self.source = source
         self.at = offset
         self.size = len(source)
         self.transfer_syntax_uid = transfer_syntax_uid
         self.frames = frames
+        self.encapsulation = encapsulation
+        self.changes = sorted(encapsulation.changes.items(), reverse=True) if encapsulation else []
+        """Elements still to be put in, the next one last."""
         big = transfer_syntax_uid == EXPLICIT_BIG
         self.encapsulated = transfer_syntax_uid not in (
             EXPLICIT_LITTLE,
@@ -202,17 +241,32 @@ class _Rewriter:
         if tag in (_ITEM_END, _SEQUENCE_END):
             self._delimiter(tag)
             return
+        replaced = self.changes and len(self.levels) == 1 and self._put_in(tag)
         vr, size = self._vr_and_size(level, tag)
         if size == _UNDEFINED:
             self._undefined(level, tag, vr)
             return
         end = self._end_within(level, size)
-        if vr == b"SQ":
+        if replaced:
+            self._note(level, tag, end)
+            self.at = end
+        elif tag == _PIXEL_DATA and self.encapsulation and len(self.levels) == 1:
+            self.at = end
+            self._encapsulate(self.encapsulation)
+        elif vr == b"SQ":
             self._open_sequence(level, tag, level.implicit, level.order, end)
         elif number == 0 or (self.encapsulated and len(self.levels) == 1 and tag in _EXTENDED_OFFSETS):
             self.at = end
         else:
             self._value(level, tag, vr, end)
+
+    def _put_in(self, tag: int) -> bool:
+        """Put in the changed elements up to this tag; whether it is one of them."""
+        put = None
+        while self.changes and self.changes[-1][0] <= tag:
+            put, element = self.changes.pop()
+            self.out += element
+        return put == tag
 
     def _delimiter(self, tag: int) -> None:
         self.at += 8
@@ -290,6 +344,10 @@ class _Rewriter:
     # ---- encapsulated Pixel Data (PS3.5 A.4)
 
     def _pixel_data(self, level: _Level) -> None:
+        if self.encapsulation and len(self.levels) == 1:
+            self._fragments()
+            self._encapsulate(self.encapsulation)
+            return
         image = _image(level, self.transfer_syntax_uid)
         count = max(1, _integer(level.texts.get(_NUMBER_OF_FRAMES, b"")))
         fragments = self._fragments()
@@ -313,6 +371,13 @@ class _Rewriter:
         if total % 2:
             self.out += b"\0"
 
+    def _encapsulate(self, how: Encapsulation) -> None:
+        # An empty Basic Offset Table: nobody knows yet how long the frames will be.
+        self.out += _head(_PIXEL_DATA, b"OB", _UNDEFINED) + _EMPTY_ITEM
+        self._flush()
+        self.done += [Encoded(number) for number in range(1, how.frames + 1)]
+        self.out += _SEQUENCE_TAIL
+
     def _fragments(self) -> Fragments:
         """The fragments after the Basic Offset Table; moves behind the delimiter."""
         found = []
@@ -328,6 +393,8 @@ class _Rewriter:
 
     def _describe_native(self, level: _Level, image: Image) -> None:
         """What decoding makes of colour: RGB, colour by pixel (PS3.3 C.7.6.3.1.2, .3)."""
+        if image.transfer_syntax_uid in UNTRANSFORMED:
+            return
         if (slot := level.slots.get(_PHOTOMETRIC)) is not None:
             text = image.decoded_photometric.encode("ascii")
             text += b" " * (len(text) % 2)
@@ -394,6 +461,7 @@ def _image(level: _Level, transfer_syntax_uid: str) -> Image:
             signed=numbers.get(_PIXEL_REPRESENTATION, 0) == 1,
             photometric=level.texts.get(_PHOTOMETRIC, b"").decode("latin-1"),
             planar=numbers.get(_PLANAR, 0),
+            high_bit=numbers.get(0x00280102),
         )
     except KeyError as error:
         raise UnreadableInstance(f"Pixel Data without element {error.args[0]:08X}") from None

@@ -79,7 +79,7 @@ def test_it_starts_no_process_before_the_first_frame_and_ends_it_when_idle() -> 
     decoders = pool(idle=0.0)
     assert decoders.processes == []
 
-    assert decoders.decode(image(), encoded(CELLS)) == CELLS.tobytes()
+    assert decoders.made(image(), encoded(CELLS)) == CELLS.tobytes()
     [process] = decoders.processes
     time.sleep(0.01)
     decoders.end_idle()
@@ -90,12 +90,12 @@ def test_it_starts_no_process_before_the_first_frame_and_ends_it_when_idle() -> 
 
 def test_a_process_that_dies_over_a_frame_damages_that_frame_alone() -> None:
     decoders = pool()
-    decoders.decode(image(), encoded(CELLS))
+    decoders.made(image(), encoded(CELLS))
     os.kill(decoders.processes[0], signal.SIGKILL)
 
     with pytest.raises(Damaged):
-        decoders.decode(image(), encoded(CELLS))
-    assert decoders.decode(image(), encoded(CELLS)) == CELLS.tobytes()
+        decoders.made(image(), encoded(CELLS))
+    assert decoders.made(image(), encoded(CELLS)) == CELLS.tobytes()
     decoders.close()
 
 
@@ -103,13 +103,13 @@ def test_a_frame_that_takes_too_long_is_given_up() -> None:
     large = image(6000, 6000)
     frame = encoded(np.random.default_rng(1).integers(0, 65536, (6000, 6000), dtype=np.uint16))
     decoders = pool()
-    decoders.decode(image(), encoded(CELLS))
+    decoders.made(image(), encoded(CELLS))
     [process] = decoders.processes
     decoders._seconds = 0.2
 
     began = time.monotonic()
     with pytest.raises(Damaged, match=r"0\.2 seconds"):
-        decoders.decode(large, frame)
+        decoders.made(large, frame)
 
     assert time.monotonic() - began < 5
     assert not alive(process)
@@ -121,8 +121,8 @@ def test_a_frame_that_takes_too_much_memory_is_given_up() -> None:
     decoders = pool(most=64 << 20)
 
     with pytest.raises(Damaged):
-        decoders.decode(image(4000, 4000), frame)
-    assert decoders.decode(image(), encoded(CELLS)) == CELLS.tobytes()
+        decoders.made(image(4000, 4000), frame)
+    assert decoders.made(image(), encoded(CELLS)) == CELLS.tobytes()
     decoders.close()
 
 
@@ -133,7 +133,7 @@ def test_a_codestream_that_asks_for_more_than_is_described_is_refused_undecoded(
     decoders = pool()
 
     with pytest.raises(Damaged, match="60000×60000"):
-        decoders.decode(image(), bytes(frame))
+        decoders.made(image(), bytes(frame))
     decoders.close()
 
 
@@ -142,7 +142,7 @@ def test_processes_end_with_a_server_that_is_killed(tmp_path: Path) -> None:
         import sys, time
         from tests.archive.test_decoding import CELLS, encoded, image, pool
         decoders = pool()
-        decoders.decode(image(), encoded(CELLS))
+        decoders.made(image(), encoded(CELLS))
         print(decoders.processes[0], flush=True)
         time.sleep(60)
     """
@@ -164,7 +164,7 @@ def test_processes_end_with_a_server_that_is_killed(tmp_path: Path) -> None:
 def test_a_process_sees_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     decoders = pool()
-    decoders.decode(image(), encoded(CELLS))
+    decoders.made(image(), encoded(CELLS))
 
     assert b"secret" not in Path(f"/proc/{decoders.processes[0]}/environ").read_bytes()
     decoders.close()
@@ -237,7 +237,7 @@ async def test_what_was_dear_to_decode_is_read_the_next_time(box: Box) -> None:
     async with client_of(box) as client:
         first = await client.get(path_of(stored, "frames", "1"))
         await until(lambda: not box.resource(Decoding, Decoding)._keeping)
-        kept = list(box.cache.rglob("*.native"))
+        kept = list(box.cache.rglob("*.frame"))
         box.resource(Decoding, Decoding)._pool.close()
         second = await client.get(path_of(stored, "frames", "1"))
 
