@@ -17,11 +17,15 @@ from dicomweb_box.archive.renderings import Renderings
 from dicomweb_box.archive.representation import Picture
 from dicomweb_box.archive.retrieve import Instance, Recent
 from dicomweb_box.box import Box
-from dicomweb_box.dicom import explicit, icons, picture, raster
+from dicomweb_box.dicom import explicit, icons, json_model, raster
+from dicomweb_box.dicom.annotation import words_of
 from dicomweb_box.dicom.display import Display, display_of
 from dicomweb_box.dicom.explicit import EXPLICIT_BIG
 from dicomweb_box.dicom.header import locate
 from dicomweb_box.dicom.image import NATIVE
+from dicomweb_box.dicom.json_values import Bulk
+from dicomweb_box.dicom.picture import Frame, picture
+from dicomweb_box.dicom.presentation import presentation_of
 from dicomweb_box.dicom.view import View
 from dicomweb_box.dicom.vr_lookup import SWAP_UNIT
 from dicomweb_box.errors import NotFound
@@ -37,7 +41,8 @@ _LARGE = 1 << 20
 
 def name_of(shown: Picture, view: View, media_type: str) -> str:
     """What tells this picture from every other; equal names mean equal bytes."""
-    facts = (__version__, shown.instance.sha256, shown.number, view, media_type)
+    state = shown.state.sha256 if shown.state is not None else None
+    facts = (__version__, shown.instance.sha256, shown.number, state, view, media_type)
     return xxhash.xxh3_128_hexdigest(repr(facts).encode())
 
 
@@ -73,9 +78,7 @@ async def display(box: Box, instance: Instance) -> Display:
     displays = box.resource(_Displays, _Displays)
     found: Display | None = displays.get(instance.blob_key)
     if found is None:
-        json = await metadata.of_row(box, instance.id)
-        source = (await inflated(box, instance))[0] if deflated(instance) else None
-        bulk = partial(_bulk, box, instance, source)
+        json, bulk = await metadata.of_row(box, instance.id), await bulk_values(box, instance)
         found = await in_decoders(box, display_of, json, instance.transfer_syntax_uid, bulk)
         displays.put(instance.blob_key, found, 1 + len(found.greys))
     return found
@@ -91,39 +94,51 @@ class _Displays(Recent):
 
 
 async def _render(box: Box, shown: Picture, view: View, media_type: str) -> bytes:
-    return await _drawn(box, shown, view, _encoded, media_type)
+    def finish(made: "Image", profile: bytes | None) -> bytes:
+        return raster.encoded(made, media_type, view.quality, profile)
+
+    return await _drawn(box, shown, view, finish)
 
 
 async def drawn(box: Box, shown: Picture, view: View) -> "Image":
     """The picture itself, of grey levels or RGB; raises as `rendered` does."""
-    return await _drawn(box, shown, view, _itself)
+    return await _drawn(box, shown, view, lambda made, _: made)
 
 
-async def _drawn(box: Box, shown: Picture, view: View, finish: Callable[..., T], *more: object) -> T:
+async def _drawn(box: Box, shown: Picture, view: View, finish: "Callable[[Image, bytes | None], T]") -> T:
     how = await display(box, shown.instance)
-    source = await _one(await native_frame(box, shown.instance, shown.number))
-    return await in_decoders(box, finish, box, how, shown.number, source, view, *more)
+    source = await _joined(await native_frame(box, shown.instance, shown.number))
+    bulk = await bulk_values(box, shown.instance)
+    words = state = state_bulk = None
+    if view.annotation:
+        words = words_of(await metadata.of_row(box, shown.instance.id), view.annotation)
+    if shown.state is not None:
+        dataset = json_model.top_level(await metadata.of_row(box, shown.state.id))
+        state_bulk = await bulk_values(box, shown.state)
+        state = await in_decoders(
+            box, presentation_of, dataset, shown.instance.instance_uid, shown.number, state_bulk
+        )
+
+    def work() -> T:
+        frame = Frame(
+            display=how,
+            number=shown.number,
+            native=source if isinstance(source, bytes) else _read(box, source),
+            bulk=bulk,
+            state=state,
+            state_bulk=state_bulk,
+            words=words,
+        )
+        return finish(*picture(frame, view))
+
+    return await in_decoders(box, work)
 
 
-async def _one(body: list[Body]) -> bytes | Piece:
+async def _joined(body: list[Body]) -> bytes | Piece:
     """The frame itself where it had to be made, else where it lies."""
-    (piece,) = body
-    if isinstance(piece, Made):
-        return bytes(await piece.make())
-    if isinstance(piece, bytes | Piece):
-        return piece
-    raise TypeError(type(piece))
-
-
-def _itself(box: Box, how: Display, number: int, source: bytes | Piece, view: View) -> "Image":
-    native = source if isinstance(source, bytes) else _read(box, source.source, source.offset, source.length)
-    return picture.picture(how, number, native, view)
-
-
-def _encoded(
-    box: Box, how: Display, number: int, source: bytes | Piece, view: View, media_type: str
-) -> bytes:
-    return raster.encoded(_itself(box, how, number, source, view), media_type, view.quality)
+    if len(body) == 1 and isinstance(body[0], Piece):
+        return body[0]
+    return b"".join([bytes(await one.make()) for one in body if isinstance(one, Made)])
 
 
 def _icon(word: str, view: View, media_type: str) -> bytes:
@@ -131,26 +146,28 @@ def _icon(word: str, view: View, media_type: str) -> bytes:
     return raster.encoded(icons.icon(word, *size), media_type, view.quality)
 
 
-def _read(box: Box, source: str | Path, offset: int, length: int) -> bytes:
+def _read(box: Box, piece: Piece) -> bytes:
+    source = piece.source
     if isinstance(source, str):
         with box.blobs.open(source) as blob:
-            return blob.pread(offset, length)
+            return blob.pread(piece.offset, piece.length)
     with source.open("rb") as file:
-        file.seek(offset)
-        return file.read(length)
+        file.seek(piece.offset)
+        return file.read(piece.length)
+
+
+async def bulk_values(box: Box, instance: Instance) -> Bulk:
+    """What gives bulk values of an instance, in a thread; b"" for one that is not there."""
+    inflated_at = (await inflated(box, instance))[0] if deflated(instance) else None
+    return partial(_bulk, box, instance, inflated_at)
 
 
 def _bulk(box: Box, instance: Instance, inflated_at: Path | None, path: str) -> bytes:
-    """The little endian bytes of a bulk value; b"" where there is none."""
-    with box.blobs.open(instance.blob_key) as blob:
-        try:
+    try:
+        with box.blobs.open(instance.blob_key) as blob:
             found = locate(blob.buffer(), path)
-        except NotFound:
-            return b""
-        data = (
-            blob.pread(found.offset, found.length)
-            if inflated_at is None
-            else _read(box, inflated_at, found.offset, found.length)
-        )
+    except NotFound:
+        return b""
+    data = _read(box, Piece(inflated_at or instance.blob_key, found.offset, found.length))
     swap = SWAP_UNIT.get(found.vr.encode(), 1) if instance.transfer_syntax_uid == EXPLICIT_BIG else 1
     return explicit.swapped(data, swap) if swap > 1 else data

@@ -29,6 +29,8 @@ class Representations:
     """Number of pictures."""
     picture: Callable[[int], Picture] | None = None
     """Gives picture 1 to `count`."""
+    missing: int = 0
+    """Instances that there would be pictures of, if they were here."""
     whole_types: tuple[str, ...] = ()
     """Media types of the whole, the default first."""
     written: tuple[str, ...] = ()

@@ -5,14 +5,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dicomweb_box.accounts.access import Actor, Scope
-from dicomweb_box.archive import documents, films, render
+from dicomweb_box.archive import documents, films, metadata, render, retrieve
 from dicomweb_box.archive.body import Body, Piece
 from dicomweb_box.archive.frame_body import stored_frame
 from dicomweb_box.archive.representation import Picture, Representations
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.box import Box
-from dicomweb_box.dicom import uids
+from dicomweb_box.dicom import json_model, uids
 from dicomweb_box.dicom.encapsulated import Enclosed
+from dicomweb_box.dicom.presentation import STATES, references_of
 from dicomweb_box.dicom.view import View
 from dicomweb_box.errors import Damaged, NotAcceptable, NotFound
 
@@ -22,14 +23,18 @@ if TYPE_CHECKING:
 _MPEG2 = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in ("100", "100.1", "101", "101.1"))
 
 
+_MOST_REFERENCES = 10_000
+
+
 async def representations(box: Box, instance: Instance, *, scope: Scope, actor: Actor) -> Representations:
     """What can be shown of it. What an image is, is known from the index alone."""
-    del scope, actor
     if instance.transfer_syntax_uid in uids.VIDEO:
         kind = "video/mpeg" if instance.transfer_syntax_uid in _MPEG2 else "video/mp4"
         return Representations(whole_types=(kind,), whole=partial(_video, box, instance))
     if instance.rows and instance.columns:
         return _frames(box, instance)
+    if instance.sop_class_uid in STATES:
+        return await _state(box, instance, scope, actor)
     document = await documents.enclosed_in(box, instance)
     if document is not None:
         return _enclosed(box, instance, document)
@@ -74,6 +79,29 @@ def _enclosed(box: Box, instance: Instance, document: Enclosed) -> Representatio
         written=written,
         whole=partial(_document, box, instance, document),
     )
+
+
+async def _state(box: Box, instance: Instance, scope: Scope, actor: Actor) -> Representations:
+    """Each frame that a presentation state refers to, as it wants it (PS3.18 10.4.1.1.3).
+
+    Raises NotFound where none of them is here.
+    """
+    dataset = json_model.top_level(await metadata.of_row(box, instance.id))
+    pictures: list[Picture] = []
+    missing = 0
+    for reference in references_of(dataset)[:_MOST_REFERENCES]:
+        try:
+            image = await retrieve.one(
+                box, instance.study_uid, None, reference.instance_uid, scope=scope, actor=actor
+            )
+        except NotFound:
+            missing += 1
+            continue
+        numbers = reference.frames or range(1, max(1, image.number_of_frames or 1) + 1)
+        pictures += [Picture(instance=image, number=number, state=instance) for number in numbers]
+    if not pictures:
+        raise NotFound("the images that this presentation state refers to are not here")
+    return Representations(count=len(pictures), picture=lambda number: pictures[number - 1], missing=missing)
 
 
 async def _video(box: Box, instance: Instance, media_type: str, view: View) -> list[Body]:

@@ -10,6 +10,9 @@ from dicomweb_box.dicom.image import Image, described
 from dicomweb_box.dicom.json_model import Dataset
 from dicomweb_box.dicom.json_values import Bulk
 from dicomweb_box.dicom.lut import lut_of
+from dicomweb_box.dicom.overlays import Overlay, overlays_of
+from dicomweb_box.dicom.palette import Palette, palette_of
+from dicomweb_box.dicom.shutter import Shutter, shutter_of
 from dicomweb_box.dicom.voi import Voi, Window, voi_of
 
 _MODALITY_LUT, _PRESENTATION_LUT = "00283000", "20500010"
@@ -29,6 +32,15 @@ class Display:
     """Which of them is each frame's; (): the first is everyone's."""
     aspect: float = 1.0
     """Height of a pixel by its width."""
+    palette: Palette | None = field(default=None, repr=False)
+    supplemental: bool = False
+    """Whether the palette colours only the values from its first on."""
+    overlays: Sequence[Overlay] = field(default=(), repr=False)
+    shutter: Shutter | None = None
+    profile_path: str | None = None
+    """Where the ICC profile lies."""
+    space: str = ""
+    """Color Space (0028,2002)."""
     representative: int | None = None
     """Representative Frame Number (0028,6010)."""
 
@@ -56,6 +68,12 @@ def display_of(json: bytes, transfer_syntax_uid: str, bulk: Bulk) -> Display:
         greys=tuple(greys),
         grey_of_frame=tuple(of_frame) if len(greys) > 1 else (),
         aspect=_aspect(dataset, functional_groups.of_frame(dataset, frames, 1)),
+        palette=palette_of(dataset, bulk) if _has_palette(dataset, image) else None,
+        supplemental=image.photometric != "PALETTE COLOR",
+        overlays=overlays_of(dataset, image.rows, image.columns),
+        shutter=shutter_of(dataset),
+        profile_path=_profile_path(dataset),
+        space=json_values.text(dataset, "00282002").upper(),
         representative=json_values.whole(dataset, "00286010"),
     )
 
@@ -131,6 +149,22 @@ def _aspect(dataset: Dataset, find: Find) -> float:
         if len(pair) == 2 and min(pair) > 0 and 0.05 < pair[0] / pair[1] < 20:
             return pair[0] / pair[1]
     return 1.0
+
+
+def _has_palette(dataset: Dataset, image: Image) -> bool:
+    """Whether a palette colours all of the image, or is one that supplements its greys (PS3.3 C.7.6.19)."""
+    supplements = json_values.text(dataset, "00089205").upper() in ("COLOR", "MIXED")
+    return image.samples == 1 and (image.photometric == "PALETTE COLOR" or supplements)
+
+
+def _profile_path(dataset: Dataset) -> str | None:
+    """Where the ICC profile of the image, or of its first optical path, lies (PS3.3 C.11.15, C.8.12.5)."""
+    if "00282000" in dataset:
+        return "00282000"
+    for at, item in enumerate(json_values.items(dataset, "00480105"), 1):
+        if "00282000" in item:
+            return f"00480105/{at}/00282000"
+    return None
 
 
 def _padding(dataset: Dataset) -> tuple[float, float] | None:

@@ -4,6 +4,7 @@ Cells of up to 16 bits are turned by one table of 8-bit levels, made once for ea
 applied by a look-up for each pixel. Wider cells and floats are calculated.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,12 @@ def calculated(grey: Grey, values: "Array") -> "Array":
     return _eight_bits(grey, _voi(voi, real), nothing)
 
 
+def reach(modality: Modality, cells: Cells) -> tuple[float, float]:
+    """The least and the greatest that a modality transformation gives of all that can be stored."""
+    values = _modality(modality, cells.values())
+    return float(values.min()), float(values.max())
+
+
 def fitting(grey: Grey, cells: Cells, patterns: "Array") -> Window:
     """A window for a frame that comes with none.
 
@@ -118,7 +125,7 @@ def _percentiles(values: "Array") -> Window:
     if not values.size:
         return _window(0, 0)
     ordered = np.sort(values, axis=None)
-    low, high = (ordered[int(share * (ordered.size - 1))] for share in (_LOWEST, _HIGHEST))
+    low, high = (ordered[math.ceil(share * ordered.size) - 1] for share in (_LOWEST, _HIGHEST))
     if low == high:
         low, high = ordered[0], ordered[-1]
     return _window(float(low), float(high))

@@ -1,12 +1,8 @@
 """The part of a picture that is shown, and how large (PS3.18 8.3.5.1.3)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from dicomweb_box.errors import BadRequest
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 _MOST_SIDE, _MOST_PIXELS = 16384, 1 << 25
 _RULE = (
@@ -35,6 +31,17 @@ class Viewport:
         region = (self.left, self.top, self.region_width, self.region_height)
         return region == (0, 0, None, None)
 
+    def box(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Edges of the region within a picture so large; what lies beyond is cut off.
+
+        Raises BadRequest where all of it lies beyond.
+        """
+        if self.left >= width or self.top >= height:
+            raise BadRequest(f"viewport has a region outside of the {width}×{height} picture")
+        right = min(width, self.left + abs(self.region_width or width))
+        bottom = min(height, self.top + abs(self.region_height or height))
+        return self.left, self.top, right, bottom
+
 
 def viewport_of(value: str, *, region: bool = True) -> Viewport:
     """What the query parameter means; raises BadRequest that says its rule.
@@ -55,35 +62,6 @@ def viewport_of(value: str, *, region: bool = True) -> Viewport:
     return Viewport(
         width=width, height=height, left=left or 0, top=top or 0, region_width=across, region_height=down
     )
-
-
-def fitted(picture: "Image", viewport: Viewport, aspect: float = 1.0) -> "Image":
-    """The region of the picture as large as it fits the viewport, neither cut nor distorted.
-
-    `aspect`: height of a pixel by its width. Raises BadRequest where the region lies outside of the picture.
-    """
-    from PIL import Image
-
-    box = _box(picture, viewport)
-    across, down = box[2] - box[0], (box[3] - box[1]) * aspect
-    scale = min(viewport.width / across, viewport.height / down)
-    size = (max(1, round(across * scale)), max(1, round(down * scale)))
-    if size != picture.size or not viewport.whole:
-        picture = picture.resize(size, Image.Resampling.BILINEAR, box=box)
-    if (viewport.region_width or 1) < 0:
-        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if (viewport.region_height or 1) < 0:
-        picture = picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
-    return picture
-
-
-def _box(picture: "Image", viewport: Viewport) -> tuple[float, float, float, float]:
-    """The region within the picture; what lies beyond its edges is cut off."""
-    if viewport.left >= picture.width or viewport.top >= picture.height:
-        raise BadRequest(f"viewport has a region outside of the {picture.width}×{picture.height} picture")
-    right = viewport.left + abs(viewport.region_width or picture.width)
-    bottom = viewport.top + abs(viewport.region_height or picture.height)
-    return viewport.left, viewport.top, min(right, picture.width), min(bottom, picture.height)
 
 
 def _side(text: str) -> int:

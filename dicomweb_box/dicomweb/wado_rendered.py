@@ -99,9 +99,11 @@ async def instance(request: Request) -> BlobResponse:
     elif offer.multipart:
         given = [_Given(found, shown, number, offer.media_type) for number in range(1, shown.count + 1)]
     else:
-        number = await render.representative(asking.ask.box, found, shown.count, otherwise=1)
+        number = 1
+        if found.number_of_frames:
+            number = await render.representative(asking.ask.box, found, shown.count, otherwise=1)
         given = [_Given(found, shown, number, offer.media_type)]
-    return await _answer(asking, given, alone=not offer.multipart)
+    return await _answer(asking, given, alone=not offer.multipart, lacking=_lacking(shown))
 
 
 async def frames(request: Request) -> BlobResponse:
@@ -132,17 +134,23 @@ async def _several(request: Request) -> BlobResponse:
     accepted = _lenient(ask.accepted)
     given: list[_Given] = []
     refused: list[NotAcceptable] = []
+    lost = 0
     for one in found:
-        shown = await representations(ask.box, one, scope=ask.scope, actor=ask.actor)
+        try:
+            shown = await representations(ask.box, one, scope=ask.scope, actor=ask.actor)
+        except NotFound:  # a presentation state of images that are elsewhere
+            lost += 1
+            continue
+        lost += bool(shown.missing)
         try:
             given += _all_of(one, shown, accepted)
         except NotAcceptable as refusal:
             refused.append(refusal)
     if not given:
-        raise refused[0]
+        raise refused[0] if refused else NotFound("there is nothing that can be rendered")
     lacking = None
-    if refused:
-        lacking = f"{len(refused)} of {len(found)} instances are left out: not acceptable"
+    if refused or lost:
+        lacking = f"{len(refused) + lost} of {len(found)} instances are left out: not acceptable or not here"
     return await _answer(asking, given, alone=False, lacking=lacking)
 
 
@@ -152,6 +160,10 @@ def _all_of(one: Instance, shown: Representations, accepted: Sequence[Accepted])
     if offer.media_type in shown.whole_types:
         return [_Given(one, shown, None, offer.media_type)]
     return [_Given(one, shown, number, offer.media_type) for number in range(1, shown.count + 1)]
+
+
+def _lacking(shown: Representations) -> str | None:
+    return f"{shown.missing} of the images referred to are not here" if shown.missing else None
 
 
 def _asked(request: Request) -> _Rendering:
@@ -232,8 +244,8 @@ def _part(asking: _Rendering, one: _Given, body: list[Body]) -> Part:
     content_type = one.media_type
     if content_type in one.shown.written:
         content_type += "; charset=utf-8"
-    several = one.shown.count > 1
-    return Part(content_type, asking.location(one.instance, one.number if several else None), body)
+    frame = one.picture is not None and one.picture.state is None and one.shown.count > 1
+    return Part(content_type, asking.location(one.instance, one.number if frame else None), body)
 
 
 async def _body(asking: _Rendering, one: _Given) -> list[Body]:
