@@ -12,7 +12,8 @@ import pydicom
 import pytest
 
 from conformance.multiparts import parts
-from conformance.objects import Object, uid
+from conformance.objects import Object, encode, plain, uid
+from conformance.stow import store
 
 Objects = dict[str, Object]
 XML = 'multipart/related; type="application/dicom+xml"'
@@ -135,3 +136,71 @@ def test_it_finds_series_and_instances_by_their_own_uid(http: httpx.Client, obje
     assert frame.status_code == 200
     assert patients.json()[0]["00100020"]["Value"] == ["CONF-A"]
     assert http.get("/series/1.2.3.4", follow_redirects=True).status_code == 404
+
+
+@pytest.mark.dicom("PS3.18 10.4.1.1.5")
+@pytest.mark.row(66)
+@pytest.mark.parametrize("level", ["study", "series", "instance"])
+def test_it_gives_all_bulk_data_with_their_locations(http: httpx.Client, objects: Objects, level: str):
+    wanted = objects["BULK/private"]
+    path = {
+        "study": f"/studies/{wanted.study_uid}",
+        "series": f"/studies/{wanted.study_uid}/series/{wanted.series_uid}",
+        "instance": wanted.path,
+    }[level]
+    found = parts(http.get(path + "/bulkdata", headers={"Accept": 'multipart/related; type="*/*"'}))
+    by_path = {str(urljoin(str(http.base_url), part.headers["Content-Location"])): part for part in found}
+    named = [url for url in by_path if wanted.instance_uid in url]
+    assert {url.partition("/bulkdata/")[2] for url in named} >= {"00111002", "7FE00010"}
+    for url, part in by_path.items():
+        response = http.get(url, headers={"Accept": part.content_type})
+        assert (response.status_code, response.content) == (200, part.content)
+
+
+@pytest.mark.dicom("PS3.18 10.4.1.1.6")
+@pytest.mark.row(67)
+def test_it_gives_the_pixel_data_of_each_level(http: httpx.Client, objects: Objects):
+    accept = {"Accept": 'multipart/related; type="application/octet-stream"'}
+    images = sorted((o for name, o in objects.items() if name.startswith("A/")), key=lambda o: o.path)
+    study = parts(http.get(f"/studies/{uid('A')}/pixeldata", headers=accept))
+    series = parts(http.get(f"/studies/{uid('A')}/series/{uid('A/ct')}/pixeldata", headers=accept))
+    single = http.get(images[0].path + "/pixeldata", headers={"Accept": "application/octet-stream"})
+    assert sorted(part.content for part in study) == sorted(o.dataset.PixelData for o in images)
+    assert len(series) == 3
+    assert single.content == images[0].dataset.PixelData
+    assert http.get(objects["BULK/pdf"].path + "/pixeldata").status_code == 404
+
+
+@pytest.mark.row(77)
+def test_it_gives_a_document_as_what_it_is_and_as_octets(http: httpx.Client, objects: Objects):
+    wanted = objects["BULK/pdf"]
+    document = wanted.dataset.EncapsulatedDocument
+    path = wanted.path + "/bulkdata/00420011"
+    # As a browser asks within <object>, and by the address alone.
+    browser = http.get(path, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    named = http.get(path, params={"accept": "application/pdf"}, headers={"Accept": "image/png"})
+    octets = http.get(path, headers={"Accept": "application/octet-stream"})
+    (part,) = parts(http.get(path, headers={"Accept": 'multipart/related; type="application/pdf"'}))
+    kinds = [response.headers["Content-Type"].partition(";")[0] for response in (browser, named, octets)]
+    assert kinds == ["application/pdf", "application/pdf", "application/octet-stream"]
+    assert part.content_type == "application/pdf"
+    for content in (browser.content, named.content, octets.content, part.content):
+        assert content.rstrip(b"\0") == document.rstrip(b"\0")
+
+
+@pytest.mark.row(67, 68)
+def test_it_gives_a_video_with_ranges(http: httpx.Client):
+    stream = bytes(range(256)) * 64
+    made = plain("film", study="VIDEO", series="film", modality="OT", NumberOfFrames=25)
+    made.dataset.PixelData = pydicom.encaps.encapsulate([stream], has_bot=False)
+    made.dataset["PixelData"].VR = "OB"
+    made.dataset["PixelData"].is_undefined_length = True
+    made.dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.102"
+    store(http, [encode(made.dataset)])
+    for path in ("/pixeldata", "/bulkdata/7FE00010"):
+        response = http.get(
+            made.path + path, params={"accept": "video/mp4"}, headers={"Range": "bytes=1000-1999"}
+        )
+        assert (response.status_code, response.content) == (206, stream[1000:2000])
+        assert response.headers["Content-Type"].partition(";")[0] == "video/mp4"
+        assert response.headers["Content-Range"] == f"bytes 1000-1999/{len(stream)}"

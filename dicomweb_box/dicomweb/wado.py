@@ -4,6 +4,7 @@ from starlette.routing import BaseRoute
 
 from dicomweb_box.dicomweb import (
     wado_bulk,
+    wado_collections,
     wado_frames,
     wado_instances,
     wado_metadata,
@@ -16,6 +17,7 @@ ROUTES: list[BaseRoute] = [
     *wado_metadata.ROUTES,
     *wado_instances.ROUTES,
     *wado_bulk.ROUTES,
+    *wado_collections.ROUTES,
     *wado_rendered.ROUTES,
     *wado_thumbnail.ROUTES,
 ]

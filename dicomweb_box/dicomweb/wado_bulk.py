@@ -14,7 +14,7 @@ from dicomweb_box.dicom.image import NATIVE
 from dicomweb_box.dicom.media_types import Offer, choose
 from dicomweb_box.dicomweb import wado_frames
 from dicomweb_box.dicomweb.frame_types import OCTETS, frame_offers
-from dicomweb_box.dicomweb.retrieval import Asked, Part, asked, multipart, single, tag_of
+from dicomweb_box.dicomweb.retrieval import Asked, Part, asked, multipart, path_of, single, tag_of
 
 
 async def bulkdata(request: Request) -> BlobResponse:
@@ -24,31 +24,36 @@ async def bulkdata(request: Request) -> BlobResponse:
     found = await retrieve.one(
         ask.box, uids["study"], uids.get("series"), uids["instance"], scope=ask.scope, actor=ask.actor
     )
-    path = uids["path"].rstrip("/")
-    if path.upper() == PIXEL_DATA and found.transfer_syntax_uid not in NATIVE:
+    return await value(request, ask, found, uids["path"].rstrip("/").upper())
+
+
+async def value(request: Request, ask: Asked, found: Instance, path: str) -> BlobResponse:
+    """The bulk data of an instance at a path, in the representation asked for; raises NotFound."""
+    if path == PIXEL_DATA and found.transfer_syntax_uid not in NATIVE:
         return await _encapsulated(request, ask, found)
-    value = await bulk(ask.box, found, path)
-    kinds = [value.media_type] if value.media_type else []
+    held = await bulk(ask.box, found, path)
+    kinds = [held.media_type] if held.media_type else []
     offers = [Offer(media_type=kind, multipart=form) for kind in kinds for form in (False, True)]
     offers += [
         Offer(media_type=OCTETS, multipart=form, transfer_syntax=EXPLICIT_LITTLE) for form in (False, True)
     ]
     offer = choose(ask.accepted, offers)
-    body = await bulk_body(ask.box, found, value)
-    return _answer(request, ask, found, offer, body)
+    return _answer(
+        ask, found, offer, value_part(request, found, path, offer, await bulk_body(ask.box, found, held))
+    )
 
 
-def _answer(request: Request, ask: Asked, found: Instance, offer: Offer, body: list[Body]) -> BlobResponse:
-    location = request.scope["path"]
-    part = Part(offer.content_type, _escaped(location), body)
-    etag = tag_of(found.sha256, location, str(offer))
+def value_part(request: Request, found: Instance, path: str, offer: Offer, body: list[Body]) -> Part:
+    """The value at a path as a part; it says where it is, whatever address it was asked for by."""
+    names = ("studies", found.study_uid, "series", found.series_uid, "instances", found.instance_uid)
+    return Part(offer.content_type, path_of(request, *names, "bulkdata", path), body)
+
+
+def _answer(ask: Asked, found: Instance, offer: Offer, part: Part) -> BlobResponse:
+    etag = tag_of(found.sha256, part.location, str(offer))
     if offer.multipart:
         return multipart(ask.box, [part], offer.media_type, etag)
     return single(ask.box, part, etag)
-
-
-def _escaped(path: str) -> str:
-    return "".join(letter for letter in path if letter.isalnum() or letter in "/._-")
 
 
 async def _encapsulated(request: Request, ask: Asked, found: Instance) -> BlobResponse:
@@ -61,13 +66,14 @@ async def _encapsulated(request: Request, ask: Asked, found: Instance) -> BlobRe
         offers = [one for one in offers if one.multipart or one.transfer_syntax == EXPLICIT_LITTLE]
     offer = choose(ask.accepted, offers)
     if table.kind == "video":
-        return _answer(request, ask, found, offer, await stored_frame(ask.box, found, 1))
+        stream = await stored_frame(ask.box, found, 1)
+        return _answer(ask, found, offer, value_part(request, found, PIXEL_DATA, offer, stream))
     if offer.multipart or table.count == 1:
         return await wado_frames.answer(request, ask, found, numbers, offer, offers)
     body: list[Body] = []
     for number in numbers:
         body += await native_frame(ask.box, found, number)
-    return _answer(request, ask, found, offer, body)
+    return _answer(ask, found, offer, value_part(request, found, PIXEL_DATA, offer, body))
 
 
 ROUTES: list[BaseRoute] = [

@@ -69,6 +69,25 @@ async def answer(
     missing: int = 0,
 ) -> BlobResponse:
     """The frames as the chosen offer says."""
+    parts = await frame_parts(request, ask, found, numbers, offer, offers)
+    etag = tag_of(found.sha256, str(offer), numbers)
+    status, headers = 200, []
+    if missing:
+        status, headers = 206, [warning(f"{missing} of the frames asked for do not exist")]
+    if offer.multipart:
+        return multipart(ask.box, parts, offer.media_type, etag, status=status, headers=headers)
+    return single(ask.box, parts[0], etag, status=status, headers=headers)
+
+
+async def frame_parts(
+    request: Request,
+    ask: Asked,
+    found: Instance,
+    numbers: Sequence[int],
+    offer: Offer,
+    offers: Sequence[Offer],
+) -> list[Part]:
+    """A part for each frame; raises NotAcceptable where the first cannot be given as the offer says."""
     parts: list[Part] = []
     for number in numbers:
         body = await _body(ask, found, number, offer, offers, first=not parts)
@@ -78,13 +97,7 @@ async def answer(
             *("instances", found.instance_uid, "frames", str(number)),
         )
         parts.append(Part(offer.content_type, location, body))
-    etag = tag_of(found.sha256, str(offer), numbers)
-    status, headers = 200, []
-    if missing:
-        status, headers = 206, [warning(f"{missing} of the frames asked for do not exist")]
-    if offer.multipart:
-        return multipart(ask.box, parts, offer.media_type, etag, status=status, headers=headers)
-    return single(ask.box, parts[0], etag, status=status, headers=headers)
+    return parts
 
 
 async def _body(
