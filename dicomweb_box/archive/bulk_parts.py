@@ -5,8 +5,10 @@ are held; the bytes themselves wait on the disk.
 """
 
 import mmap
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from dicomweb_box.box import Box, in_thread
@@ -96,6 +98,17 @@ class BulkParts:
         with self._spool.path.open("rb") as file:
             whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return memoryview(whole)[stretch.offset : stretch.offset + stretch.length]
+
+    @contextmanager
+    def beside(self) -> Iterator[tuple[Path, SpoolFile]]:
+        """The spool file's path, and another spool file to be written and read meanwhile. Blocks."""
+        if self._spool is None:
+            raise AssertionError("bulk data is read before any came")
+        more = self.box.blobs.spool()
+        try:
+            yield self._spool.path, more
+        finally:
+            more.discard()
 
     async def chunks(self, pieces: Sequence[Piece]) -> AsyncIterator[bytes | memoryview]:
         """The bytes that the pieces stand for."""

@@ -63,17 +63,18 @@ class Composer:
     ) -> Composed | Refused:
         """The instance that metadata and the parts it names make; a sentence why not is an answer too.
 
-        `medium`: the part it is about where it names none. `shared`: pixel data URIs that more than one data
-        set of the request names.
+        `medium`: the part it is about where it names none. `shared`: URIs of pixel data or a document that
+        more than one data set of the request names.
         """
         try:
             work = _begun(dataset)
-            found = media_work.media_parts(work, self.parts, medium, shared)
+            media_work.check_own(work.dataset, shared)
+            found = media_work.media_parts(work, self.parts, medium)
             if found:
                 await in_decoder(self.box, media_work.take_media, work, self.parts, found)
                 if not _complete(work.dataset):
                     await self._supply(work)
-            return await in_thread(self.box, self._compose, work, shared)
+            return await in_thread(self.box, self._compose, work)
         except UnreadableInstance as error:
             return _refused(dataset, error)
 
@@ -88,9 +89,9 @@ class Composer:
         joined = await self.joined(study_uid) if study_uid else Joined()
         media_work.supply(work, self.places, study_uid, joined)
 
-    def _compose(self, work: Work, shared: frozenset[str]) -> Composed:
+    def _compose(self, work: Work) -> Composed:
         if work.payload is None:
-            _take_pixel_data(work, self.parts, shared)
+            _take_pixel_data(work, self.parts)
         _settle_character_set(work)
         self._record(work)
         meta = _file_meta(work)
@@ -105,9 +106,10 @@ class Composer:
             original_attributes.record(work.dataset, originals, at=at, system=system, source=self.source)
 
 
-def pixel_uri(dataset: Any) -> str | None:
-    """The URI of the data set's pixel data, where it names one."""
-    return media_work.uri_of(dataset, PIXEL_DATA)
+def own_uris(dataset: Any) -> list[str]:
+    """The URIs of the pixel data and the document that a data set names: these belong to it alone."""
+    found = [media_work.uri_of(dataset, tag) for tag in (PIXEL_DATA, media_work.DOCUMENT)]
+    return [uri for uri in found if uri is not None]
 
 
 def _begun(dataset: Any) -> Work:
@@ -125,8 +127,8 @@ def _complete(dataset: Dataset) -> bool:
     return all(_uid_or_none(dataset, tag) for tag in _REQUIRED)
 
 
-def _take_pixel_data(work: Work, parts: BulkParts, shared: frozenset[str]) -> None:
-    uri = pixel_uri(work.dataset)
+def _take_pixel_data(work: Work, parts: BulkParts) -> None:
+    uri = media_work.uri_of(work.dataset, PIXEL_DATA)
     if uri is None:
         work.payload = pixel_payload.inline_payload(work.dataset, work.transfer_syntax_uid)
         if work.payload is not None:
@@ -134,7 +136,7 @@ def _take_pixel_data(work: Work, parts: BulkParts, shared: frozenset[str]) -> No
         else:
             work.transfer_syntax_uid = EXPLICIT_LITTLE
         return
-    found = media_work.pixel_parts(uri, parts, shared)
+    found = media_work.pixel_parts(uri, parts)
     media = [pixel_payload.Media(part.media_type, part.stretch) for part in found]
     beginning = parts.view(found[0].stretch)
     work.payload = pixel_payload.payload(work.dataset, media, beginning, work.transfer_syntax_uid)

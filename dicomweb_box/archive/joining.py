@@ -54,11 +54,13 @@ class Places:
         study_uid = study_uid or new_uid()
         if series_uid is None:
             series_uid = self._series.setdefault((study_uid, modality), new_uid())
+        made = list(self._series.values())
+        number = joined.next_series + (made.index(series_uid) if series_uid in made else 0)
         count = self._counts[series_uid] = self._counts.get(series_uid, 0) + 1
         return Place(
             study_uid=study_uid,
             series_uid=series_uid,
-            series_number=joined.next_series,
+            series_number=number,
             instance_uid=new_uid(),
             instance_number=count,
             at=self.box.clock().astimezone(),

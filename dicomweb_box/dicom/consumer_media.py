@@ -9,32 +9,68 @@ from typing import Final
 
 from dicomweb_box.dicom.jpeg2000_stream import read_jpeg2000
 from dicomweb_box.dicom.jpeg_stream import BASELINE, EXTENDED, LOSSLESS, PROGRESSIVE, read_jpeg
-from dicomweb_box.dicom.medium import Medium, image_pixels, lossy, number, text, unusable
+from dicomweb_box.dicom.medium import (
+    MOST_PIXELS,
+    Medium,
+    bounded,
+    image_pixels,
+    lossy,
+    number,
+    text,
+    unusable,
+)
 from dicomweb_box.dicom.mp4_container import Mp4Video, read_mp4
 from dicomweb_box.dicom.mpeg2_stream import read_mpeg2
+from dicomweb_box.dicom.raster_headers import check_gif, check_png
 
 _EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
+MOST_TURNED: Final = MOST_PIXELS
 _PDF_WITHIN: Final = 1024
 # PS3.5 10.4: highest AVC level of each transfer syntax; profiles are those that High Profile decoders read.
 _AVC_LEVELS: Final = ((41, "1.2.840.10008.1.2.4.102"), (42, "1.2.840.10008.1.2.4.104"))
 _AVC_PROFILES: Final = frozenset((66, 77, 100))
 _HEVC_PROFILES: Final = {1: "1.2.840.10008.1.2.4.107", 2: "1.2.840.10008.1.2.4.108"}
 _HEVC_HIGHEST: Final = 153
+_LONGEST_FRAGMENT: Final = 0xFFFFFFFE
+_FRAGMENTABLE: Final = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in range(100, 107))
 
 
-def derive(media_type: str, data: memoryview) -> Medium:
-    """What the medium becomes; raises UnreadableInstance where no instance can be made of it."""
+def kept(media_type: str, data: memoryview) -> Medium | None:
+    """What a medium becomes whose bytes are stored as they are; None for one that must be `decoded`.
+
+    Raises UnreadableInstance where no instance can be made of it.
+    """
     return _READERS[media_type](data)
 
 
-def _jpeg(data: memoryview) -> Medium:
-    stream = read_jpeg(data)
-    if stream.process == PROGRESSIVE or stream.orientation != 1 or len(stream.components) == 4:
-        from dicomweb_box.dicom import foreign_pixels
+def decoded(media_type: str, data: memoryview) -> Medium:
+    """What a medium becomes for which `kept` had no answer; raises UnreadableInstance where it is broken."""
+    from dicomweb_box.dicom import foreign_pixels
 
+    if media_type == "image/png":
+        return foreign_pixels.from_png(data)
+    if media_type == "image/gif":
+        return foreign_pixels.from_gif(data)
+    return foreign_pixels.from_jpeg(data, read_jpeg(data))
+
+
+def warm() -> None:
+    """Load what `decoded` needs, before a limit of memory is set."""
+    from dicomweb_box.dicom import foreign_pixels
+
+    foreign_pixels.warm()
+
+
+def _jpeg(data: memoryview) -> Medium | None:
+    stream = read_jpeg(data)
+    if stream.process == PROGRESSIVE or len(stream.components) == 4:
         if stream.precision != 8:
             raise unusable("is a JPEG of more than 8 bits that cannot be kept as it is")
-        return foreign_pixels.from_jpeg(data, stream)
+        bounded(stream.rows, stream.columns, data)
+        return None
+    # Too large to be turned is better kept as it is than refused.
+    if stream.orientation != 1 and stream.precision == 8 and stream.rows * stream.columns <= MOST_TURNED:
+        return None
     if stream.process not in (BASELINE, EXTENDED, LOSSLESS):
         raise unusable("is a JPEG of a coding process that no transfer syntax holds")
     syntax = {BASELINE: "50", EXTENDED: "51", LOSSLESS: "70" if stream.predictor == 1 else "57"}
@@ -78,16 +114,14 @@ def _jpeg2000(data: memoryview) -> Medium:
     )
 
 
-def _png(data: memoryview) -> Medium:
-    from dicomweb_box.dicom import foreign_pixels
+def _png(data: memoryview) -> Medium | None:
+    check_png(data)
+    return None
 
-    return foreign_pixels.from_png(data)
 
-
-def _gif(data: memoryview) -> Medium:
-    from dicomweb_box.dicom import foreign_pixels
-
-    return foreign_pixels.from_gif(data)
+def _gif(data: memoryview) -> Medium | None:
+    check_gif(data)
+    return None
 
 
 def _mp4(data: memoryview) -> Medium:
@@ -146,6 +180,8 @@ def _video(
     pixels = image_pixels(
         rows=rows, columns=columns, samples=3, photometric="YBR_PARTIAL_420", bits_stored=bits
     )
+    if len(data) > _LONGEST_FRAGMENT and syntax in _FRAGMENTABLE:
+        syntax += ".1"  # PS3.5 8.2.5–8.2.8: the stream in several fragments
     native = rows * columns * frames * 3 // 2
     pixels |= lossy(method, native, len(data)) | {
         "00280008": number("IS", frames),
@@ -171,7 +207,7 @@ def _pdf(data: memoryview) -> Medium:
     )
 
 
-_READERS: Final[dict[str, Callable[[memoryview], Medium]]] = {
+_READERS: Final[dict[str, Callable[[memoryview], Medium | None]]] = {
     "image/jpeg": _jpeg,
     "image/jp2": _jpeg2000,
     "image/jpx": _jpeg2000,

@@ -1,10 +1,9 @@
 """PNG, GIF and JPEG that no transfer syntax holds, decoded to native frames; codecs are loaded when used.
 
-The size is read and bounded before anything is decoded, so that a small file cannot become a huge image.
+Their sizes were bounded before (`raster_headers`, `medium.bounded`).
 """
 
 import io
-import struct
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -12,23 +11,23 @@ from dicomweb_box.dicom.jpeg_stream import JpegStream
 from dicomweb_box.dicom.medium import Medium, image_pixels, lossy, number, text, unusable
 
 EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
-MOST_PIXELS: Final = 100_000_000
-MOST_COMPRESSED: Final = 256 << 20
 MOST_FRAMES: Final = 10_000
 MOST_BYTES: Final = 0xFFFFFFFE
-_PNG: Final = b"\x89PNG\r\n\x1a\n"
+
+
+def warm() -> None:
+    """Load the codecs."""
+    import imagecodecs
+    from PIL import Image
+
+    imagecodecs.png_check(b"")
+    Image.preinit()
 
 
 def from_png(data: memoryview) -> Medium:
     """One native frame, grey or RGB, of 8 or 16 bits; transparency is discarded (PS3.18 10.5.2)."""
     import imagecodecs
 
-    if bytes(data[:8]) != _PNG or bytes(data[12:16]) != b"IHDR" or len(data) < 33:
-        raise unusable("is no PNG")
-    if not _png_ends(data):
-        raise unusable("is a PNG that is cut off")
-    columns, rows = struct.unpack_from(">II", data, 16)
-    _bounded(rows, columns, data)
     try:
         array = imagecodecs.png_decode(bytes(data))
     except Exception as error:  # noqa: BLE001  (codecs raise whatever they like about bad bytes)
@@ -40,7 +39,6 @@ def from_jpeg(data: memoryview, stream: JpegStream) -> Medium:
     """One native frame, upright as Exif says it; what was lossy stays marked as lossy."""
     from PIL import Image, ImageOps
 
-    _bounded(stream.rows, stream.columns, data)
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as opened:
             image = ImageOps.exif_transpose(opened)
@@ -58,10 +56,6 @@ def from_gif(data: memoryview) -> Medium:
     """One native frame, or one for each picture of an animation, with its Frame Time."""
     from PIL import Image
 
-    if bytes(data[:3]) != b"GIF" or len(data) < 10:
-        raise unusable("is no GIF")
-    columns, rows = struct.unpack_from("<HH", data, 6)
-    _bounded(rows, columns, data)
     try:
         image: Any = Image.open(io.BytesIO(data), formats=["GIF"])
         count = _gif_frames(image)
@@ -69,7 +63,7 @@ def from_gif(data: memoryview) -> Medium:
         duration = float(image.info.get("duration") or 100)
     except OSError as error:
         raise unusable(f"is a GIF that cannot be decoded: {type(error).__name__}") from None
-    if count * rows * columns * len(mode) > MOST_BYTES:
+    if count * image.size[0] * image.size[1] * len(mode) > MOST_BYTES:
         raise unusable("is a GIF of more pixels than an instance can hold")
     pixels = _pixels(image.size, mode)
     if count > 1:
@@ -90,25 +84,6 @@ def cine(count: int, milliseconds: float) -> dict[str, Any]:
         "00181063": number("DS", round(milliseconds, 4)),
         "00180040": number("IS", max(1, round(1000 / milliseconds))),
     }
-
-
-def _bounded(rows: int, columns: int, data: memoryview) -> None:
-    if len(data) > MOST_COMPRESSED:
-        raise unusable(f"has more than {MOST_COMPRESSED >> 20} MiB, too many to be decoded")
-    if not rows * columns:
-        raise unusable("has no size")
-    if rows * columns > MOST_PIXELS:
-        raise unusable(f"has more than {MOST_PIXELS // 1_000_000} megapixels")
-
-
-def _png_ends(data: memoryview) -> bool:
-    """Whether its chunks reach the last one (decoders fill what is missing with black)."""
-    at = len(_PNG)
-    while at + 12 <= len(data):
-        if bytes(data[at + 4 : at + 8]) == b"IEND":
-            return True
-        at += 12 + int(struct.unpack_from(">I", data, at)[0])
-    return False
 
 
 def _native(array: Any) -> Medium:

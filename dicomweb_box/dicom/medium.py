@@ -7,6 +7,9 @@ from typing import Any, Literal
 from dicomweb_box.dicom.json_model import Dataset
 from dicomweb_box.errors import FailureReason, UnreadableInstance
 
+MOST_PIXELS = 50_000_000
+MOST_COMPRESSED = 256 << 20
+
 Kind = Literal["image", "frames", "video", "document"]
 
 
@@ -15,7 +18,7 @@ class Medium:
     """A medium as an instance holds it.
 
     Either `kept`, the offset and length of the medium's bytes that are stored as they are, or `frames`, the
-    native bytes of each decoded frame, to be read once.
+    native bytes of each decoded frame, to be read once; neither where they were read.
     """
 
     kind: Kind
@@ -61,6 +64,16 @@ def lossy(method: str, native: int, compressed: int) -> Dataset:
         "00282112": number("DS", round(native / max(1, compressed), 3)),
         "00282114": text("CS", method),
     }
+
+
+def bounded(rows: int, columns: int, data: memoryview) -> None:
+    """Raise UnreadableInstance where decoding would take too much: a small file can be a huge image."""
+    if not rows * columns:
+        raise unusable("has no size")
+    if rows * columns > MOST_PIXELS:
+        raise unusable(f"has more than {MOST_PIXELS // 1_000_000} megapixels, too many to be decoded")
+    if len(data) > MOST_COMPRESSED:
+        raise unusable(f"has more than {MOST_COMPRESSED >> 20} MiB, too many to be decoded")
 
 
 def number(vr: str, value: float) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """STOW-RS of metadata and bulk data (PS3.18 10.5.1): kept until all parts have come, then put together."""
 
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
@@ -8,14 +9,24 @@ import orjson
 
 from dicomweb_box.accounts.access import Scope
 from dicomweb_box.archive.bulk_parts import BulkPart, BulkParts
-from dicomweb_box.archive.composing import Composer, pixel_uri
+from dicomweb_box.archive.composing import Composed, Composer, own_uris
 from dicomweb_box.archive.outcomes import Refused
+from dicomweb_box.asgi.errors import described
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.dicom.consumer_media import MEDIA_TYPES
 from dicomweb_box.dicom.media_types import LEGACY_NAMES, MediaType, parse_media_type
 from dicomweb_box.dicom.multipart import Event
 from dicomweb_box.dicom.xml_reader import from_xml
-from dicomweb_box.errors import BadRequest, FailureReason, NotFound, RequestTooLarge, UnreadableInstance
+from dicomweb_box.errors import (
+    BadRequest,
+    FailureReason,
+    NotFound,
+    OutOfResources,
+    RequestTooLarge,
+    UnreadableInstance,
+)
+
+log = logging.getLogger(__name__)
 
 JSON_TYPE = "application/dicom+json"
 XML_TYPE = "application/dicom+xml"
@@ -126,13 +137,13 @@ class MetadataIntake:
     async def finish(self, taker: Taker) -> None:
         """Put the instances together and hand them on. Raises BadRequest where there is no metadata."""
         work = await self._work()
-        uris = Counter(uri for one, _ in work if (uri := pixel_uri(one)) is not None)
+        uris = Counter(uri for one, _ in work for uri in own_uris(one))
         shared = frozenset(uri for uri, times in uris.items() if times > 1)
         for dataset, medium in work:
             if isinstance(dataset, UnreadableInstance):
                 taker.refuse(Refused(reason=dataset.reason, message=str(dataset)))
                 continue
-            composed = await self.composer.compose(dataset, medium, shared=shared)
+            composed = await self._composed(dataset, medium, shared)
             if isinstance(composed, Refused):
                 taker.refuse(composed)
                 continue
@@ -140,6 +151,19 @@ class MetadataIntake:
             await taker.take(chunks, coerced=composed.coerced, discarded=composed.discarded)
         if left := len(self.parts.unnamed()):
             taker.remark(f"{left} parts of bulk data were named by no metadata and are not stored")
+
+    async def _composed(
+        self, dataset: Any, medium: BulkPart | None, shared: frozenset[str]
+    ) -> Composed | Refused:
+        try:
+            return await self.composer.compose(dataset, medium, shared=shared)
+        except OutOfResources as error:
+            return Refused(reason=FailureReason.OUT_OF_RESOURCES, message=str(error))
+        except Exception as error:  # noqa: BLE001  (the other instances are answered for all the same)
+            log.error("putting an instance together failed: %s", described(error))  # noqa: TRY400
+            return Refused(
+                reason=FailureReason.PROCESSING_FAILURE, message="the archive failed at this instance"
+            )
 
     async def _work(self) -> list[tuple[Any, BulkPart | None]]:
         """Each data set, with the part it is about where it names none."""

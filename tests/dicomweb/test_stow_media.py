@@ -15,8 +15,9 @@ from PIL import Image
 from pydicom.encaps import generate_frames
 from pydicom.pixels import pixel_array
 
+from dicomweb_box.archive import media_process
 from dicomweb_box.box import Box
-from dicomweb_box.dicom import foreign_pixels
+from dicomweb_box.dicom import medium
 from tests.builders import make_instance, new_uid
 from tests.dicomweb.doors import body_of, post
 from tests.dicomweb.media import PDF, animation, jpeg, mp4, picture, saved, turned_jpeg
@@ -403,7 +404,7 @@ async def test_a_medium_that_is_none_is_refused_with_a_sentence(
 async def test_an_image_too_large_is_refused_before_it_is_decoded(
     box: Box, study: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(foreign_pixels, "MOST_PIXELS", 1000)
+    monkeypatch.setattr(medium, "MOST_PIXELS", 1000)
 
     for kind, data in (
         ("image/png", saved(picture(), "PNG")),
@@ -413,6 +414,26 @@ async def test_an_image_too_large_is_refused_before_it_is_decoded(
         answer = await post(box, data, content_type=kind, study=study)
         assert answer.status_code == 409, kind
         assert "megapixels" in answer.text
+
+
+@pytest.mark.row(103)
+@pytest.mark.parametrize(
+    ("module", "sentence"),
+    [("dying_decoder", "breaks its decoder"), ("hanging_decoder", "is not decoded in")],
+)
+async def test_a_codec_that_dies_or_hangs_refuses_its_medium_alone(
+    box: Box, study: str, monkeypatch: pytest.MonkeyPatch, module: str, sentence: str
+) -> None:
+    monkeypatch.setattr(media_process, "_MODULE", f"tests.dicomweb.{module}")
+    monkeypatch.setattr(media_process, "_START_SECONDS", -29.0)
+    content = joined([("image/png", {}, saved(picture(), "PNG")), ("image/jpeg", {}, jpeg())])
+
+    answer = await post(
+        box, content, content_type='multipart/related; type="image/png"; boundary=frontier', study=study
+    )
+
+    assert (answer.status_code, reasons(answer)) == (202, [0xC000])
+    assert sentence in answer.text
 
 
 @pytest.mark.row(103)

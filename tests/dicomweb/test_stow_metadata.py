@@ -262,6 +262,29 @@ async def test_two_instances_with_one_image_are_both_refused(box: Box) -> None:
     assert "another instance of the request names too" in answer.text
 
 
+@pytest.mark.row(101)
+async def test_a_document_that_two_instances_name_is_neithers(box: Box) -> None:
+    made = [taken_apart(make_instance(PixelData=None))[0] for _ in range(2)]
+    for metadata in made:
+        metadata["00420011"] = {"vr": "OB", "BulkDataURI": "report"}
+
+    answer = await post_json(box, body(made, [bulk("report", b"%PDF-1.4")]))
+
+    assert (answer.status_code, reasons(answer)) == (409, [0xA900, 0xA900])
+    assert "EncapsulatedDocument (0042,0011) names bulk data that another" in answer.text
+
+
+@pytest.mark.row(101)
+async def test_native_frames_may_come_as_a_part_each(box: Box) -> None:
+    frames = [bytes([number]) * 32 for number in range(3)]
+    metadata, _ = taken_apart(make_instance(NumberOfFrames=3))
+    metadata["7FE00010"] = {"vr": "OW", "BulkDataURI": "pixels"}
+
+    answer = await post_json(box, body([metadata], [bulk("pixels", frame) for frame in frames]))
+
+    assert (await back(box, answer)).PixelData == b"".join(frames)
+
+
 @pytest.mark.row(108)
 async def test_what_is_said_about_an_instance_is_no_part_of_it(box: Box) -> None:
     metadata, parts = taken_apart(make_instance())

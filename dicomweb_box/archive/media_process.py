@@ -1,0 +1,116 @@
+"""A process of its own for decoding foreign media: what kills or hangs a codec, kills or hangs no server.
+
+It is started for one medium, writes the native frames into a file, and says on its standard output what they
+are. Its alarm and its limit of memory end it, whatever becomes of the server.
+"""
+
+import json
+import mmap
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from dicomweb_box.dicom import consumer_media
+from dicomweb_box.dicom.explicit import Stretch
+from dicomweb_box.dicom.medium import Medium, unusable
+from dicomweb_box.errors import OutOfResources, UnreadableInstance
+
+_MODULE = "dicomweb_box.archive.media_process"
+_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+_START_SECONDS = 30.0
+_FULL = 28
+
+
+def decode_apart(
+    source: Path, place: Stretch, media_type: str, frames: Path, *, seconds: int, most: int
+) -> Medium:
+    """What the medium at a place of a file becomes; its native frames are written to `frames`. Blocks.
+
+    Raises UnreadableInstance where it cannot be decoded, takes too long or breaks its decoder;
+    OutOfResources where the disk is full.
+    """
+    places = [str(source), str(place.offset), str(place.length), media_type, str(frames)]
+    try:
+        done = subprocess.run(  # noqa: S603  (our own module; paths and numbers for arguments)
+            [sys.executable, "-m", _MODULE, *places, str(seconds), str(most)],
+            # Nothing of our environment goes along: it holds the keys of stores and databases.
+            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **_ENVIRONMENT},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=seconds + _START_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise unusable(f"is not decoded in {seconds} seconds") from None
+    except OSError as error:
+        raise OutOfResources(f"no process for codecs can be started: {error.strerror}") from error
+    return _said(done, seconds)
+
+
+def _said(done: "subprocess.CompletedProcess[bytes]", seconds: int) -> Medium:
+    if done.returncode == -signal.SIGALRM:
+        raise unusable(f"is not decoded in {seconds} seconds")
+    if done.returncode == _FULL:
+        raise OutOfResources("the disk is full")
+    if done.returncode != 0:
+        raise unusable("breaks its decoder")
+    answer = json.loads(done.stdout)
+    if "unusable" in answer:
+        raise UnreadableInstance(answer["unusable"])
+    return Medium(**answer)
+
+
+def main(
+    source: str, offset: int, length: int, media_type: str, frames: str, seconds: int, most: int
+) -> dict[str, Any]:
+    """Decode one medium, and say what it is, or why it is none."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    consumer_media.warm()
+    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123
+        size = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + most, size + most))
+    signal.alarm(seconds)
+    try:
+        with open(source, "rb") as file:  # noqa: PTH123
+            whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        medium = consumer_media.decoded(media_type, memoryview(whole)[offset : offset + length])
+        with open(frames, "ab", buffering=0) as out:  # noqa: PTH123
+            for frame in medium.frames or ():
+                _write(out.fileno(), frame)
+    except UnreadableInstance as error:
+        return {"unusable": str(error)}
+    except MemoryError:
+        return {"unusable": str(unusable("takes more memory to decode than is allowed"))}
+    return {
+        "kind": medium.kind,
+        "transfer_syntax_uid": medium.transfer_syntax_uid,
+        "attributes": medium.attributes,
+    }
+
+
+def _write(descriptor: int, frame: bytes) -> None:
+    rest = memoryview(frame)
+    while rest:
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except OSError as error:
+            sys.exit(_FULL if error.errno in (28, 122) else 1)
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    told = main(
+        arguments[0],
+        int(arguments[1]),
+        int(arguments[2]),
+        arguments[3],
+        arguments[4],
+        int(arguments[5]),
+        int(arguments[6]),
+    )
+    sys.stdout.write(json.dumps(told))
