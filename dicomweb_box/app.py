@@ -10,6 +10,7 @@ from starlette.routing import Mount
 from dicomweb_box.asgi.errors import handlers
 from dicomweb_box.asgi.stack import middleware
 from dicomweb_box.box import Box, open_box
+from dicomweb_box.dicomweb import wado_uri
 from dicomweb_box.dicomweb.routes import routes as dicomweb_routes
 from dicomweb_box.settings import Settings
 from dicomweb_box.web.problems import error_page
@@ -51,4 +52,8 @@ def _application(settings: Settings, tally: Tally, lifespan: Lifespan | None) ->
 def _wire(app: Starlette, box: Box) -> None:
     app.state.box = box
     # The busiest door first: routes are tried in their order.
-    app.router.routes[:] = [Mount("/dicom-web", routes=dicomweb_routes(box)), *web_routes()]
+    app.router.routes[:] = [
+        Mount("/dicom-web", routes=dicomweb_routes(box)),
+        *wado_uri.ROUTES,
+        *web_routes(),
+    ]

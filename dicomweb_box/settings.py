@@ -162,7 +162,9 @@ class Settings:
     )
     insecure_http: bool = _knob(False, _truth, "allow plain HTTP beyond loopback, to serve or to call")
     public_url: str | None = _knob(None, _url("http", "https"), "address seen from outside a reverse proxy")
-    cors_origins: tuple[str, ...] = _knob((), _origins, "origins that may call /dicom-web from a browser")
+    cors_origins: tuple[str, ...] = _knob(
+        (), _origins, "origins that may call /dicom-web and /wado from a browser"
+    )
     bulk_threshold: int = _knob(1024, _size, "longer binary values are given by URI in metadata", "bytes")
     metadata_limit: int = _knob(32 << 20, _size, "most metadata of one request to store", "bytes")
     query_limit: int = _knob(1000, _number(1, 1_000_000), "most results of one search", "results")

@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from conformance import table
 from dicomweb_box import cli, settings
-from dicomweb_box.dicomweb import aliases, qido, removal, stow, wado
+from dicomweb_box.dicomweb import aliases, qido, removal, stow, wado, wado_uri
 from dicomweb_box.web.routes import routes as web_routes
 
 ROOT = Path(__file__).parent.parent
@@ -47,7 +47,7 @@ def paths(routes: list[BaseRoute]) -> list[str]:
     return found + [path for route in routes if isinstance(route, Mount) for path in paths(route.routes)]
 
 
-DICOMWEB = [*wado.ROUTES, *stow.ROUTES, *qido.ROUTES, *removal.ROUTES, *aliases.ROUTES]
+DICOMWEB = [*wado.ROUTES, *stow.ROUTES, *qido.ROUTES, *removal.ROUTES, *aliases.ROUTES, *wado_uri.ROUTES]
 
 
 @pytest.mark.parametrize("path", sorted({*paths(list(DICOMWEB)), *paths(web_routes())}))

@@ -98,7 +98,7 @@ def answer(fault: Fault) -> Response:
 class ErrorAnswers:
     """Middleware that answers what is raised below it; an answer already begun is broken off.
 
-    `page` words it for a browser's own requests outside of /dicom-web.
+    `page` words it for a browser's own requests outside of /dicom-web and /wado.
     """
 
     def __init__(self, app: ASGIApp, page: ErrorPage | None = None) -> None:
@@ -131,7 +131,7 @@ class ErrorAnswers:
 
 def worded(request: Request, fault: Fault, page: ErrorPage | None) -> Response:
     """The fault as a page where a person asks with a browser, else for programs."""
-    if page is not None and not request.url.path.startswith("/dicom-web"):
+    if page is not None and not request.url.path.startswith(("/dicom-web", "/wado")):
         accept = request.headers.get("accept", "")
         if "text/html" in accept or request.headers.get("hx-request"):
             return page(request, fault)

@@ -1,5 +1,6 @@
 """Headers that every answer carries: what a browser may do with it, who may keep it, who may call."""
 
+import re
 from collections.abc import Sequence
 
 from starlette.middleware.cors import CORSMiddleware
@@ -11,7 +12,7 @@ CONTENT_SECURITY_POLICY = (
     "frame-ancestors 'self'"
 )
 
-_SHARED = "/dicom-web"
+_SERVICES = re.compile(r"/(dicom-web|wado)(/|$)")
 _ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin"))
 _PAGES = (
     (b"content-security-policy", CONTENT_SECURITY_POLICY.encode("ascii")),
@@ -66,7 +67,7 @@ def _added(headers: Sequence[tuple[bytes, bytes]], path: str) -> list[tuple[byte
     added = [*headers, *_ALWAYS]
     names = {name.lower(): value for name, value in headers}
     if names.get(b"content-type", b"").startswith(_MARKUP) and b"content-security-policy" not in names:
-        added += (_STORED, *_PAGES[1:]) if path.startswith(_SHARED) else _PAGES
+        added += (_STORED, *_PAGES[1:]) if _SERVICES.match(path) else _PAGES
     if b"cache-control" not in names:
         # Only what carries a validator may be kept, and is asked about each time: rights and objects change.
         added.append(_REVALIDATE if b"etag" in names else _NO_STORE)
@@ -74,7 +75,7 @@ def _added(headers: Sequence[tuple[bytes, bytes]], path: str) -> list[tuple[byte
 
 
 class CrossOrigin:
-    """Middleware that lets browsers of the allowed origins call /dicom-web, errors included (Fetch, CORS)."""
+    """Middleware that lets browsers of allowed origins call the services, errors included (Fetch, CORS)."""
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
         self.app = app
@@ -88,6 +89,6 @@ class CrossOrigin:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, through CORS for /dicom-web alone."""
-        shared = scope["type"] == "http" and scope["path"].startswith(_SHARED)
+        """Pass on, through CORS for /dicom-web and /wado alone."""
+        shared = scope["type"] == "http" and _SERVICES.match(scope["path"])
         await (self.cors if shared else self.app)(scope, receive, send)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dicomweb_box.errors import BadRequest
 
-_MOST_SIDE, _MOST_PIXELS = 16384, 1 << 25
+MOST_SIDE, MOST_PIXELS = 16384, 1 << 25
 _RULE = (
     "viewport is vw,vh or vw,vh,sx,sy,sw,sh: width and height as whole numbers from 1, then left, top, width"
     " and height of the region of the picture, each of which may be left empty"
@@ -54,8 +54,8 @@ def viewport_of(value: str, *, region: bool = True) -> Viewport:
     if len(members) > 2 and not region:
         raise BadRequest("viewport of a thumbnail is vw,vh")
     width, height = (_side(member) for member in members[:2])
-    if width * height > _MOST_PIXELS:
-        raise BadRequest(f"viewport has at most {_MOST_PIXELS} pixels")
+    if width * height > MOST_PIXELS:
+        raise BadRequest(f"viewport has at most {MOST_PIXELS} pixels")
     left, top, across, down = (*(_decimal(member) for member in members[2:]), None, None, None, None)[:4]
     if (left or 0) < 0 or (top or 0) < 0 or across == 0 or down == 0:
         raise BadRequest("viewport has a region that begins at 0 or above and is not empty")
@@ -65,7 +65,7 @@ def viewport_of(value: str, *, region: bool = True) -> Viewport:
 
 
 def _side(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST_SIDE):
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_SIDE):
         raise BadRequest(_RULE)
     return int(text)
 

@@ -58,11 +58,16 @@ async def instance(request: Request) -> BlobResponse:
     found = await retrieve.one(
         ask.box, uids["study"], uids["series"], uids["instance"], scope=ask.scope, actor=ask.actor
     )
+    return await alone(ask, found, _location(request, found))
+
+
+async def alone(ask: Asked, found: Instance, location: str) -> BlobResponse:
+    """One instance in the transfer syntax and form that is asked for; raises NotAcceptable."""
     offer = _chosen(ask, found.transfer_syntax_uid, alone=True)
     body = stored_body(found)
     if offer.transfer_syntax != found.transfer_syntax_uid:
         body = await _rewritten(ask, found)
-    part = Part(offer.content_type, _location(request, found), body)
+    part = Part(offer.content_type, location, body)
     etag = tag_of(found.sha256, str(offer))
     if offer.multipart:
         return multipart(ask.box, [part], _DICOM, etag)

@@ -87,3 +87,56 @@ async def test_browsers_of_allowed_origins_may_call_dicom_web_and_read_errors() 
     )
     for one in (other, elsewhere):
         assert "access-control-allow-origin" not in one.headers
+
+
+async def failing(request: Request) -> Response:
+    raise RuntimeError("a mistake of ours")
+
+
+@pytest.mark.parametrize(
+    ("path", "host", "status"),
+    [
+        ("/wado", "localhost", 200),
+        ("/dicom-web/studies", "localhost", 200),
+        ("/dicom-web/nowhere", "localhost", 404),
+        ("/dicom-web/failing", "localhost", 500),
+        ("/dicom-web/studies?a=%00", "localhost", 400),
+        ("/dicom-web/studies", "archive.example", 421),
+    ],
+)
+async def test_errors_of_the_middleware_too_can_be_read_from_an_allowed_origin(
+    path: str, host: str, status: int
+) -> None:
+    app = app_of(
+        ("/dicom-web/studies", fine), ("/dicom-web/failing", failing), ("/wado", fine), settings=SETTINGS
+    )
+
+    async with client_of(app) as client:
+        answer = await client.get(path, headers={"Origin": ORIGIN, "Host": host})
+
+    assert answer.status_code == status
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    assert "Origin" in answer.headers["vary"]
+
+
+async def test_an_answer_without_an_origin_is_not_kept_for_who_has_one() -> None:
+    async with client_of(app_of(("/dicom-web/studies", fine), settings=SETTINGS)) as client:
+        answer = await client.get("/dicom-web/studies")
+
+    assert "Origin" in answer.headers["vary"]
+    assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_only_the_services_are_shared() -> None:
+    async with client_of(app_of(("/dicom-webs", fine), ("/wadox", fine), settings=SETTINGS)) as client:
+        for path in ("/dicom-webs", "/wadox"):
+            answer = await client.get(path, headers={"Origin": ORIGIN})
+            assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/dicom-web/rendered", "/wado"])
+async def test_what_was_stored_never_runs_as_a_page_of_ours(path: str) -> None:
+    async with client_of(app_of((path, page))) as client:
+        answer = await client.get(path)
+
+    assert "sandbox" in answer.headers["content-security-policy"]
