@@ -111,6 +111,8 @@ def _once(server: Server, work: Work, figures: Figures, seconds: float) -> None:
         figures.rates.append(_visited(server, work.visit))
         return
     paths = _stored_first(server, work.first) if work.first else []
+    if work.first:  # what a server starts once, at the first picture of all, is not a picture's cost
+        ask_each(server.port, [paths.pop()], work.first.accept)
     before = processes.cpu(server.pid)
     done = _do(server, work, seconds, paths)
     used = processes.cpu(server.pid) - before

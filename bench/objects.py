@@ -184,6 +184,8 @@ def _describe(dataset: Dataset) -> None:
         setattr(dataset, keyword, f"SYNTHETIC {keyword[:5].upper()}"[:16])
     for keyword in NUMBERS.split():
         setattr(dataset, keyword, "1.5")
+    dataset.RescaleSlope, dataset.RescaleIntercept = "1", "-1024"
+    dataset.WindowCenter, dataset.WindowWidth = "500", "2000"
     dataset.PatientBirthDate, dataset.PatientSex, dataset.StudyID = "19500101", "O", "STUDY"
     dataset.ReferringPhysicianName = "REFERRER^A"
     dataset.SeriesNumber = dataset.InstanceNumber = dataset.AcquisitionNumber = 1
