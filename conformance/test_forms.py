@@ -123,6 +123,22 @@ def test_the_files_of_an_archive_are_in_explicit_little_endian(http: httpx.Clien
     assert len(read) == sum(name.startswith("ENC/") for name in objects)
 
 
+@pytest.mark.dicom("PS3.10 8.6")
+@pytest.mark.row(47)
+def test_an_archive_can_have_a_dicomdir(http: httpx.Client, objects: Objects):
+    response = http.get(
+        f"/studies/{uid('A')}", params={"accept": "application/zip; transfer-syntax=*", "dicomdir": "true"}
+    )
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        directory = pydicom.dcmread(io.BytesIO(archive.read("DICOMDIR")))
+        filed = {
+            record.ReferencedSOPInstanceUIDInFile: archive.read("/".join(record.ReferencedFileID))
+            for record in directory.DirectoryRecordSequence
+            if record.DirectoryRecordType == "IMAGE"
+        }
+    assert filed == {o.instance_uid: o.data for name, o in objects.items() if name.startswith("A/")}
+
+
 @pytest.mark.row(7)
 def test_it_finds_series_and_instances_by_their_own_uid(http: httpx.Client, objects: Objects):
     wanted = objects["A/ct1"]

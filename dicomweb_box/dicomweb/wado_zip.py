@@ -1,6 +1,6 @@
 """Studies, series and instances as ZIP archives of files (PS3.18 Supplement 211)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -8,10 +8,12 @@ from starlette.requests import Request
 
 from dicomweb_box.archive import retrieve
 from dicomweb_box.archive.body import Body, Later
+from dicomweb_box.archive.directory_body import File, directory
 from dicomweb_box.archive.explicit_body import stored_body
 from dicomweb_box.archive.retrieve import Instance
-from dicomweb_box.archive.zip_body import Find, ZipWriter
+from dicomweb_box.archive.zip_body import ZipWriter
 from dicomweb_box.asgi.blob_response import BlobResponse
+from dicomweb_box.dicom.dicomdir import FILE_NAME
 from dicomweb_box.dicom.media_types import Accepted, Offer, choose
 from dicomweb_box.dicomweb.retrieval import Asked, tag_of, warning
 from dicomweb_box.errors import BadRequest, Damaged, NotAcceptable, UnreadableInstance
@@ -48,19 +50,25 @@ def of_members(ask: Asked) -> Asked:
 
 async def answer(request: Request, ask: Asked, given: Sequence[Given], missing: int) -> BlobResponse:
     """The archive, its file named by the UID of what was asked for; `missing`: how many are left out."""
-    uids, deflate = request.path_params, flag(request, "deflate")
-    numbers = await retrieve.series_numbers(ask.box, uids["study"], scope=ask.scope)
+    uids = request.path_params
+    deflate, dicomdir = flag(request, "deflate"), flag(request, "dicomdir")
+    etag = tag_of(
+        ZIP, deflate, dicomdir, missing, [(one.instance.sha256, one.transfer_syntax) for one in given]
+    )
     writer = ZipWriter(ask.box, deflate=deflate)
-    body = [writer.member(name, find) for name, find in _members(given, numbers)]
-    body.append(writer.end())
+    if dicomdir:
+        body = _file_set(ask, writer, given, etag)
+    else:
+        numbers = await retrieve.series_numbers(ask.box, uids["study"], scope=ask.scope)
+        body = [writer.member(_name(one.instance, numbers), partial(_found, one)) for one in given]
     name = uids.get("instance") or uids.get("series") or uids["study"]
     headers = [("Content-Disposition", f'attachment; filename="{name}.zip"')]
     if missing:
         # PS3.18 10.4.3.1: some of the content cannot be given.
         text = f"{missing} of {missing + len(given)} instances are left out: not acceptable or not readable"
         headers.append(warning(text))
-    etag = tag_of(ZIP, deflate, missing, [(one.instance.sha256, one.transfer_syntax) for one in given])
     status = 206 if missing else 200
+    body.append(writer.end())
     return BlobResponse(ask.box, body, content_type=ZIP, etag=etag, status=status, headers=headers)
 
 
@@ -72,13 +80,37 @@ def flag(request: Request, name: str) -> bool:
     return value == "true"
 
 
-def _members(given: Sequence[Given], numbers: dict[str, int | None]) -> Iterator[tuple[str, Find]]:
-    """Names say study, series and instance by UID and number: no attribute of a patient is in them."""
-    for one in given:
+def _name(instance: Instance, numbers: Mapping[str, int | None]) -> str:
+    """Study, series and instance by UID and number: no attribute of a patient is in a name."""
+    number = numbers.get(instance.series_uid)
+    series = instance.series_uid if number is None else f"{number}-{instance.series_uid}"
+    return f"{instance.study_uid}/{series}/{instance.instance_uid}.dcm"
+
+
+def _file_set(ask: Asked, writer: ZipWriter, given: Sequence[Given], etag: str) -> list[Body]:
+    """The files under names of eight capitals and digits, and behind them the DICOMDIR (PS3.10 8.2, 8.6)."""
+    files: list[File] = []
+    body: list[Body] = []
+    series: dict[str, int] = {}
+    for number, one in enumerate(given, 1):
         instance = one.instance
-        number = numbers.get(instance.series_uid)
-        series = instance.series_uid if number is None else f"{number}-{instance.series_uid}"
-        yield f"{instance.study_uid}/{series}/{instance.instance_uid}.dcm", partial(_found, one)
+        folder = f"SE{series.setdefault(instance.series_uid, len(series) + 1):06d}"
+        file_id = ("DICOM", folder, f"IM{number:06d}")
+        body.append(writer.member("/".join(file_id), partial(_filed, one, file_id, files)))
+
+    async def directory_of_files() -> list[Body]:
+        return [await directory(ask.box, files, etag)]
+
+    return [*body, writer.member(FILE_NAME, directory_of_files)]
+
+
+async def _filed(one: Given, file_id: tuple[str, ...], files: list[File]) -> list[Body]:
+    """The file's body; it is noted with the transfer syntax that it really has."""
+    body = await _found(one)
+    stored = body == stored_body(one.instance)
+    syntax = one.instance.transfer_syntax_uid if stored else one.transfer_syntax
+    files.append(File(one.instance, syntax, file_id))
+    return body
 
 
 async def _found(one: Given) -> list[Body]:

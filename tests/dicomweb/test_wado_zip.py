@@ -1,16 +1,25 @@
 """ZIP archives of studies, series and instances, over HTTP."""
 
 import io
+import re
 import shutil
 import subprocess
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pydicom
 import pytest
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.fileset import FileSet
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+    RLELossless,
+)
 
 from dicomweb_box.box import Box
 from tests.builders import make_dataset, make_instance, new_uid, part10
@@ -185,3 +194,100 @@ async def test_a_reader_that_leaves_leaves_nothing_behind(box: Box) -> None:
 
     async with client_of(box) as client, client.stream("GET", path_of(stored), headers=ZIP) as response:
         assert response.status_code == 200
+
+
+@contextmanager
+def extracted(response: httpx.Response, folder: Path) -> Iterator[FileSet]:
+    """The archive's file-set, as pydicom reads it from its DICOMDIR."""
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        archive.extractall(folder)
+    found = FileSet(folder / "DICOMDIR")
+    yield found
+    found._stage["t"].cleanup()  # pydicom leaves its folder of changes to the collector, which warns
+
+
+@pytest.mark.row(47)
+@pytest.mark.dicom("PS3.10 8")
+async def test_a_study_comes_with_its_dicomdir(box: Box, client: httpx.AsyncClient, tmp_path: Path) -> None:
+    study, series = new_uid(), new_uid()
+    names = {"PatientName": "Müller^Jürgen", "SpecificCharacterSet": "ISO_IR 192"}
+    objects = [make_instance(study=study, series=series, InstanceNumber=n, **names) for n in (1, 2)]
+    objects.append(
+        make_instance(study=study, SeriesNumber=2, Modality="MR", StudyID=None, InstanceNumber=None, **names)
+    )
+    stored = [await put(box, data) for data in objects]
+
+    response = await client.get(f"/studies/{study}", params={"dicomdir": "true"}, headers=AS_STORED)
+
+    members = unzipped(response)
+    with extracted(response, tmp_path) as found:
+        assert {one.SOPInstanceUID: Path(one.path).read_bytes() for one in found} == dict(
+            zip((one.instance_uid for one in stored), objects, strict=True)
+        )
+        assert found.find_values("PatientName") == ["Müller^Jürgen"]
+        assert found.find_values("StudyInstanceUID") == [study]
+        assert found.find_values("SeriesInstanceUID") == [series, stored[2].series_uid]
+        assert [one.InstanceNumber for one in found] == [1, 2, 1]
+    assert list(members)[-1] == "DICOMDIR"
+    assert all(re.fullmatch(r"[A-Z0-9_]{1,8}(/[A-Z0-9_]{1,8}){0,7}", name) for name in members)
+    directory = pydicom.dcmread(tmp_path / "DICOMDIR")
+    assert directory.file_meta.MediaStorageSOPClassUID == MediaStorageDirectoryStorage
+    assert {record.DirectoryRecordType for record in directory.DirectoryRecordSequence} == {
+        "PATIENT",
+        "STUDY",
+        "SERIES",
+        "IMAGE",
+    }
+
+
+async def test_each_kind_of_object_has_its_kind_of_record(
+    box: Box, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    study = new_uid()
+    classes = {
+        "1.2.840.10008.5.1.4.1.1.2": "IMAGE",
+        "1.2.840.10008.5.1.4.1.1.104.1": "ENCAP DOC",
+        "1.2.840.10008.5.1.4.1.1.88.33": "SR DOCUMENT",
+        "1.2.840.10008.5.1.4.1.1.88.59": "KEY OBJECT DOC",
+        "1.2.840.10008.5.1.4.1.1.11.1": "PRESENTATION",
+        "1.2.840.10008.5.1.4.1.1.481.3": "RT STRUCTURE SET",
+        "1.2.840.10008.5.1.4.1.1.66.4": "IMAGE",
+        "1.3.6.1.4.1.9999.1": "IMAGE",
+    }
+    title = pydicom.Dataset()
+    title.CodeValue, title.CodingSchemeDesignator, title.CodeMeaning = "1", "99X", "Title"
+    for number, sop_class in enumerate(classes, 1):
+        more = {"ConceptNameCodeSequence": [title]} if ".88." in sop_class else {}
+        await put(box, make_instance(study=study, SOPClassUID=sop_class, SeriesNumber=number, **more))
+
+    response = await client.get(f"/studies/{study}", params={"dicomdir": "true"}, headers=ZIP)
+
+    with extracted(response, tmp_path) as found:
+        assert len(found) == len(classes)
+    records = pydicom.dcmread(tmp_path / "DICOMDIR").DirectoryRecordSequence
+    kinds = {
+        record.ReferencedSOPClassUIDInFile: record.DirectoryRecordType
+        for record in records
+        if "ReferencedFileID" in record
+    }
+    assert kinds == classes
+    assert [
+        record.ConceptNameCodeSequence[0].CodeMeaning
+        for record in records
+        if record.DirectoryRecordType == "SR DOCUMENT"
+    ] == ["Title"]
+
+
+async def test_a_record_names_the_transfer_syntax_that_its_file_has(
+    box: Box, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    study = new_uid()
+    for syntax in (ImplicitVRLittleEndian, ExplicitVRLittleEndian):
+        await put(box, part10(make_dataset(study=study), transfer_syntax=syntax))
+
+    response = await client.get(f"/studies/{study}", params={"dicomdir": "true"}, headers=ZIP)
+
+    with extracted(response, tmp_path) as found:
+        for one in found:
+            assert one.ReferencedTransferSyntaxUIDInFile == ExplicitVRLittleEndian
+            assert pydicom.dcmread(one.path).file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
