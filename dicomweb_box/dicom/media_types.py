@@ -139,6 +139,35 @@ def choose(accepted: Sequence[Accepted], offered: Sequence[Offer]) -> Offer:
     return chosen
 
 
+def asks_for_more(accepted: Sequence[Accepted], offered: Sequence[Offer], possible: Sequence[Offer]) -> bool:
+    """Whether some range that is taken fits none of what is offered, but some of what would be possible."""
+    return any(
+        one.quality > 0
+        and not any(_fits(one, offer) for offer in offered)
+        and any(_fits(one, offer) for offer in possible)
+        for one in accepted
+    )
+
+
+def choose_stored(accepted: Sequence[Accepted], stored: Sequence[Offer], made: Sequence[Offer]) -> Offer:
+    """As `choose`, but one that has to be `made` only where it is liked better than each that is there.
+
+    Raises NotAcceptable with all that is offered where nothing fits (PS3.18 8.7.8).
+    """
+    try:
+        best = choose(accepted, stored)
+    except NotAcceptable:
+        return choose(accepted, (*made, *stored))
+    least = _quality_of(accepted, best)
+    better = [offer for offer in made if _quality_of(accepted, offer) > least]
+    return choose(accepted, better) if better else best
+
+
+def _quality_of(accepted: Sequence[Accepted], offer: Offer) -> float:
+    ranges = [one for one in accepted if _fits(one, offer)]
+    return max(ranges, key=lambda one: (one.specificity, one.quality)).quality if ranges else 0.0
+
+
 def _fits(accepted: Accepted, offer: Offer) -> bool:
     if accepted.multipart is not None and accepted.multipart != offer.multipart:
         return False

@@ -1,9 +1,12 @@
 """The media types of stored frames (PS3.18 Table 8.7.3-5)."""
 
+from collections.abc import Sequence
+
 from dicomweb_box.archive.explicit_body import can_be_explicit
 from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE
 from dicomweb_box.dicom.image import ENCAPSULATED_UNCOMPRESSED, NATIVE
-from dicomweb_box.dicom.media_types import Offer
+from dicomweb_box.dicom.media_types import Accepted, Offer, asks_for_more
+from dicomweb_box.dicom.transcode import TARGETS
 
 OCTETS = "application/octet-stream"
 _UID = "1.2.840.10008.1.2."
@@ -38,9 +41,25 @@ def frame_offers(stored: str, *, alone: bool, anything: bool) -> list[Offer]:
     if stored not in NATIVE and stored != ENCAPSULATED_UNCOMPRESSED:
         kinds = filter(None, (FRAME_TYPES.get(stored) or VIDEO_TYPES.get(stored), OCTETS))
         as_stored = [(kind, stored) for kind in kinds]
-    ordered = as_stored + native if anything else native + as_stored
+    return _forms(as_stored + native if anything else native + as_stored, alone=alone)
+
+
+def encoded_offers(targets: tuple[str, ...], *, alone: bool) -> list[Offer]:
+    """What can be given of frames by encoding them in these transfer syntaxes."""
+    return _forms([(kind, one) for one in targets for kind in (FRAME_TYPES[one], OCTETS)], alone=alone)
+
+
+def asks_for_encoding(accepted: Sequence[Accepted], offers: Sequence[Offer]) -> bool:
+    """Whether a client that is offered these would like frames encoded otherwise."""
+    return asks_for_more(accepted, offers, _ENCODED)
+
+
+def _forms(kinds: list[tuple[str, str]], *, alone: bool) -> list[Offer]:
     return [
         Offer(media_type=kind, multipart=form, transfer_syntax=syntax)
-        for kind, syntax in ordered
+        for kind, syntax in kinds
         for form in ((False, True) if alone else (True,))
     ]
+
+
+_ENCODED = encoded_offers(TARGETS, alone=True)

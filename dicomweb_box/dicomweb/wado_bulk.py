@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
-from dicomweb_box.archive import retrieve
+from dicomweb_box.archive import retrieve, transcoding
 from dicomweb_box.archive.body import Body
 from dicomweb_box.archive.bulk_body import PIXEL_DATA, bulk, bulk_body
 from dicomweb_box.archive.frame_body import native_frame, stored_frame
@@ -11,10 +11,14 @@ from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.asgi.blob_response import BlobResponse
 from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE
 from dicomweb_box.dicom.image import NATIVE
-from dicomweb_box.dicom.media_types import Offer, choose
+from dicomweb_box.dicom.media_types import Offer, choose, choose_stored
 from dicomweb_box.dicomweb import wado_frames
-from dicomweb_box.dicomweb.frame_types import OCTETS, frame_offers
+from dicomweb_box.dicomweb.frame_types import OCTETS, asks_for_encoding, encoded_offers, frame_offers
 from dicomweb_box.dicomweb.retrieval import Asked, Part, asked, multipart, path_of, single, tag_of
+
+_NATIVE_OFFERS = [
+    Offer(media_type=OCTETS, multipart=form, transfer_syntax=EXPLICIT_LITTLE) for form in (False, True)
+]
 
 
 async def bulkdata(request: Request) -> BlobResponse:
@@ -29,14 +33,14 @@ async def bulkdata(request: Request) -> BlobResponse:
 
 async def value(request: Request, ask: Asked, found: Instance, path: str) -> BlobResponse:
     """The bulk data of an instance at a path, in the representation asked for; raises NotFound."""
-    if path == PIXEL_DATA and found.transfer_syntax_uid not in NATIVE:
-        return await _encapsulated(request, ask, found)
+    if path == PIXEL_DATA and (
+        found.transfer_syntax_uid not in NATIVE or asks_for_encoding(ask.accepted, _NATIVE_OFFERS)
+    ):
+        return await _by_frames(request, ask, found)
     held = await bulk(ask.box, found, path)
     kinds = [held.media_type] if held.media_type else []
     offers = [Offer(media_type=kind, multipart=form) for kind in kinds for form in (False, True)]
-    offers += [
-        Offer(media_type=OCTETS, multipart=form, transfer_syntax=EXPLICIT_LITTLE) for form in (False, True)
-    ]
+    offers += _NATIVE_OFFERS
     offer = choose(ask.accepted, offers)
     return _answer(
         ask, found, offer, value_part(request, found, path, offer, await bulk_body(ask.box, found, held))
@@ -56,7 +60,7 @@ def _answer(ask: Asked, found: Instance, offer: Offer, part: Part) -> BlobRespon
     return single(ask.box, part, etag)
 
 
-async def _encapsulated(request: Request, ask: Asked, found: Instance) -> BlobResponse:
+async def _by_frames(request: Request, ask: Asked, found: Instance) -> BlobResponse:
     """Compressed pixel data: a part for each frame, or all native frames in one; a video is one stream."""
     table = await retrieve.frame_table(ask.box, found)
     numbers = list(range(1, table.count + 1))
@@ -64,12 +68,15 @@ async def _encapsulated(request: Request, ask: Asked, found: Instance) -> BlobRe
     if table.count > 1:
         # Frames one after another can be told apart only where all have one length.
         offers = [one for one in offers if one.multipart or one.transfer_syntax == EXPLICIT_LITTLE]
-    offer = choose(ask.accepted, offers)
+    encoded: list[Offer] = []
+    if asks_for_encoding(ask.accepted, offers):
+        encoded = encoded_offers(await transcoding.targets(ask.box, found), alone=table.count == 1)
+    offer = choose_stored(ask.accepted, offers, encoded)
     if table.kind == "video":
         stream = await stored_frame(ask.box, found, 1)
         return _answer(ask, found, offer, value_part(request, found, PIXEL_DATA, offer, stream))
     if offer.multipart or table.count == 1:
-        return await wado_frames.answer(request, ask, found, numbers, offer, offers)
+        return await wado_frames.answer(request, ask, found, numbers, offer, (*offers, *encoded))
     body: list[Body] = []
     for number in numbers:
         body += await native_frame(ask.box, found, number)

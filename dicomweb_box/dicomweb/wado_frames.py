@@ -2,20 +2,23 @@
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
-from dicomweb_box.archive import retrieve
-from dicomweb_box.archive.body import Body, settle_first
+from dicomweb_box.archive import retrieve, transcoding
+from dicomweb_box.archive.body import Body, Later, settle_first
 from dicomweb_box.archive.frame_body import native_frame, stored_frame
 from dicomweb_box.archive.retrieve import Instance
+from dicomweb_box.archive.transcoding import transcoded_frame
 from dicomweb_box.asgi.blob_response import BlobResponse
 from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE
 from dicomweb_box.dicom.frames import FrameTable
-from dicomweb_box.dicom.media_types import Accepted, Offer, choose
-from dicomweb_box.dicomweb.frame_types import VIDEO_TYPES, frame_offers
+from dicomweb_box.dicom.image import NATIVE
+from dicomweb_box.dicom.media_types import Accepted, Offer, choose_stored
+from dicomweb_box.dicomweb.frame_types import VIDEO_TYPES, asks_for_encoding, encoded_offers, frame_offers
+from dicomweb_box.dicomweb.gone import unless_gone
 from dicomweb_box.dicomweb.retrieval import (
     Asked,
     Part,
@@ -35,27 +38,44 @@ _RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 
 
 async def frames(request: Request) -> BlobResponse:
-    """GET /studies/{study}/series/{series}/instances/{instance}/frames/{frames}."""
+    """GET /studies/{study}/series/{series}/instances/{instance}/frames/{frames}; without a list: all."""
     ask = asked(request)
     uids = request.path_params
-    ranges = frame_ranges(uids["frames"])
+    # Without a list all are meant; PS3.18 10.4.1.1.6 knows none without.
+    ranges = frame_ranges(uids["frames"]) if "frames" in uids else [range(1, _MOST + 1)]
     found = await retrieve.one(
         ask.box, uids["study"], uids["series"], uids["instance"], scope=ask.scope, actor=ask.actor
     )
     table = await retrieve.frame_table(ask.box, found)
     _refuse_video(found, table)
     numbers, missing = existing(ranges, table.count)
-    offer, offers = _negotiated(ask.accepted, found.transfer_syntax_uid, alone=len(numbers) == 1)
+    missing = missing if "frames" in uids else 0
+    offer, offers = await negotiated(ask, found, alone=len(numbers) == 1)
     return await answer(request, ask, found, numbers, offer, offers, missing=missing)
+
+
+async def negotiated(ask: Asked, found: Instance, *, alone: bool) -> tuple[Offer, tuple[Offer, ...]]:
+    """What is given of the instance's frames, and all that could be; raises NotAcceptable."""
+    stored = found.transfer_syntax_uid
+    # What can be encoded is looked up only for who asks for more than is there.
+    if not _asks_for_more(ask.accepted, stored, alone=alone):
+        return _negotiated(ask.accepted, stored, (), alone=alone)
+    return _negotiated(ask.accepted, stored, await transcoding.targets(ask.box, found), alone=alone)
+
+
+@lru_cache(maxsize=256)
+def _asks_for_more(accepted: tuple[Accepted, ...], stored: str, *, alone: bool) -> bool:
+    return asks_for_encoding(accepted, frame_offers(stored, alone=alone, anything=True))
 
 
 @lru_cache(maxsize=256)
 def _negotiated(
-    accepted: tuple[Accepted, ...], stored: str, *, alone: bool
+    accepted: tuple[Accepted, ...], stored: str, targets: tuple[str, ...], *, alone: bool
 ) -> tuple[Offer, tuple[Offer, ...]]:
-    """What is given of frames stored so, and what else could be; remembered, as each frame asks for it."""
+    """Remembered, as each frame asks for it."""
     offers = frame_offers(stored, alone=alone, anything=takes_anything(accepted))
-    return choose(accepted, offers), tuple(offers)
+    encoded = encoded_offers(targets, alone=alone)
+    return choose_stored(accepted, offers, encoded), (*offers, *encoded)
 
 
 async def answer(
@@ -89,8 +109,11 @@ async def frame_parts(
 ) -> list[Part]:
     """A part for each frame; raises NotAcceptable where the first cannot be given as the offer says."""
     parts: list[Part] = []
+    waits = offer.transfer_syntax != found.transfer_syntax_uid and found.transfer_syntax_uid not in NATIVE
+    waits |= offer.transfer_syntax not in (found.transfer_syntax_uid, EXPLICIT_LITTLE)
     for number in numbers:
-        body = await _body(ask, found, number, offer, offers, first=not parts)
+        making = _body(ask, found, number, offer, offers, first=not parts)
+        body = await (unless_gone(request, making) if waits and not parts else making)
         location = path_of(
             request,
             *("studies", found.study_uid, "series", found.series_uid),
@@ -103,15 +126,19 @@ async def frame_parts(
 async def _body(
     ask: Asked, found: Instance, number: int, offer: Offer, offers: Sequence[Offer], *, first: bool
 ) -> list[Body]:
-    if offer.transfer_syntax != EXPLICIT_LITTLE:
+    syntax = offer.transfer_syntax
+    if syntax == found.transfer_syntax_uid and syntax != EXPLICIT_LITTLE:
         return await stored_frame(ask.box, found, number)
     try:
+        if syntax is not None and syntax != EXPLICIT_LITTLE:
+            encoding = partial(transcoded_frame, ask.box, found, number, syntax)
+            return await encoding() if first else [Later(encoding)]
         body = await native_frame(ask.box, found, number)
         # What cannot be decoded shows before the answer begins.
         return await settle_first(body) if first else body
     except Damaged as error:
-        as_stored = tuple(str(one) for one in offers if one.transfer_syntax != EXPLICIT_LITTLE)
-        if not as_stored:
+        as_stored = tuple(str(one) for one in offers if one.transfer_syntax == found.transfer_syntax_uid)
+        if not as_stored or found.transfer_syntax_uid in NATIVE:
             raise
         message = f"the frame can only be given as it was stored: {error}"
         raise NotAcceptable(message, as_stored) from error
@@ -149,5 +176,6 @@ def _refuse_video(found: Instance, table: FrameTable) -> None:
 
 
 ROUTES: list[BaseRoute] = [
+    Route("/studies/{study}/series/{series}/instances/{instance}/frames", frames),
     Route("/studies/{study}/series/{series}/instances/{instance}/frames/{frames}", remembered(frames)),
 ]

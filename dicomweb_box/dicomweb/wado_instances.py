@@ -1,11 +1,12 @@
 """Retrieve studies, series and instances as DICOM objects (PS3.18 10.4.1.1.1, 8.7.3)."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
-from dicomweb_box.archive import retrieve
+from dicomweb_box.archive import retrieve, transcoding
 from dicomweb_box.archive.body import Body, settle_first
 from dicomweb_box.archive.explicit_body import (
     can_be_explicit,
@@ -15,10 +16,13 @@ from dicomweb_box.archive.explicit_body import (
     without_bytes,
 )
 from dicomweb_box.archive.retrieve import Instance
+from dicomweb_box.archive.transcoding import transcoded_body, transcoded_later
 from dicomweb_box.asgi.blob_response import BlobResponse
 from dicomweb_box.dicom.explicit import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
-from dicomweb_box.dicom.media_types import Accepted, Offer, choose
+from dicomweb_box.dicom.media_types import Accepted, Offer, asks_for_more, choose_stored
+from dicomweb_box.dicom.transcode import TARGETS
 from dicomweb_box.dicomweb import wado_zip
+from dicomweb_box.dicomweb.gone import unless_gone
 from dicomweb_box.dicomweb.retrieval import (
     Asked,
     Part,
@@ -35,6 +39,8 @@ from dicomweb_box.errors import Damaged, NotAcceptable, UnreadableInstance
 
 _DICOM = "application/dicom"
 _NEVER_NAMED = frozenset((IMPLICIT_LITTLE, EXPLICIT_BIG))
+_NAMED = 10
+"""Up to so many instances that are left out are named."""
 _MEASURED = 64
 """Up to so many rewritten instances are looked through before the answer, to tell its length."""
 
@@ -58,15 +64,16 @@ async def instance(request: Request) -> BlobResponse:
     found = await retrieve.one(
         ask.box, uids["study"], uids["series"], uids["instance"], scope=ask.scope, actor=ask.actor
     )
-    return await alone(ask, found, _location(request, found))
+    return await alone(request, ask, found, _location(request, found))
 
 
-async def alone(ask: Asked, found: Instance, location: str) -> BlobResponse:
+async def alone(request: Request, ask: Asked, found: Instance, location: str) -> BlobResponse:
     """One instance in the transfer syntax and form that is asked for; raises NotAcceptable."""
-    offer = _chosen(ask, found.transfer_syntax_uid, alone=True)
+    targets = await _targets(ask, found, alone=True)
+    offer = _chosen(ask, found.transfer_syntax_uid, targets, alone=True)
     body = stored_body(found)
     if offer.transfer_syntax != found.transfer_syntax_uid:
-        body = await _rewritten(ask, found)
+        body = await unless_gone(request, _rewritten(ask, found, offer.transfer_syntax))
     part = Part(offer.content_type, location, body)
     etag = tag_of(found.sha256, str(offer))
     if offer.multipart:
@@ -74,12 +81,27 @@ async def alone(ask: Asked, found: Instance, location: str) -> BlobResponse:
     return single(ask.box, part, etag)
 
 
-async def _rewritten(ask: Asked, found: Instance) -> list[Body]:
-    """The instance in Explicit VR Little Endian; what cannot be decoded is found out before the answer."""
+async def _targets(ask: Asked, found: Instance, *, alone: bool) -> tuple[str, ...]:
+    """The transfer syntaxes to encode the instance in; looked up for who asks for more than is there."""
+    if not _asks_for_encoding(ask.accepted, found.transfer_syntax_uid, alone=alone):
+        return ()
+    return await transcoding.targets(ask.box, found)
+
+
+@lru_cache(maxsize=256)
+def _asks_for_encoding(accepted: tuple[Accepted, ...], stored: str, *, alone: bool) -> bool:
+    offers = _offers(stored, (), alone=alone, named=False)
+    return asks_for_more(accepted, offers, _offers(None, TARGETS, alone=alone, named=True))
+
+
+async def _rewritten(ask: Asked, found: Instance, syntax: str | None) -> list[Body]:
+    """The instance in another transfer syntax; what cannot be decoded is found out before the answer."""
     try:
+        if syntax is not None and syntax != EXPLICIT_LITTLE:
+            return await transcoded_body(ask.box, found, syntax)
         return await settle_first(await explicit_body(ask.box, found))
     except (Damaged, UnreadableInstance) as error:
-        offered = tuple(map(str, _offers(found.transfer_syntax_uid, alone=True, named=False)[:2]))
+        offered = tuple(map(str, _offers(found.transfer_syntax_uid, (), alone=True, named=False)[:2]))
         message = f"the instance can only be given as it was stored: {error}"
         raise NotAcceptable(message, offered) from error
 
@@ -107,22 +129,25 @@ async def _several(request: Request) -> BlobResponse:
     if len(parts) == len(found):
         return multipart(ask.box, parts, _DICOM, etag)
     # PS3.18 10.4.3.1: some of the content cannot be given.
-    text = f"{len(found) - len(parts)} of {len(found)} instances are left out: not acceptable or not readable"
+    left_out = {one.instance_uid for one in found} - {one.instance.instance_uid for one in given}
+    text = (
+        f"{len(left_out)} of {len(found)} instances are left out: not acceptable or not readable:"
+        f" {', '.join(sorted(left_out)[:_NAMED])}{', ...' if len(left_out) > _NAMED else ''}"
+    )
     return multipart(ask.box, parts, _DICOM, etag, status=206, headers=[warning(text)])
 
 
 async def _given(ask: Asked, found: Sequence[Instance], *, most_measured: int) -> list[Given]:
     """Those of the instances that can be given; raises NotAcceptable or Damaged where none can."""
-    chosen, refusals = _chosen_each(ask, {one.transfer_syntax_uid for one in found})
+    chosen, refusals = await _chosen_each(ask, found)
     lost = await without_bytes(ask.box, found)
-    able = [one for one in found if one.id not in lost and one.transfer_syntax_uid in chosen]
-    rewritten = sum(chosen[one.transfer_syntax_uid] != one.transfer_syntax_uid for one in able)
+    able = [one for one in found if one.id not in lost and one.id in chosen]
+    rewritten = sum(chosen[one.id] != one.transfer_syntax_uid for one in able)
     given: list[Given] = []
     for one in able:
-        syntax = chosen[one.transfer_syntax_uid]
-        body = await _body(ask, one, syntax, measured=rewritten <= most_measured)
+        body = await _body(ask, one, chosen[one.id], measured=rewritten <= most_measured)
         if body is not None:
-            given.append(Given(one, syntax, body))
+            given.append(Given(one, chosen[one.id], body))
     if not given:
         raise refusals[0] if refusals else Damaged("the stored bytes are missing")
     return given
@@ -131,6 +156,8 @@ async def _given(ask: Asked, found: Sequence[Instance], *, most_measured: int) -
 async def _body(ask: Asked, one: Instance, syntax: str, *, measured: bool) -> list[Body] | None:
     if syntax == one.transfer_syntax_uid:
         return stored_body(one)
+    if syntax != EXPLICIT_LITTLE:
+        return transcoded_later(ask.box, one, syntax)
     if not measured:
         return explicit_later(ask.box, one)
     try:
@@ -139,26 +166,33 @@ async def _body(ask: Asked, one: Instance, syntax: str, *, measured: bool) -> li
         return None
 
 
-def _chosen_each(ask: Asked, stored: set[str]) -> tuple[dict[str, str], list[NotAcceptable]]:
-    """The transfer syntax in which those stored in each are given, and why others are not (PS3.18 8.7.8)."""
-    chosen: dict[str, str] = {}
-    refusals: list[NotAcceptable] = []
-    for syntax in sorted(stored):
-        try:
-            chosen[syntax] = _chosen(ask, syntax, alone=False).transfer_syntax or syntax
-        except NotAcceptable as refusal:
-            refusals.append(refusal)
-    return chosen, refusals
+async def _chosen_each(ask: Asked, found: Sequence[Instance]) -> tuple[dict[int, str], list[NotAcceptable]]:
+    """The transfer syntax in which each is given, by its id, and why others are not (PS3.18 8.7.8)."""
+    alike: dict[tuple[str, tuple[str, ...]], str | NotAcceptable] = {}
+    chosen: dict[int, str] = {}
+    for one in found:
+        stored, targets = one.transfer_syntax_uid, await _targets(ask, one, alone=False)
+        if (stored, targets) not in alike:
+            try:
+                offer = _chosen(ask, stored, targets, alone=False)
+                alike[stored, targets] = offer.transfer_syntax or stored
+            except NotAcceptable as refusal:
+                alike[stored, targets] = refusal
+        syntax = alike[stored, targets]
+        if isinstance(syntax, str):
+            chosen[one.id] = syntax
+    return chosen, [one for one in alike.values() if isinstance(one, NotAcceptable)]
 
 
-def _chosen(ask: Asked, stored: str, *, alone: bool) -> Offer:
-    offers = _offers(stored, alone=alone, named=not ask.anything)
+def _chosen(ask: Asked, stored: str, targets: tuple[str, ...], *, alone: bool) -> Offer:
+    offers = _offers(stored, (), alone=alone, named=not ask.anything)
+    encoded = _offers(None, targets, alone=alone, named=True)
     accepted: Sequence[Accepted] = ask.accepted
     if not can_be_explicit(stored):
         # Who takes anything at all is better served with what there is than with a refusal.
         accepted = [*accepted, *(_STORED for one in accepted if one.media_type == "*/*" and one.quality)]
     try:
-        return choose(accepted, offers)
+        return choose_stored(accepted, offers, encoded)
     except NotAcceptable as refusal:
         raise NotAcceptable(str(refusal), (*refusal.offered, ZIP)) from refusal
 
@@ -166,10 +200,12 @@ def _chosen(ask: Asked, stored: str, *, alone: bool) -> Offer:
 _STORED = Accepted(media_type="*/*", multipart=None, transfer_syntax="*", quality=0.001)
 
 
-def _offers(stored: str, *, alone: bool, named: bool) -> list[Offer]:
-    """What can be given of an instance stored so; `named`: to a client that names transfer syntaxes."""
-    syntaxes = [] if named and stored in _NEVER_NAMED else [stored]
-    if stored != EXPLICIT_LITTLE and can_be_explicit(stored):
+def _offers(stored: str | None, targets: tuple[str, ...], *, alone: bool, named: bool) -> list[Offer]:
+    """What can be given of an instance stored so, or encoded; `named`: to who names transfer syntaxes."""
+    syntaxes = [*targets]
+    if stored is not None and not (named and stored in _NEVER_NAMED):
+        syntaxes.append(stored)
+    if stored is not None and stored != EXPLICIT_LITTLE and can_be_explicit(stored):
         syntaxes.append(EXPLICIT_LITTLE)
     forms = (False, True) if alone else (True,)
     return [

@@ -35,7 +35,7 @@ async def wado(request: Request) -> BlobResponse:
     shown = await representations(ask.box, found, scope=ask.scope, actor=ask.actor)
     offer = _chosen(ask.accepted, wanted.content_type, _offers(shown))
     if offer == _DICOM:
-        return await _dicom(ask, found, wanted)
+        return await _dicom(request, ask, found, wanted)
     if offer.media_type in shown.whole_types and wanted.frame is None:
         return await _whole(request, ask, found, shown, wanted, offer.media_type)
     return await _picture(request, ask, found, shown, wanted, offer.media_type)
@@ -62,12 +62,14 @@ def _chosen(accepted: Sequence[Accepted], content_type: str | None, offers: Sequ
     return choose(ranges, offers)
 
 
-async def _dicom(ask: Asked, found: Instance, wanted: wado_uri_parameters.Asked) -> BlobResponse:
+async def _dicom(
+    request: Request, ask: Asked, found: Instance, wanted: wado_uri_parameters.Asked
+) -> BlobResponse:
     """PS3.18 9.4: Explicit VR Little Endian unless another transfer syntax is asked for."""
     accepted = Accepted(
         media_type=_DICOM.media_type, multipart=False, transfer_syntax=wanted.transfer_syntax, quality=1.0
     )
-    answer = await wado_instances.alone(replace(ask, accepted=(accepted,)), found, _address(found))
+    answer = await wado_instances.alone(request, replace(ask, accepted=(accepted,)), found, _address(found))
     return _warned(answer, wanted, wado_uri_parameters.OF_PICTURES, "is not for DICOM objects")
 
 

@@ -103,7 +103,7 @@ async def test_retired_and_implicit_transfer_syntaxes_cannot_be_asked_for_by_nam
     "accept",
     [
         "image/png",
-        "application/dicom; transfer-syntax=1.2.840.10008.1.2.4.80",
+        "application/dicom; transfer-syntax=1.2.840.10008.1.2.4.102",
         "multipart/related; type=text/css",
     ],
 )
