@@ -10,7 +10,9 @@ import httpx
 import pydicom
 import pytest
 from dicomweb_client.api import DICOMwebClient
+from pydicom.encaps import generate_frames
 
+from conformance import multiparts
 from conformance.objects import Object, plain, uid
 from conformance.stow import failures, post, stored
 
@@ -79,6 +81,38 @@ def test_it_stores_the_metadata_and_bulk_data_that_it_gave(
     again.SOPInstanceUID = again.file_meta.MediaStorageSOPInstanceUID = made.instance_uid
     before = as_stored(http, made, made.instance_uid)
     assert values(again) == values(before)
+
+
+@pytest.mark.row(101)
+@pytest.mark.parametrize("name", ["ENC/rle", "ENC/j2k", "ENC/jls", "ENC/jpeg", "ENC/rle2", "ENC/onebit"])
+def test_it_stores_the_compressed_frames_that_it_gave_in_the_types_it_named(
+    client: DICOMwebClient, http: httpx.Client, objects: dict[str, Object], name: str
+):
+    made = objects[name]
+    metadata = client.retrieve_instance_metadata(made.study_uid, made.series_uid, made.instance_uid)
+    metadata["00080018"]["Value"] = [uid(made.instance_uid + "again")]
+    uri = metadata["7FE00010"]["BulkDataURI"]
+    got = http.get(
+        f"{made.path}/{uri}", headers={"Accept": 'multipart/related; type="*/*"; transfer-syntax=*'}
+    )
+    frames = [
+        (f"Content-Type: {part.content_type}\r\nContent-Location: {uri}", part.content)
+        for part in multiparts.parts(got)
+    ]
+    head = ("Content-Type: application/dicom+json", json.dumps([metadata]).encode())
+    answer = post(http, joined([head, *frames]), content_type=related("application/dicom+json"))
+    assert answer.status_code == 200, answer.text
+    again, before = (as_stored(http, made, one) for one in (*stored(answer.json()), made.instance_uid))
+    assert again.file_meta.TransferSyntaxUID == before.file_meta.TransferSyntaxUID
+    assert frames_of(again) == frames_of(before)
+
+
+def frames_of(dataset: pydicom.Dataset) -> list[bytes]:
+    """Each compressed frame without its padding, or all native ones."""
+    if not dataset.file_meta.TransferSyntaxUID.is_compressed:
+        return [dataset.PixelData]
+    count = int(dataset.get("NumberOfFrames", 1))
+    return [frame.rstrip(b"\0") for frame in generate_frames(dataset.PixelData, number_of_frames=count)]
 
 
 def values(dataset: pydicom.Dataset) -> list[Any]:

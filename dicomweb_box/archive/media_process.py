@@ -1,7 +1,8 @@
 """A process of its own for decoding foreign media: what kills or hangs a codec, kills or hangs no server.
 
 It is started for one medium, writes the native frames into a file, and says on its standard output what they
-are. Its alarm and its limit of memory end it, whatever becomes of the server.
+are. Its alarm and its limit of memory end it, whatever becomes of the server. It imports no pydicom, which
+would take most of its time.
 """
 
 import json
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from dicomweb_box.dicom import consumer_media
-from dicomweb_box.dicom.explicit import Stretch
 from dicomweb_box.dicom.medium import Medium, unusable
 from dicomweb_box.errors import OutOfResources, UnreadableInstance
 
@@ -26,14 +26,14 @@ _FULL = 28
 
 
 def decode_apart(
-    source: Path, place: Stretch, media_type: str, frames: Path, *, seconds: int, most: int
+    source: Path, place: tuple[int, int], media_type: str, frames: Path, *, seconds: int, most: int
 ) -> Medium:
-    """What the medium at a place of a file becomes; its native frames are written to `frames`. Blocks.
+    """What the medium at an offset and length of a file becomes; its native frames go to `frames`. Blocks.
 
     Raises UnreadableInstance where it cannot be decoded, takes too long or breaks its decoder;
     OutOfResources where the disk is full.
     """
-    places = [str(source), str(place.offset), str(place.length), media_type, str(frames)]
+    places = [str(source), *map(str, place), media_type, str(frames)]
     try:
         done = subprocess.run(  # noqa: S603  (our own module; paths and numbers for arguments)
             [sys.executable, "-m", _MODULE, *places, str(seconds), str(most)],

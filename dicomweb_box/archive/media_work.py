@@ -144,7 +144,7 @@ def _read(parts: BulkParts, part: BulkPart) -> _Read:
     with parts.beside() as (source, frames):
         medium = decode_apart(
             source,
-            part.stretch,
+            (part.stretch.offset, part.stretch.length),
             kind,
             frames.path,
             seconds=settings.decode_timeout,

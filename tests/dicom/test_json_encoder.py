@@ -1,9 +1,11 @@
 """DICOM JSON written as Explicit VR Little Endian."""
 
+import csv
 import io
 import math
 import struct
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -17,8 +19,11 @@ from dicomweb_box.dicom.explicit import Stretch
 from dicomweb_box.dicom.header import read_header
 from dicomweb_box.dicom.json_encoder import BulkValue, encode
 from dicomweb_box.dicom.part10 import written_meta
+from dicomweb_box.dicom.xml_model import to_xml
+from dicomweb_box.dicom.xml_reader import from_xml
 from dicomweb_box.errors import UnreadableInstance
 from tests.dicom.generated import instance
+from tests.dicom.test_xml_reader import comparable
 
 META = written_meta(sop_class_uid="1.2", instance_uid="1.3", transfer_syntax_uid="1.2.840.10008.1.2.1")
 
@@ -41,6 +46,25 @@ def test_metadata_written_and_read_again_are_the_same(seed: int) -> None:
 
     # Character set of items: the one of the whole data set.
     assert without_sets(again) == without_sets(dataset)
+
+
+def test_metadata_of_real_instances_survive_json_and_xml(shared_data: Path) -> None:
+    with (shared_data / "manifest.csv").open() as manifest:
+        files = [row["file"] for row in csv.DictReader(manifest) if int(row["bytes"]) < 400_000]
+    compared = 0
+    for file in files:
+        with suppress(UnreadableInstance):
+            dataset = orjson.loads(
+                read_header((shared_data / file).read_bytes(), bulk_threshold=1 << 30).json
+            )
+            for tag in ("7FE00008", "7FE00009", "7FE00010"):
+                dataset.pop(tag, None)
+            dataset["00080005"] = {"vr": "CS", "Value": ["ISO_IR 192"]}
+            for read in (dataset, from_xml(to_xml(dataset))):
+                again = orjson.loads(read_header(written(read), bulk_threshold=1 << 30).json)
+                assert comparable(without_sets(again)) == comparable(without_sets(dataset)), file
+            compared += 1
+    assert compared > 100
 
 
 def without_sets(dataset: dict[str, Any]) -> dict[str, Any]:
