@@ -7,7 +7,7 @@ from functools import partial
 from starlette.requests import Request
 
 from dicomweb_box.archive import retrieve
-from dicomweb_box.archive.body import Body, Later
+from dicomweb_box.archive.body import Body, Later, settle_first
 from dicomweb_box.archive.directory_body import File, directory
 from dicomweb_box.archive.explicit_body import stored_body
 from dicomweb_box.archive.retrieve import Instance
@@ -118,7 +118,7 @@ async def _found(one: Given) -> list[Body]:
     try:
         for piece in one.body:
             body += await piece.make() if isinstance(piece, Later) else [piece]
+        return await settle_first(body)
     except (Damaged, UnreadableInstance):
         # A file names its own transfer syntax: better as it was stored than an archive that breaks off.
         return stored_body(one.instance)
-    return body

@@ -17,6 +17,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     MediaStorageDirectoryStorage,
     RLELossless,
 )
@@ -105,6 +106,28 @@ async def test_a_video_is_in_the_archive_as_it_was_stored(box: Box, client: http
     response = await client.get(path_of(stored), headers=ZIP)
 
     assert list(unzipped(response).values()) == [data]
+
+
+async def test_an_instance_that_cannot_be_decoded_is_in_the_archive_as_it_was_stored(
+    box: Box, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    study = new_uid()
+    ds = make_dataset(study=study, PixelData=b"")
+    ds.PixelData = pydicom.encaps.encapsulate([b"no codestream at all"])
+    ds["PixelData"].VR = "OB"
+    ds["PixelData"].is_undefined_length = True
+    data = part10(ds, transfer_syntax=JPEG2000Lossless)
+    await put(box, data)
+    await put(box, make_instance(study=study))
+
+    response = await client.get(f"/studies/{study}", params={"dicomdir": "true"}, headers=ZIP)
+
+    assert data in unzipped(response).values()
+    with extracted(response, tmp_path) as found:
+        assert {one.ReferencedTransferSyntaxUIDInFile for one in found} == {
+            JPEG2000Lossless,
+            ExplicitVRLittleEndian,
+        }
 
 
 async def test_an_archive_is_asked_for_by_name_only(box: Box, client: httpx.AsyncClient) -> None:
