@@ -171,7 +171,7 @@ async def _drop_text_indexes(box: Box) -> list[str]:
             await box.database.write(lambda w, name=row["name"]: w.execute(f"drop trigger {name}"))
         return [_TEXT, *(row["sql"] for row in triggers)]
     found = await box.database.fetch_all(
-        "select indexname, indexdef from pg_indexes where indexdef like '%USING gin%'"
+        "select indexname, indexdef from pg_indexes where tablename = 'study' and indexdef like '%USING gin%'"
     )
     for row in found:
         await box.database.write(lambda w, name=row["indexname"]: w.execute(f"drop index {name}"))

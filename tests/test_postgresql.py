@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import asyncpg
 import pytest
 
-from dicomweb_box.database import Database, Writer
+from dicomweb_box.database import Database, Reader, Writer
 from dicomweb_box.errors import BadSetting
 from tests.databases import ScratchServer
 
@@ -65,6 +65,33 @@ async def test_a_lost_connection_is_replaced(database: Database, url: str):
     await asyncio.sleep(0.1)
 
     assert await database.fetch_value("select count(*) from mark") == 0
+
+
+async def test_more_questions_at_once_than_connections_are_kept_are_each_answered(database: Database):
+    async def asked(number: int) -> int:
+        return int(await database.fetch_value("select cast(:n as bigint) from pg_sleep(0.01)", {"n": number}))
+
+    for _ in range(2):
+        assert await asyncio.gather(*(asked(number) for number in range(20))) == list(range(20))
+
+
+async def test_a_connection_is_of_use_after_a_question_on_it_failed_or_was_given_up(database: Database):
+    with pytest.raises(asyncpg.PostgresError):
+        await database.fetch_value("select 1 / 0")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(database.fetch_value("select 1 from pg_sleep(10)"), 0.05)
+
+    assert await asyncio.gather(*(database.fetch_value("select 1") for _ in range(4))) == [1] * 4
+
+
+async def test_a_question_alone_keeps_its_plan_and_a_transaction_plans_with_the_values(database: Database):
+    async def mode(reader: Reader) -> str:
+        return str(await reader.fetch_value("select current_setting('plan_cache_mode')"))
+
+    assert await mode(database) == "force_generic_plan"
+    assert await database.read(mode) == "force_custom_plan"
+    assert await database.write(mode) == "force_custom_plan"
+    assert await mode(database) == "force_generic_plan"
 
 
 async def test_the_owner_of_a_database_who_is_no_superuser_can_migrate_it(scratch_server: ScratchServer):

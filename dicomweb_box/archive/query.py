@@ -2,26 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from dicomweb_box.accounts.access import Actor, Scope
 from dicomweb_box.archive import declared, visibility
+from dicomweb_box.archive.search_brief import NameWindow
+from dicomweb_box.archive.search_days import by_day_alone, is_deep, place_of_offset, sum_of_days
+from dicomweb_box.archive.search_once import by_id, once, part_of_page
 from dicomweb_box.archive.search_plan import Plan, has_index, make_plan
 from dicomweb_box.archive.search_rows import Assembler, Counts, Shape, shape_of
-from dicomweb_box.archive.search_windows import DateWindow, Window, day_range, find_window
+from dicomweb_box.archive.search_windows import DateWindow, Window, find_window
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Reader, Row, in_list
-from dicomweb_box.dicom.matches import Exact, Range
 from dicomweb_box.dicom.matching import Query
 from dicomweb_box.errors import BadQuery
 
-# An offset beyond which skipping rows costs more than looking into the histogram of days.
-_DEEP = 500
 _FIRST_WINDOW = 64
 _MOST_TIMES_DEFAULT = 10
-# A page of names that ends so early is looked for among the newest studies, of which up to so many are read.
-_SMALL = 200
-_MOST_NEWEST = 20_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +45,10 @@ async def search(box: Box, query: Query, *, scope: Scope, actor: Actor, base: st
     if query.strict and warnings:
         raise BadQuery(warnings[0])
     limit = _limit(box, query)
-    found = await box.database.read(_Search(query, scope, shape, limit).run)
+    asked = _Search(query, scope, shape, limit)
+    found = await asked.at_once(box.database)
+    if found is None:
+        found = await box.database.read(asked.run)
     if found.plan.scan or (shape.parsed and query.level == "instance"):
         rows, more = await in_thread(box, _read_json, found)
     else:
@@ -133,23 +132,41 @@ class _Search:
             counts = await _visible_counts(reader, self._scope, rows)
         return _Found(plan=plan, shape=shape, rows=rows, more=more, counts=counts, limit=self._limit)
 
+    async def at_once(self, reader: Reader) -> _Found | None:
+        """The same by one statement, which needs no transaction; None where it takes more than one."""
+        if reader.dialect == "sqlite" or self._limit is None or self._unknown:
+            return None
+        plan = make_plan(self._query, self._scope, reader.dialect, ())
+        sql = once(plan, self._shape.columns, self._limit)
+        if sql is None:
+            return None
+        rows = await reader.fetch_all(sql, plan.bind.values)
+        more = len(rows) > self._limit
+        return _Found(
+            plan=plan, shape=self._shape, rows=rows[: self._limit], more=more, counts=None, limit=self._limit
+        )
+
     async def count(self, reader: Reader) -> int | None:
         """How many rows match; None where that takes looking at them."""
         plan = await self._plan(reader)
         if plan.scan or plan.verify:
             return None
-        if _by_day_alone(plan):
-            return int(await _sum_of_days(reader, plan))
+        if by_day_alone(plan):
+            return int(await sum_of_days(reader, plan))
         window = await find_window(plan, reader)
         hits = window.hits(None) if window else None
         counted = await reader.fetch_value(plan.select("count(*)", hits=hits), plan.bind.values)
         return int(counted)
 
     async def _plan(self, reader: Reader) -> Plan:
-        keys = self._query.keys
-        unknown = any(key.tests and not has_index(key.path, self._query.level) for key in keys)
-        attributes = await declared.known(reader) if unknown else []
+        attributes = await declared.known(reader) if self._unknown else []
         return make_plan(self._query, self._scope, reader.dialect, attributes)
+
+    @property
+    def _unknown(self) -> bool:
+        """Whether a key may be of an attribute that was declared for search."""
+        keys = self._query.keys
+        return any(key.tests and not has_index(key.path, self._query.level) for key in keys)
 
 
 async def _rows(reader: Reader, plan: Plan, columns: str, limit: int | None) -> tuple[Sequence[Row], bool]:
@@ -160,8 +177,8 @@ async def _rows(reader: Reader, plan: Plan, columns: str, limit: int | None) -> 
         return _verified(plan, rows), False
     offset = plan.query.offset
     more = ""
-    if offset >= _DEEP and _by_day_alone(plan):
-        place = await _place_of_offset(reader, plan)
+    if is_deep(plan):
+        place = await place_of_offset(reader, plan)
         if place is None:
             return [], False
         day, offset = place
@@ -180,11 +197,8 @@ async def _windowed(
     """The page's rows and one more, from a window that is widened until it holds them."""
     window = await find_window(plan, reader)
     offset, limit = page
-    if isinstance(window, DateWindow):
-        if window.newest and limit is not None and offset + limit <= _SMALL and plan.default_order:
-            return await _named(reader, plan, columns, (offset, limit), window)
-        if not window.steps:
-            window = None
+    if isinstance(window, DateWindow) and not window.steps:
+        window = None
     if window is None or limit is None or not plan.default_order:
         hits = window.hits(None) if window else None
         return await _fetch(reader, plan, columns, more, page, hits)
@@ -198,30 +212,14 @@ async def _windowed(
     raise AssertionError("the last window is the whole archive")
 
 
-async def _named(
-    reader: Reader, plan: Plan, columns: str, page: tuple[int, int], window: DateWindow
-) -> Sequence[Row]:
-    """A page of common names from the newest studies, of rare ones by the index on names' trigrams."""
-    offset, limit = page
-    behind = plan.order_by() + _part(plan, offset, limit)
-    within, count = window.within_days(), window.newest
-    while count <= _MOST_NEWEST:
-        chosen = plan.among_newest(count, within) + behind
-        rows = await reader.fetch_all(_by_id(plan, columns, chosen), plan.bind.values)
-        if len(rows) > limit:
-            return rows
-        if not rows or count > window.newest:
-            break
-        # So many more should hold the page, and a half more than that to be sure.
-        count = max(count + 1, count * (offset + limit + 1) * 3 // (2 * (offset + len(rows))))
-    return await reader.fetch_all(_by_id(plan, columns, plan.among_all() + behind), plan.bind.values)
-
-
 def _sizes(window: Window, wanted: int, plan: Plan) -> Iterator[int | None]:
     if isinstance(window, DateWindow):
         yield from (size for size in window.steps if size > wanted)
         yield None
     size = max(wanted, _FIRST_WINDOW) if plan.verify else wanted
+    if isinstance(window, NameWindow) and len(plan.columns) > 1:
+        # Other keys leave out some; a second round would cost PostgreSQL more.
+        size *= 4
     while True:
         yield size
         size *= 4
@@ -235,26 +233,13 @@ async def _fetch(
     if plan.verify:
         sql = plan.select(columns, more, hits=hits) + order
         return _verified(plan, await reader.fetch_all(sql, plan.bind.values))
-    part = _part(plan, offset, limit)
+    part = part_of_page(plan, offset, limit)
     if plan.dialect == "postgresql" and plan.query.level == "study":
         # Chosen within an index first: PostgreSQL otherwise reads each row that it only sorts or skips.
-        sql = _by_id(plan, columns, plan.select("study.id", more, hits=hits) + order + part)
+        sql = by_id(plan, columns, plan.select("study.id", more, hits=hits) + order + part)
     else:
         sql = plan.select(columns, more, hits=hits) + order + part
     return await reader.fetch_all(sql, plan.bind.values)
-
-
-def _by_id(plan: Plan, columns: str, chosen: str) -> str:
-    """The rows of the studies of these ids; as an array, they cost PostgreSQL a third of the planning."""
-    return f"select {columns} from study where study.id = any(array({chosen})){plan.order_by()}"
-
-
-def _part(plan: Plan, offset: int, limit: int | None) -> str:
-    """The clause for the page and one row more."""
-    if limit is not None:
-        return f" limit {plan.bind(limit + 1)} offset {plan.bind(offset)}"
-    # SQLite takes an offset with a limit alone.
-    return f" limit {plan.bind(2**62)} offset {plan.bind(offset)}" if offset else ""
 
 
 def _verified(plan: Plan, rows: Sequence[Row]) -> Sequence[Row]:
@@ -262,88 +247,6 @@ def _verified(plan: Plan, rows: Sequence[Row]) -> Sequence[Row]:
         name = f"verify_{number}"
         rows = [row for row in rows if key.accepts_values([row[name]] if row[name] else [])]
     return rows
-
-
-def _by_day_alone(plan: Plan) -> bool:
-    """Whether every study (of some days) is asked for in date order: the histogram counts those."""
-    query = plan.query
-    keys = [key for key in query.keys if key.tests]
-    days_only = all(
-        str(key.path) == "00080020" and len(key.tests) == 1 and isinstance(key.tests[0], Range | Exact)
-        for key in keys
-    )
-    whole = query.level == "study" and plan.scope.whole and query.study_uid is None
-    return whole and plan.default_order and days_only and not query.combined
-
-
-def _days_where(plan: Plan) -> str:
-    low, high = day_range(plan)
-    where = [f"realm = {plan.bind(plan.scope.realm)}"]
-    if low or high:
-        where.append("study_date <> ''")
-    if low:
-        where.append(f"study_date >= {plan.bind(low)}")
-    if high:
-        where.append(f"study_date <= {plan.bind(high)}")
-    return " and ".join(where)
-
-
-async def _sum_of_days(reader: Reader, plan: Plan) -> int:
-    sql = f"select coalesce(sum(study_count), 0) from study_day where {_days_where(plan)}"
-    return int(await reader.fetch_value(sql, plan.bind.values))
-
-
-async def _place_of_offset(reader: Reader, plan: Plan) -> tuple[str, int] | None:
-    """The day that the offset falls in, and how many of its studies come before; None behind the end."""
-    where, params = _days_where(plan), plan.bind.values
-    left = plan.query.offset
-    if reader.dialect == "postgresql":
-        return await _place_by_years(reader, where, params, left)
-    last = await reader.fetch_value(f"select max(study_date) from study_day where {where}", params)
-    # Year by year, then day by day: sums within the index cost far less than rows.
-    while last is not None:
-        bounds = f"{where} and study_date <= :last and study_date >= :year"
-        of_year = {**params, "last": last, "year": last[:4]}
-        held = await reader.fetch_value(f"select sum(study_count) from study_day where {bounds}", of_year)
-        if held > left:
-            days = await reader.fetch_all(
-                f"select study_date, study_count from study_day where {bounds} order by study_date desc",
-                of_year,
-            )
-            return _place_within(days, left)
-        left -= int(held)
-        before = f"select max(study_date) from study_day where {where} and study_date < :year"
-        last = await reader.fetch_value(before, of_year) if last else None
-    return None
-
-
-async def _place_by_years(
-    reader: Reader, where: str, params: dict[str, Any], left: int
-) -> tuple[str, int] | None:
-    """The same with all years at once: on PostgreSQL a round trip costs more than their sums."""
-    years = await reader.fetch_all(
-        "select left(study_date, 4) as year, cast(sum(study_count) as bigint) as held from study_day"
-        f" where {where} group by 1 order by 1 desc",
-        params,
-    )
-    for year, held in years:
-        if held > left:
-            days = await reader.fetch_all(
-                f"select study_date, study_count from study_day where {where} and study_date >= :year"
-                " and study_date <= :end order by study_date desc",
-                {**params, "year": year, "end": f"{year}9999" if year else ""},
-            )
-            return _place_within(days, left)
-        left -= held
-    return None
-
-
-def _place_within(days: Sequence[Row], left: int) -> tuple[str, int]:
-    for row in days:
-        if row["study_count"] > left:
-            return row["study_date"], left
-        left -= row["study_count"]
-    raise AssertionError("the histogram changed within one snapshot")
 
 
 async def _visible_counts(reader: Reader, scope: Scope, rows: Sequence[Row]) -> dict[int, Counts]:

@@ -97,21 +97,6 @@ class Plan:
             where.append(f"{tables[0]}.id = hit.id")
         return f"select {columns} from {source} where {' and '.join(where)}{more}"
 
-    def among_newest(self, count: int, within: str) -> str:
-        """The select of the ids of matching studies, looked for among so many of the newest alone."""
-        newest = (
-            f"select * from study where study.realm = {self.bind(self.scope.realm)}{within}"
-            f" order by {_TAILS['study']} limit {self.bind(count)}"
-        )
-        return f"select study.id from ({newest}) as study where {' and '.join(self.conditions)}"
-
-    def among_all(self) -> str:
-        """The same by what the conditions find; PostgreSQL must not walk all studies for the order's sake."""
-        matching = (
-            f"select id, study_date, study_time, study_uid from study where {' and '.join(self.conditions)}"
-        )
-        return f"with study as materialized ({matching}) select study.id from study"
-
     def order_by(self) -> str:
         """The total order: as asked, then by study, series and instance."""
         parts = [] if self.default_order else [self._ordering(order) for order in self.query.order]

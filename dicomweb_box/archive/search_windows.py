@@ -12,21 +12,19 @@ from typing import Protocol
 import orjson
 
 from dicomweb_box.archive import conditions, substrings
+from dicomweb_box.archive.search_brief import name_window
+from dicomweb_box.archive.search_days import day_range
 from dicomweb_box.archive.search_plan import Plan
 from dicomweb_box.database import Reader
-from dicomweb_box.dicom.matches import Combined, Exact, Match, Pattern, Range
+from dicomweb_box.dicom.matches import Exact, Match, Pattern
 
 # Up to so many studies that share a prefix are listed and sorted; more are walked in date order, which costs
 # more where the trigrams do not help.
 _FEW = 300
 _MANY = 3000
 _MOST_JOINED = 100
-# Among so many studies the names of a page are looked for first, within the index on the date; among a
-# quarter of them where more letters are asked for, which few names have.
-_NEWEST = 4000
-_SHORT = 4
 # In the order of how few studies share a value.
-_LISTED = ("study.study_uid", "study.accession_number", "study.patient_id", "study.study_id")
+LISTED = ("study.study_uid", "study.accession_number", "study.patient_id", "study.study_id")
 _PARTIAL = frozenset(("accession_number", "study_id"))
 
 
@@ -44,22 +42,38 @@ async def find_window(plan: Plan, reader: Reader) -> Window | None:
     """The best start for a plan: sets `plan.hits` and returns None, or returns a window."""
     if plan.hits or plan.start != "study" or plan.query.study_uid is not None:
         return None
-    if plan.dialect == "sqlite":
-        for column in _LISTED:
+    names = name_window(plan) if plan.dialect == "postgresql" else None
+    if names or plan.dialect == "sqlite":
+        for column in LISTED:
             if column in plan.columns:
                 plan.hits = await _listed(plan, reader, column.split(".")[1], plan.columns[column])
                 if plan.hits:
                     return None
-        for column, key in plan.columns.items():
-            question = substrings.question(key, column.removeprefix("study."))
-            if question:
-                return TextWindow(plan, question)
+    if names:
+        return names
+    if text := _text_window(plan):
+        return text
+    if window := modality_window(plan):
+        return window
+    return None if plan.in_scope else DateWindow(plan)
+
+
+def _text_window(plan: Plan) -> "TextWindow | None":
+    for column, key in plan.columns.items() if plan.dialect == "sqlite" else ():
+        question = substrings.question(key, column.removeprefix("study."))
+        if question:
+            return TextWindow(plan, question)
+    return None
+
+
+def modality_window(plan: Plan) -> "ModalityWindow | None":
+    """The studies that hold one of some modalities; None where these are not what to begin with."""
     modalities = _modalities(plan)
     others = plan.columns.keys() - {"study.study_date", "study_modality.modality", "series.modality"}
     # PostgreSQL knows better which of several keys is rare.
     if modalities and not (others and plan.dialect == "postgresql"):
         return ModalityWindow(plan, modalities)
-    return None if plan.in_scope else DateWindow(plan)
+    return None
 
 
 async def _listed(plan: Plan, reader: Reader, column: str, key: Match) -> str | None:
@@ -107,27 +121,6 @@ def _named_only(tests: Sequence[object]) -> bool:
     return all(isinstance(test, Exact) for test in tests)
 
 
-def day_range(plan: Plan) -> tuple[str | None, str | None]:
-    """The first and last day that study dates are asked within, by a single range or day."""
-    for combined in plan.query.combined:
-        if combined.date.path.head == "00080020":
-            return _days_of(combined)
-    key = plan.columns.get("study.study_date")
-    if key is None or len(key.tests) != 1:
-        return None, None
-    match key.tests[0]:
-        case Range(low=low, high=high):
-            return low, high
-        case Exact(day):
-            return day, day
-    return None, None
-
-
-def _days_of(combined: Combined) -> tuple[str | None, str | None]:
-    low, high = combined.low, combined.high
-    return (low[:8] if low else None), (high[:8] if high else None)
-
-
 @dataclass(frozen=True)
 class DateWindow:
     """Every study."""
@@ -137,40 +130,10 @@ class DateWindow:
     @property
     def steps(self) -> tuple[int, ...]:
         """The sizes to try before the whole archive; () where the index on the date gives the order."""
-        if self.newest:
-            return ()
-        name = self.plan.columns.get("study.patient_name")
-        if self.plan.dialect == "postgresql" and name and isinstance(name.tests[0], Pattern):
-            # Enough for a page of common names, within the index on the date alone.
-            return (6000,)
         if not self.plan.verify:
             return ()
         # PostgreSQL's trigrams find what is rare; SQLite has been asked for them before.
         return (1024,) if self.plan.dialect == "postgresql" else (64, 1024, 16384)
-
-    @property
-    def newest(self) -> int:
-        """How many of the newest studies to look through first: PostgreSQL reads names within the index.
-
-        0 where the keys ask for what is not in that index.
-        """
-        plan = self.plan
-        name = plan.columns.get("study.patient_name")
-        asked = sum(1 for key in plan.query.keys if key.tests)
-        if name is None or plan.dialect == "sqlite" or plan.query.level != "study":
-            return 0
-        if plan.verify or not plan.scope.whole:
-            return 0
-        if asked > len(plan.columns) or plan.columns.keys() - {"study.patient_name", "study.study_date"}:
-            return 0
-        letters = [len(test.text.replace("*", "")) for test in name.tests if isinstance(test, Pattern)]
-        if not letters:
-            return 0
-        return _NEWEST if min(letters) <= _SHORT else _NEWEST // 4
-
-    def within_days(self) -> str:
-        """What the newest studies are taken from, as further conditions."""
-        return "".join(f" and {part}" for part in _within(self.plan, "study.study_date", self.plan.bind))
 
     async def edge(self, reader: Reader, count: int) -> str | None:
         bind = conditions.Parameters()
@@ -216,6 +179,27 @@ class ModalityWindow:
             self.plan.by_modality = None
         if edge is not None:
             where.append(f"study_date >= {bind(edge)}")
+        return self._select(where)
+
+    def first(self, count: int) -> str:
+        """A select of the ids of at least so many candidates, the newest: of whole days, in one statement."""
+        bind = self.plan.bind
+        names = [bind(modality) for modality in self.modalities]
+        within = _within(self.plan, "study_date", bind)
+        edges = [self._edge(name, within, bind(count)) for name in names]
+        edge = edges[0] if len(edges) == 1 else f"greatest({', '.join(edges)})"
+        return self._select([f"modality in ({', '.join(names)})", *within, f"study_date >= {edge}"])
+
+    def _edge(self, name: str, within: list[str], count: str) -> str:
+        # The realm is asked for by row: as a join PostgreSQL might begin with all studies.
+        realm = "(select realm from study_brief where study_brief.id = study_modality.study_id)"
+        where = [f"modality = {name}", *within, f"{realm} = {self.plan.bind(self.plan.scope.realm)}"]
+        return (
+            f"coalesce((select study_date from study_modality where {' and '.join(where)}"
+            f" order by study_date desc limit 1 offset {count}), '')"
+        )
+
+    def _select(self, where: list[str]) -> str:
         distinct = "distinct " if len(self.modalities) > 1 else ""
         return f"select {distinct}study_id as id from study_modality where {' and '.join(where)}"
 

@@ -26,7 +26,7 @@ def question(match: Match, column: str) -> str | None:
 def _test(test: Test, column: str) -> str | None:
     match test:
         case Pattern(text) | Exact(str(text)):
-            parts = _parts_of_name(text) if column in _NAMES else _LITERAL.findall(text)
+            parts = parts_of_name(text) if column in _NAMES else _LITERAL.findall(text)
             long = [part for part in parts if len(part) >= _SHORTEST]
             return " AND ".join(f'{column} : "{_quoted(part)}"' for part in long) or None
         case Sounds(text):
@@ -36,7 +36,7 @@ def _test(test: Test, column: str) -> str | None:
             return None
 
 
-def _parts_of_name(text: str) -> list[str]:
+def parts_of_name(text: str) -> list[str]:
     """The literal parts of a name; one that begins a component group behind the `=` that the index has."""
     parts = []
     for group in text.split("="):

@@ -1,7 +1,7 @@
 """Numbered plain SQL files, each applied once, in its own transaction, and recorded with its digest.
 
 `NNNN_name.sql` serves both databases; where they differ there are twins, `NNNN_name.sqlite.sql` and
-`NNNN_name.pg.sql`.
+`NNNN_name.pg.sql`, or one of them where the other database has nothing to do.
 """
 
 import hashlib

@@ -9,7 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING, Scope
-from dicomweb_box.archive import declared, ingest
+from dicomweb_box.archive import declared, ingest, remove
 from dicomweb_box.archive.outcomes import Stored
 from dicomweb_box.archive.query import Page, count, search
 from dicomweb_box.box import Box
@@ -288,7 +288,7 @@ async def one_study(box: Box, **attributes: Any) -> str:
 async def test_a_deep_page_found_by_the_histogram_is_the_page_that_counting_finds(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dicomweb_box.archive.query._DEEP", 1)
+    monkeypatch.setattr("dicomweb_box.archive.search_days._DEEP", 1)
     studies = make_studies(seed=8, number=40)
     await store(box, studies)
 
@@ -297,6 +297,31 @@ async def test_a_deep_page_found_by_the_histogram_is_the_page_that_counting_find
         for offset in range(1, len(whole) + 2):
             page = [("limit", "3"), ("offset", str(offset))]
             assert await found(box, "study", [*days, *page]) == whole[offset : offset + 3]
+
+
+async def test_a_name_finds_the_newest_first_over_all_years_as_names_and_dates_change(box: Box) -> None:
+    days = ["", "19991231", "20200105", "20240630", "20240701", "20250101", "20250401"]
+    name = {"PatientName": "Keller^Ada=山田^花=ケラー", "SpecificCharacterSet": "ISO_IR 192"}
+    uids = {day: await one_study(box, StudyDate=day, **name) for day in days}
+    await one_study(box, PatientName="Kellner^Bo", StudyDate="20240702")
+
+    async def named(*pairs: tuple[str, str]) -> list[str]:
+        rows = await found(box, "study", list(pairs))
+        return [day for uid in rows for day, known in uids.items() if known == uid]
+
+    newest = sorted(days, reverse=True)
+    for asked in ("kelle*", "*lle*", "山田*", "*ラー", "Keller^Ada", "kell*da", "keller^?da"):
+        assert await named(("PatientName", asked)) == newest
+        assert await named(("PatientName", asked), ("limit", "2"), ("offset", "2")) == newest[2:4]
+    assert await named(("PatientName", "*eller*"), ("StudyDate", "20240615-20250101")) == newest[1:4]
+    assert await named(("PatientName", "*eller*"), ("StudyDate", "-20200105")) == ["20200105", "19991231"]
+
+    moved = make_dataset(study=uids["19991231"], PatientName="Keller^Ada", StudyDate="20260101")
+    for day in ("19991231", "20250101"):
+        await remove.remove(box, uids[day], scope=EVERYTHING, actor=ANONYMOUS)
+    received = await ingest.receive(box, pieces(part10(moved)))
+    await ingest.store(box, received, source="test", actor=ANONYMOUS)
+    assert await named(("PatientName", "*eller*"), ("limit", "3")) == ["19991231", "20250401", "20240701"]
 
 
 @pytest.mark.row(22)
