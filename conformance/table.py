@@ -106,6 +106,8 @@ ROWS: dict[int, str] = {
     112: "Multipart bodies as senders really write them",
     113: "What is stored is kept, usable or not",
     116: "Delete a study, a series, an instance",
+    123: "Retrieve Capabilities, in WADL and JSON",
+    132: "An OpenAPI document, equal to what is answered",
 }
 
 

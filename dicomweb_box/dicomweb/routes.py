@@ -17,11 +17,14 @@ from starlette.types import Receive, Scope, Send
 
 from dicomweb_box.box import Box
 from dicomweb_box.dicomweb import aliases, qido, removal, stow, wado
+from dicomweb_box.dicomweb.capabilities import described
+
+ROUTES = (*qido.ROUTES, *wado.ROUTES, *stow.ROUTES, *removal.ROUTES, *aliases.ROUTES)
 
 
 def routes(box: Box) -> list[BaseRoute]:
     """What `app` mounts at /dicom-web."""
-    return [Services([*qido.ROUTES, *wado.ROUTES, *stow.ROUTES, *removal.ROUTES, *aliases.ROUTES])]
+    return [Services(described(ROUTES))]
 
 
 @dataclass(slots=True)
