@@ -94,6 +94,19 @@ async def of_rows(box: Box, instance_ids: Sequence[int]) -> dict[int, bytes]:
     return {row[0]: decompress(row[1], row[2]) for row in rows}
 
 
+async def of_row_with_frames(box: Box, instance_id: int) -> tuple[bytes, bytes | None]:
+    """As `of_row`, and the packed frame table where there is one, by one question; NotFound."""
+    row = await box.database.fetch_one(
+        "select instance.metadata, case when instance.metadata_dictionary = 1 then series.dictionary end,"
+        " instance.frames from instance join series on series.id = instance.series_id"
+        " where instance.id = :id",
+        {"id": instance_id},
+    )
+    if row is None:
+        raise NotFound("there is no such instance")
+    return decompress(row[0], row[1]), row[2]
+
+
 async def of_series(
     box: Box,
     study_uid: str,

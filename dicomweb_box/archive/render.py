@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import xxhash
 
 from dicomweb_box import __version__
-from dicomweb_box.archive import metadata
+from dicomweb_box.archive import metadata, retrieve
 from dicomweb_box.archive.body import Body, Made, Piece
 from dicomweb_box.archive.derived_dataset import deflated, inflated
 from dicomweb_box.archive.frame_body import native_frame
@@ -75,13 +75,24 @@ async def representative(box: Box, instance: Instance, count: int, *, otherwise:
 
 async def display(box: Box, instance: Instance) -> Display:
     """How the instance's frames are shown; raises NotFound where it has none."""
-    displays = box.resource(_Displays, _Displays)
-    found: Display | None = displays.get(instance.blob_key)
-    if found is None:
-        json, bulk = await metadata.of_row(box, instance.id), await bulk_values(box, instance)
-        found = await in_decoders(box, display_of, json, instance.transfer_syntax_uid, bulk)
-        displays.put(instance.blob_key, found, 1 + len(found.greys))
-    return found
+    how, read = await _display(box, instance)
+    return how or _known(box, instance, await in_decoders(box, read))
+
+
+async def _display(box: Box, instance: Instance) -> tuple[Display | None, Callable[[], Display]]:
+    """The description where it is known, else what reads it, in a thread."""
+    found: Display | None = box.resource(_Displays, _Displays).get(instance.blob_key)
+    if found is not None:
+        return found, lambda: found
+    json, frames = await metadata.of_row_with_frames(box, instance.id)
+    retrieve.known_frames(box, instance, frames)
+    bulk = await bulk_values(box, instance)
+    return None, partial(display_of, json, instance.transfer_syntax_uid, bulk)
+
+
+def _known(box: Box, instance: Instance, how: Display) -> Display:
+    box.resource(_Displays, _Displays).put(instance.blob_key, how, 1 + len(how.greys))
+    return how
 
 
 async def in_decoders(box: Box, work: Callable[..., T], *arguments: object) -> T:
@@ -106,7 +117,7 @@ async def drawn(box: Box, shown: Picture, view: View) -> "Image":
 
 
 async def _drawn(box: Box, shown: Picture, view: View, finish: "Callable[[Image, bytes | None], T]") -> T:
-    how = await display(box, shown.instance)
+    known, read = await _display(box, shown.instance)
     source = await _joined(await native_frame(box, shown.instance, shown.number))
     bulk = await bulk_values(box, shown.instance)
     words = state = state_bulk = None
@@ -119,7 +130,8 @@ async def _drawn(box: Box, shown: Picture, view: View, finish: "Callable[[Image,
             box, presentation_of, dataset, shown.instance.instance_uid, shown.number, state_bulk
         )
 
-    def work() -> T:
+    def work() -> tuple[T, Display]:
+        how = read()
         frame = Frame(
             display=how,
             number=shown.number,
@@ -129,9 +141,13 @@ async def _drawn(box: Box, shown: Picture, view: View, finish: "Callable[[Image,
             state_bulk=state_bulk,
             words=words,
         )
-        return finish(*picture(frame, view))
+        return finish(*picture(frame, view)), how
 
-    return await in_decoders(box, work)
+    # One turn in a thread for all of it: a turn costs as much as the look-up of a small frame.
+    finished, how = await in_decoders(box, work)
+    if known is None:
+        _known(box, shown.instance, how)
+    return finished
 
 
 async def _joined(body: list[Body]) -> bytes | Piece:
@@ -146,11 +162,14 @@ def _icon(word: str, view: View, media_type: str) -> bytes:
     return raster.encoded(icons.icon(word, *size), media_type, view.quality)
 
 
-def _read(box: Box, piece: Piece) -> bytes:
+def _read(box: Box, piece: Piece) -> bytes | memoryview:
+    """The bytes where they lie; of a local blob mapped, as copying them costs as much as turning them grey."""
     source = piece.source
     if isinstance(source, str):
         with box.blobs.open(source) as blob:
-            return blob.pread(piece.offset, piece.length)
+            if box.blobs.local_path(source) is None or piece.offset + piece.length > blob.size:
+                return blob.pread(piece.offset, piece.length)
+            return memoryview(blob.buffer())[piece.offset : piece.offset + piece.length]
     with source.open("rb") as file:
         file.seek(piece.offset)
         return file.read(piece.length)
@@ -168,6 +187,6 @@ def _bulk(box: Box, instance: Instance, inflated_at: Path | None, path: str) -> 
             found = locate(blob.buffer(), path)
     except NotFound:
         return b""
-    data = _read(box, Piece(inflated_at or instance.blob_key, found.offset, found.length))
+    data = bytes(_read(box, Piece(inflated_at or instance.blob_key, found.offset, found.length)))
     swap = SWAP_UNIT.get(found.vr.encode(), 1) if instance.transfer_syntax_uid == EXPLICIT_BIG else 1
     return explicit.swapped(data, swap) if swap > 1 else data

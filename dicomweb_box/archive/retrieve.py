@@ -179,16 +179,21 @@ async def representative(
 
 async def frame_table(box: Box, instance: Instance) -> FrameTable:
     """Where the instance's frames lie; raises NotFound where it has none."""
-    tables = box.resource(_Tables, _Tables)
-    table: FrameTable | None = tables.get(instance.blob_key)
+    table: FrameTable | None = box.resource(_Tables, _Tables).get(instance.blob_key)
     if table is None:
         packed = await box.database.fetch_value(
             "select frames from instance where blob_key = :key", {"key": instance.blob_key}
         )
-        if packed is None:
-            raise NotFound("the instance has no pixel data")
-        table = FrameTable.unpack(packed)
-        tables.put(instance.blob_key, table, 100 + len(table.offsets))
+        table = known_frames(box, instance, packed)
+    return table
+
+
+def known_frames(box: Box, instance: Instance, packed: bytes | None) -> FrameTable:
+    """The frame table that a row holds, kept for `frame_table`; raises NotFound where it holds none."""
+    if packed is None:
+        raise NotFound("the instance has no pixel data")
+    table = FrameTable.unpack(packed)
+    box.resource(_Tables, _Tables).put(instance.blob_key, table, 100 + len(table.offsets))
     return table
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-_GROUPS = range(0x6000, 0x6020, 2)
+_GROUPS = frozenset(range(0x6000, 0x6020, 2))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +72,8 @@ class Overlay:
 
 def overlays_of(dataset: Dataset, rows: int, columns: int) -> tuple[Overlay, ...]:
     """The planes of a data set whose frames are so large."""
-    found = (_overlay(dataset, group, rows, columns) for group in _GROUPS)
+    groups = sorted({int(tag[:4], 16) for tag in dataset if tag.startswith("60")} & _GROUPS)
+    found = (_overlay(dataset, group, rows, columns) for group in groups)
     return tuple(one for one in found if one is not None)
 
 

@@ -46,6 +46,8 @@ class Shutter:
 
 def shutter_of(dataset: Dataset) -> Shutter | None:
     """The shutter of an image or presentation state; None where there is none."""
+    if "00181600" not in dataset:
+        return None
     shapes = {shape.upper() for shape in json_values.texts(dataset, "00181600")}
     edges = [json_values.whole(dataset, tag) for tag in ("00181602", "00181604", "00181606", "00181608")]
     known = [edge for edge in edges if edge is not None]
