@@ -163,7 +163,7 @@ def _icon(word: str, view: View, media_type: str) -> bytes:
 
 
 def _read(box: Box, piece: Piece) -> bytes | memoryview:
-    """The bytes where they lie; of a local blob mapped, as copying them costs as much as turning them grey."""
+    """The bytes; of a local blob where they lie, as a copy of them costs as much as turning them grey."""
     source = piece.source
     if isinstance(source, str):
         with box.blobs.open(source) as blob:

@@ -48,7 +48,7 @@ def annotated(picture: "Image", words: Words) -> "Image":
     """The picture with the words burned in; letters that the font does not have are question marks."""
     from PIL import ImageDraw, ImageFont
 
-    size = max(9.0, min(picture.size) / 32)
+    size = max(11.0, min(picture.size) / 32)
     font = ImageFont.load_default(size)
     draw = ImageDraw.Draw(picture)
     white, black = (255, 0) if picture.mode == "L" else ((255,) * 3, (0,) * 3)
