@@ -70,6 +70,27 @@ def lut(first: int, bits: int, entries: np.ndarray) -> Dataset:
     return made
 
 
+def overlay(
+    ds: Dataset,
+    group: int,
+    mask: np.ndarray,
+    origin: tuple[int, int] = (1, 1),
+    frames: int = 1,
+    first: int = 1,
+) -> None:
+    """Give an instance an overlay plane, or several that begin with frame `first`."""
+    ds.add_new((group, 0x0010), "US", mask.shape[-2])
+    ds.add_new((group, 0x0011), "US", mask.shape[-1])
+    ds.add_new((group, 0x0040), "CS", "G")
+    ds.add_new((group, 0x0050), "SS", list(origin))
+    ds.add_new((group, 0x0100), "US", 1)
+    ds.add_new((group, 0x0102), "US", 0)
+    if frames > 1:
+        ds.add_new((group, 0x0015), "IS", frames)
+        ds.add_new((group, 0x0051), "US", first)
+    ds.add_new((group, 0x3000), "OW", np.packbits(mask.reshape(-1), bitorder="little").tobytes())
+
+
 def exact(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Levels of a LINEAR_EXACT window from `low` to `high`, not rounded."""
     clipped: np.ndarray = np.clip((values - low) / (high - low), 0, 1) * 255

@@ -11,7 +11,7 @@ from pydicom.uid import ExplicitVRBigEndian
 
 from dicomweb_box.box import Box
 from tests.builders import part10
-from tests.dicomweb.rendering import PNG, RAMP, are, colours, exact, image, item, levels, lut
+from tests.dicomweb.rendering import PNG, RAMP, are, colours, exact, image, item, levels, lut, overlay
 from tests.dicomweb.retrieving import client_of, path_of, put
 
 FULL = {"WindowCenter": 2047.5, "WindowWidth": 4095, "VOILUTFunction": "LINEAR_EXACT"}
@@ -112,19 +112,6 @@ async def test_floats_are_shown_by_their_own_range(box: Box, client: httpx.Async
     got = await levels(client, await put(box, part10(ds)), window="0.5,3,linear-exact")
 
     assert np.abs(got - (values + 1) / 3 * 255).max() <= 0.51
-
-
-def overlay(ds, group: int, mask: np.ndarray, origin=(1, 1), frames: int = 1, first: int = 1) -> None:
-    ds.add_new((group, 0x0010), "US", mask.shape[-2])
-    ds.add_new((group, 0x0011), "US", mask.shape[-1])
-    ds.add_new((group, 0x0040), "CS", "G")
-    ds.add_new((group, 0x0050), "SS", list(origin))
-    ds.add_new((group, 0x0100), "US", 1)
-    ds.add_new((group, 0x0102), "US", 0)
-    if frames > 1:
-        ds.add_new((group, 0x0015), "IS", frames)
-        ds.add_new((group, 0x0051), "US", first)
-    ds.add_new((group, 0x3000), "OW", np.packbits(mask.reshape(-1), bitorder="little").tobytes())
 
 
 @pytest.mark.dicom("PS3.3 C.9.2")
