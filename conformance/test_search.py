@@ -456,6 +456,12 @@ def test_it_counts_without_listing(
     assert response.json() == {"count": expected}
 
 
+@pytest.mark.row(36)
+def test_a_page_tells_the_total_where_that_is_asked(http: httpx.Client, objects: Objects):
+    response = ask(http, "/studies", ("PatientID", "CONF-?"), ("limit", "1"), ("total", "true"))
+    assert (len(response.json()), response.headers["X-Total-Count"]) == (1, "4")
+
+
 @pytest.mark.row(37)
 def test_it_orders_as_asked(http: httpx.Client, objects: Objects):
     def ordered(order: str) -> list[Any]:
@@ -472,6 +478,13 @@ def test_it_ignores_unknown_parameters_with_a_warning(http: httpx.Client, object
     response = ask(http, "/studies", ("PatientID", "CONF-A"), ("NoSuchAttribute", "1"))
     assert values(response.json(), "00100020") == ["CONF-A"]
     assert response.headers["Warning"].startswith("299 ")
+
+
+@pytest.mark.row(38)
+def test_it_refuses_unknown_parameters_where_that_is_asked(http: httpx.Client, objects: Objects):
+    response = ask(http, "/studies", ("NoSuchAttribute", "1"), ("strict", "1"))
+    assert response.status_code == 400
+    assert "NoSuchAttribute" in response.json()["error"]
 
 
 @pytest.mark.row(39)

@@ -15,10 +15,11 @@ from dicomweb_box.box import in_thread
 from dicomweb_box.dicom.attributes import Level
 from dicomweb_box.dicom.matching import Query, from_parameters
 from dicomweb_box.dicomweb.answers import JSON, chosen, service_url
-from dicomweb_box.dicomweb.retrieval import warning
+from dicomweb_box.dicomweb.retrieval import flag, warning
 from dicomweb_box.dicomweb.search_forms import FORMS, represented
 
 _MOST_WARNINGS = 20
+_TOTAL = "total"
 
 
 async def studies(request: Request) -> Response:
@@ -62,6 +63,9 @@ async def _search(request: Request, level: Level) -> Response:
     else:
         form = await in_thread(box, represented, page.rows, offer)
     headers = {"ETag": form.etag, "Cache-Control": "private, no-cache", "Vary": "Accept"}
+    if flag(request, _TOTAL):
+        # Only where it is asked for: counting can cost more than the page.
+        headers["X-Total-Count"] = str(await archive.count(box, query, scope=scope, actor=actor))
     if form.etag in request.headers.get("if-none-match", ""):
         response = Response(status_code=304, headers=headers)
     else:
@@ -85,7 +89,8 @@ async def _count(request: Request, level: Level) -> Response:
 
 def _query(request: Request, level: Level) -> tuple[Query, list[str]]:
     uids = cast(dict[str, str], request.path_params)
-    return from_parameters(level, request.query_params.multi_items(), uids)
+    pairs = [pair for pair in request.query_params.multi_items() if pair[0] != _TOTAL]
+    return from_parameters(level, pairs, uids)
 
 
 def _remaining(query: Query, page: Page) -> tuple[str, ...]:

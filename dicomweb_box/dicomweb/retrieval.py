@@ -15,6 +15,7 @@ from dicomweb_box.asgi.identity import identify
 from dicomweb_box.box import Box
 from dicomweb_box.dicom.media_types import Accepted, parse_accept
 from dicomweb_box.dicom.multipart import closing, part_head
+from dicomweb_box.errors import BadRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,15 @@ def asked(request: Request) -> Asked:
     return Asked(request.app.state.box, actor, scope, parse_accept(accepts, parameter))
 
 
+def flag(request: Request, name: str) -> bool:
+    """Whether a query parameter says true; raises BadRequest where it says neither true nor false."""
+    value = request.query_params.get(name, "false").lower()
+    if value not in _TRUE and value not in ("false", "0"):
+        raise BadRequest(f"The parameter {name} is either true or false.")
+    return value in _TRUE
+
+
+_TRUE = ("true", "1")
 Handler = Callable[[Request], Awaitable[BlobResponse]]
 _PARTS_KEPT = 64
 _ASKED_BY = frozenset((b"accept", b"accept-encoding"))

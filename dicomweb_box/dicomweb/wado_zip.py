@@ -15,8 +15,8 @@ from dicomweb_box.archive.zip_body import ZipWriter
 from dicomweb_box.asgi.blob_response import BlobResponse
 from dicomweb_box.dicom.dicomdir import FILE_NAME
 from dicomweb_box.dicom.media_types import Accepted, Offer, choose
-from dicomweb_box.dicomweb.retrieval import Asked, tag_of, warning
-from dicomweb_box.errors import BadRequest, Damaged, NotAcceptable, UnreadableInstance
+from dicomweb_box.dicomweb.retrieval import Asked, flag, tag_of, warning
+from dicomweb_box.errors import Damaged, NotAcceptable, UnreadableInstance
 
 ZIP = "application/zip"
 _OFFERS = (Offer(media_type="application/dicom"), Offer(media_type="application/dicom", multipart=True))
@@ -70,14 +70,6 @@ async def answer(request: Request, ask: Asked, given: Sequence[Given], missing: 
     status = 206 if missing else 200
     body.append(writer.end())
     return BlobResponse(ask.box, body, content_type=ZIP, etag=etag, status=status, headers=headers)
-
-
-def flag(request: Request, name: str) -> bool:
-    """Whether a query parameter says true; raises BadRequest where it says neither true nor false."""
-    value = request.query_params.get(name, "false").lower()
-    if value not in ("true", "false"):
-        raise BadRequest(f"The parameter {name} is either true or false.")
-    return value == "true"
 
 
 def _name(instance: Instance, numbers: Mapping[str, int | None]) -> str:

@@ -183,3 +183,21 @@ async def test_what_a_search_cannot_be_answered_in_is_refused_with_what_it_can(
         'multipart/related; type="application/dicom+xml"',
         "text/csv",
     ]
+
+
+@pytest.mark.row(36)
+async def test_a_page_says_how_many_results_there_are_where_that_is_asked(
+    box: Box, client: httpx.AsyncClient
+) -> None:
+    for _ in range(3):
+        await store(box, PatientID="P1")
+
+    told = await client.get("/dicom-web/studies?PatientID=P1&limit=1&total=true")
+    untold = await client.get("/dicom-web/studies?PatientID=P1&limit=1")
+    strict = await client.get("/dicom-web/studies?total=1&strict=1", headers={"Accept": "text/csv"})
+    bad = await client.get("/dicom-web/studies?total=perhaps")
+
+    assert (told.headers["x-total-count"], len(told.json())) == ("3", 1)
+    assert "x-total-count" not in untold.headers
+    assert (strict.status_code, strict.headers["x-total-count"]) == (200, "3")
+    assert bad.status_code == 400
