@@ -59,16 +59,16 @@ class Composer:
         self.places = Places(self.box)
 
     async def compose(
-        self, dataset: Any, medium: BulkPart | None = None, *, shared: frozenset[str] = frozenset()
+        self, dataset: Any, medium: BulkPart | None = None, *, shared: frozenset[int] = frozenset()
     ) -> Composed | Refused:
         """The instance that metadata and the parts it names make; a sentence why not is an answer too.
 
-        `medium`: the part it is about where it names none. `shared`: URIs of pixel data or a document that
-        more than one data set of the request names.
+        `medium`: the part it is about where it names none. `shared`: numbers of parts that more than one
+        data set of the request names as its pixel data or document.
         """
         try:
             work = _begun(dataset)
-            media_work.check_own(work.dataset, shared)
+            media_work.check_own(work.dataset, self.parts, shared)
             found = media_work.media_parts(work, self.parts, medium)
             if found:
                 await in_decoder(self.box, media_work.take_media, work, self.parts, found)
@@ -106,10 +106,10 @@ class Composer:
             original_attributes.record(work.dataset, originals, at=at, system=system, source=self.source)
 
 
-def own_uris(dataset: Any) -> list[str]:
-    """The URIs of the pixel data and the document that a data set names: these belong to it alone."""
-    found = [media_work.uri_of(dataset, tag) for tag in (PIXEL_DATA, media_work.DOCUMENT)]
-    return [uri for uri in found if uri is not None]
+def own_parts(dataset: Any, parts: BulkParts) -> set[int]:
+    """Numbers of the parts that a data set names as its pixel data or document: these belong to it alone."""
+    uris = [media_work.uri_of(dataset, tag) for tag in (PIXEL_DATA, media_work.DOCUMENT)]
+    return {part.number for uri in uris if uri is not None for part in parts.named(uri)}
 
 
 def _begun(dataset: Any) -> Work:

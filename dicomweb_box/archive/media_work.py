@@ -67,10 +67,10 @@ def media_parts(work: Work, parts: BulkParts, medium: BulkPart | None) -> list[B
     return found if _is_medium(found, consumer_media.PICTURES) else []
 
 
-def check_own(dataset: Dataset, shared: frozenset[str]) -> None:
+def check_own(dataset: Dataset, parts: BulkParts, shared: frozenset[int]) -> None:
     """Raise UnreadableInstance where the pixel data or the document is another instance's, too."""
     for tag in (PIXEL_DATA, DOCUMENT):
-        if uri_of(dataset, tag) in shared:
+        if shared.intersection(part.number for part in parts.named(uri_of(dataset, tag) or "")):
             # More likely two images under one name, one of them another patient's, than one image twice.
             raise UnreadableInstance(
                 f"{named(tag)} names bulk data that another instance of the request names too",

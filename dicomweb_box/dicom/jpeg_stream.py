@@ -1,15 +1,14 @@
 """What the markers of a JPEG say (ISO 10918-1 B, JFIF, Exif), without decoding it."""
 
-import re
 import struct
 from dataclasses import dataclass, field
 from typing import Final
 
-from dicomweb_box.dicom.medium import unusable
+from dicomweb_box.dicom.medium import positions, unusable
 
 BASELINE, EXTENDED, PROGRESSIVE, LOSSLESS = 0xC0, 0xC1, 0xC2, 0xC3
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_END: Final = re.compile(rb"\xff\xd9")
+_END: Final = b"\xff\xd9"
 _START_OF_SCAN, _APP0, _APP1, _APP14 = 0xDA, 0xE0, 0xE1, 0xEE
 _ALONE: Final = frozenset((0x01, *range(0xD0, 0xD8)))
 _ORIENTATION: Final = 0x0112
@@ -120,6 +119,6 @@ def _checked(stream: JpegStream, data: memoryview, scan: int) -> JpegStream:
     if not stream.process or len(stream.components) not in (1, 3, 4):
         raise unusable("is a JPEG without an image of one, three or four components")
     # Coded data never hold it (B.1.1.5), and what follows it may be another program's: a phone's film, say.
-    if not _END.search(data, scan):
+    if next(positions(data, _END, scan), None) is None:
         raise unusable("is a JPEG that is cut off")
     return stream

@@ -90,6 +90,28 @@ def whole(text: bytes) -> Dataset:
     return parsed
 
 
+def array_items(text: bytes) -> Iterator[memoryview]:
+    """The text of each object or array within an array, without following what is inside.
+
+    The whole text where it is no array, or none that holds such.
+    """
+    view, depth, begun, found = memoryview(text), 0, 0, False
+    if text.lstrip()[:1] == b"[":
+        for token in _TOKENS.finditer(text):
+            first = text[token.start()]
+            if first == _QUOTE:
+                continue
+            depth += 1 if first in _OPENING else -1
+            if depth == 2 and first in _OPENING:
+                begun = token.start()
+            elif depth == 1 and first not in _OPENING:
+                found = True
+                yield view[begun : token.end()]
+                begun = token.end()
+    if not found or depth > 0:
+        yield view[begun:]
+
+
 def _parsed(piece: memoryview, most: int = _MOST_PARSED // 4) -> Element | None:
     # A sequence of a million items would be a gigabyte of Python objects, made while nothing else runs.
     if len(piece) > most:

@@ -9,6 +9,7 @@ from dicomweb_box.errors import FailureReason, UnreadableInstance
 
 MOST_PIXELS = 50_000_000
 MOST_COMPRESSED = 256 << 20
+_PIECE = 1 << 20
 
 Kind = Literal["image", "frames", "video", "document"]
 
@@ -74,6 +75,16 @@ def bounded(rows: int, columns: int, data: memoryview) -> None:
         raise unusable(f"has more than {MOST_PIXELS // 1_000_000} megapixels, too many to be decoded")
     if len(data) > MOST_COMPRESSED:
         raise unusable(f"has more than {MOST_COMPRESSED >> 20} MiB, too many to be decoded")
+
+
+def positions(data: memoryview, needle: bytes, start: int) -> Iterator[int]:
+    """Where the needle lies, from `start` on; looked for in pieces, so that other threads get their turn."""
+    for begin in range(start, len(data), _PIECE):
+        piece = bytes(data[begin : begin + _PIECE + len(needle) - 1])
+        at = piece.find(needle)
+        while at >= 0:
+            yield begin + at
+            at = piece.find(needle, at + 1)
 
 
 def number(vr: str, value: float) -> dict[str, Any]:

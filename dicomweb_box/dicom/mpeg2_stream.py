@@ -1,13 +1,12 @@
 """What the first sequence header of an MPEG-2 video says (ISO 13818-2 6.2.2.1), in whatever container."""
 
-import re
 from dataclasses import dataclass
 from typing import Final
 
-from dicomweb_box.dicom.medium import unusable
+from dicomweb_box.dicom.medium import positions, unusable
 
 _SEQUENCE: Final = b"\0\0\1\xb3"
-_PICTURE: Final = re.compile(re.escape(b"\0\0\1\0"))
+_PICTURE: Final = b"\0\0\1\0"
 _RATES: Final = (0.0, 24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0)
 _LOOKED_AT: Final = 1 << 20
 _MAIN_LEVEL: Final = (720, 576)
@@ -38,7 +37,7 @@ def read_mpeg2(data: memoryview) -> Mpeg2Video:
     code = packed & 15
     if not 0 < code < len(_RATES):
         raise unusable("is an MPEG-2 video without a frame rate")
-    frames = sum(1 for _ in _PICTURE.finditer(data))
+    frames = sum(1 for _ in positions(data, _PICTURE, 0))
     return Mpeg2Video(
         rows=packed >> 8 & 0xFFF, columns=packed >> 20 & 0xFFF, frames=max(1, frames), rate=_RATES[code]
     )

@@ -2,18 +2,21 @@
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 import orjson
 
 from dicomweb_box.accounts.access import Scope
 from dicomweb_box.archive.bulk_parts import BulkPart, BulkParts
-from dicomweb_box.archive.composing import Composed, Composer, own_uris
+from dicomweb_box.archive.composing import Composed, Composer, own_parts
 from dicomweb_box.archive.outcomes import Refused
 from dicomweb_box.asgi.errors import described
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.dicom.consumer_media import MEDIA_TYPES
+from dicomweb_box.dicom.json_model import array_items
 from dicomweb_box.dicom.media_types import LEGACY_NAMES, MediaType, parse_media_type
 from dicomweb_box.dicom.multipart import Event
 from dicomweb_box.dicom.xml_reader import from_xml
@@ -137,13 +140,9 @@ class MetadataIntake:
     async def finish(self, taker: Taker) -> None:
         """Put the instances together and hand them on. Raises BadRequest where there is no metadata."""
         work = await self._work()
-        uris = Counter(uri for one, _ in work for uri in own_uris(one))
-        shared = frozenset(uri for uri, times in uris.items() if times > 1)
-        for dataset, medium in work:
-            if isinstance(dataset, UnreadableInstance):
-                taker.refuse(Refused(reason=dataset.reason, message=str(dataset)))
-                continue
-            composed = await self._composed(dataset, medium, shared)
+        shared = await in_thread(self.box, self._shared, work)
+        for one, medium in work:
+            composed = await self._composed(one, medium, shared)
             if isinstance(composed, Refused):
                 taker.refuse(composed)
                 continue
@@ -152,11 +151,22 @@ class MetadataIntake:
         if left := len(self.parts.unnamed()):
             taker.remark(f"{left} parts of bulk data were named by no metadata and are not stored")
 
+    def _shared(self, work: "list[_Work]") -> frozenset[int]:
+        """Numbers of the parts that several data sets name as their pixel data or document."""
+        owners: Counter[int] = Counter()
+        for one, _ in work:
+            with suppress(UnreadableInstance):
+                owners.update(own_parts(one(), self.parts))
+        return frozenset(number for number, times in owners.items() if times > 1)
+
     async def _composed(
-        self, dataset: Any, medium: BulkPart | None, shared: frozenset[str]
+        self, one: "_Read", medium: BulkPart | None, shared: frozenset[int]
     ) -> Composed | Refused:
         try:
+            dataset = await in_thread(self.box, one)
             return await self.composer.compose(dataset, medium, shared=shared)
+        except UnreadableInstance as error:
+            return Refused(reason=error.reason, message=str(error))
         except OutOfResources as error:
             return Refused(reason=FailureReason.OUT_OF_RESOURCES, message=str(error))
         except Exception as error:  # noqa: BLE001  (the other instances are answered for all the same)
@@ -165,33 +175,43 @@ class MetadataIntake:
                 reason=FailureReason.PROCESSING_FAILURE, message="the archive failed at this instance"
             )
 
-    async def _work(self) -> list[tuple[Any, BulkPart | None]]:
-        """Each data set, with the part it is about where it names none."""
+    async def _work(self) -> "list[_Work]":
+        """How to read each data set, with the part it is about where it names none."""
         if self.kind not in METADATA and not self.documents:
-            return [({}, part) for part in self.parts.parts]
+            return [(dict, part) for part in self.parts.parts]
         if not self.documents:
             raise BadRequest(f"The body has no part of {self.kind}: bulk data needs its metadata.")
-        datasets: list[Any] = []
-        while self.documents:
-            datasets += await in_thread(self.box, _read, *self.documents.pop(0))
-        alone = self.parts.parts[0] if len(datasets) == len(self.parts.parts) == 1 else None
-        return [(dataset, alone) for dataset in datasets]
+        found: list[_Read] = []
+        for kind, document in self.documents:
+            found += await in_thread(self.box, _readers, kind, document)
+        alone = self.parts.parts[0] if len(found) == len(self.parts.parts) == 1 else None
+        return [(one, alone) for one in found]
 
     async def discard(self) -> None:
         """Forget the bulk data."""
         await self.parts.discard()
 
 
-def _read(kind: str, document: bytes) -> list[Any]:
-    """The data sets of one part of metadata; an unreadable part is answered for as one instance."""
-    try:
-        if kind != JSON_TYPE:
-            return [from_xml(document)]
-        found = orjson.loads(document)
-    except UnreadableInstance as error:
-        return [error]
-    except orjson.JSONDecodeError as error:
-        sentence = f"the metadata is not JSON: line {error.lineno}, column {error.colno}"
-        return [UnreadableInstance(sentence, FailureReason.CANNOT_UNDERSTAND)]
+_Read = Callable[[], Any]
+"""Reads one data set; raises UnreadableInstance. Twice is cheaper than to hold all of them as objects."""
+_Work = tuple[_Read, BulkPart | None]
+
+
+def _readers(kind: str, document: bytes) -> list[_Read]:
+    """One for each data set of a part of metadata; an unreadable part is answered for as one instance."""
+    if kind != JSON_TYPE:
+        return [partial(from_xml, document)]
+    if document.strip() in (b"[]", b""):
+        return []
     # PS3.18 10.5.1: an array; one object alone is what some senders mean by an array of one.
-    return found if isinstance(found, list) else [found]
+    return [partial(_from_json, text) for text in array_items(document)]
+
+
+def _from_json(text: memoryview) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise UnreadableInstance(
+            f"the metadata is not JSON: line {error.lineno}, column {error.colno}",
+            FailureReason.CANNOT_UNDERSTAND,
+        ) from None

@@ -18,6 +18,7 @@ from dicomweb_box.dicom.encoded_values import encoded
 from dicomweb_box.dicom.explicit import Stretch
 from dicomweb_box.dicom.header import read_header
 from dicomweb_box.dicom.json_encoder import BulkValue, encode
+from dicomweb_box.dicom.json_model import array_items
 from dicomweb_box.dicom.part10 import written_meta
 from dicomweb_box.dicom.xml_model import to_xml
 from dicomweb_box.dicom.xml_reader import from_xml
@@ -140,6 +141,22 @@ def test_an_attribute_of_the_deepest_item_is_written() -> None:
         dataset = {"00081140": {"vr": "SQ", "Value": [dataset]}}
 
     assert b"PN\x02\0A " in written(dataset)
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        (b'[{"a":"]}\\""},{"b":[{}]}]', [b'{"a":"]}\\""}', b'{"b":[{}]}']),
+        (b' {"a":[1]}', [b' {"a":[1]}']),
+        (b"[5]", [b"[5]"]),
+        (b'[{"a":1},{"b"', [b'{"a":1}', b'{"b"']),
+        (b'[{"a":1}', [b'{"a":1}', b""]),
+        (b"[[],{}]", [b"[]", b"{}"]),
+        (b"x", [b"x"]),
+    ],
+)
+def test_an_array_is_taken_apart_without_being_read(text: bytes, items: list[bytes]) -> None:
+    assert [bytes(one) for one in array_items(text)] == items
 
 
 JSON = st.recursive(

@@ -253,8 +253,8 @@ async def test_an_encapsulated_value_as_it_stands_in_a_file_is_taken(box: Box, a
 @pytest.mark.row(101)
 async def test_two_instances_with_one_image_are_both_refused(box: Box) -> None:
     made = [taken_apart(make_instance())[0] for _ in range(2)]
-    for metadata in made:
-        metadata["7FE00010"] = {"vr": "OW", "BulkDataURI": "bulkdata/7FE00010"}
+    for host, metadata in zip(("", "http://elsewhere/"), made, strict=True):
+        metadata["7FE00010"] = {"vr": "OW", "BulkDataURI": f"{host}bulkdata/7FE00010"}
 
     answer = await post_json(box, body(made, [bulk("bulkdata/7FE00010", bytes(32))]))
 
