@@ -8,7 +8,7 @@ import httpx
 import pytest
 from dicomweb_client.api import DICOMwebClient
 
-from conformance import table
+from conformance import shown_objects, table
 from conformance.objects import Object, cast, multipart
 from conformance.server import started
 
@@ -49,10 +49,19 @@ def client(base_url: str) -> DICOMwebClient:
 @pytest.fixture(scope="session")
 def objects(http: httpx.Client) -> dict[str, Object]:
     """Every object of the run by name, stored."""
-    made = cast()
+    return _stored(http, cast())
+
+
+@pytest.fixture(scope="session")
+def shown(http: httpx.Client) -> dict[str, Object]:
+    """What is shown by name, stored: pictures, films, tiles, reports, documents, a video."""
+    return _stored(http, shown_objects.shown())
+
+
+def _stored(http: httpx.Client, made: dict[str, Object]) -> dict[str, Object]:
     response = http.post(
         "/studies",
-        content=multipart([made[name].data for name in made]),
+        content=multipart([one.data for one in made.values()]),
         headers={
             "Content-Type": 'multipart/related; type="application/dicom"; boundary=conformance-part',
             "Accept": "application/dicom+json",

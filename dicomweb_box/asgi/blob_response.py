@@ -93,7 +93,7 @@ class BlobResponse:
         if scope["method"] == "HEAD":
             await _send_head(send, status, headers)
             return
-        body = self.body if bounds is None else _cut(self.body, *bounds)
+        body = self.body if bounds is None else cut(self.body, *bounds)
         await self._send(
             receive, send, {"type": "http.response.start", "status": status, "headers": headers}, body
         )
@@ -143,7 +143,7 @@ class _Gone:
             await self._task
 
 
-def _cut(body: Sequence[Body], start: int, stop: int) -> list[Body]:
+def cut(body: Sequence[Body], start: int, stop: int) -> list[Body]:
     """The pieces that hold bytes start..stop of a body of known length."""
     wanted: list[Body] = []
     at = 0

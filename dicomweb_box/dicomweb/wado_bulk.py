@@ -4,11 +4,12 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
 from dicomweb_box.archive import retrieve, transcoding
-from dicomweb_box.archive.body import Body
+from dicomweb_box.archive.body import Body, total_length
 from dicomweb_box.archive.bulk_body import PIXEL_DATA, bulk, bulk_body
 from dicomweb_box.archive.frame_body import native_frame, stored_frame
 from dicomweb_box.archive.retrieve import Instance
-from dicomweb_box.asgi.blob_response import BlobResponse
+from dicomweb_box.asgi.blob_response import BlobResponse, cut
+from dicomweb_box.asgi.byte_range import NotSatisfiable, wanted_range
 from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE
 from dicomweb_box.dicom.image import NATIVE
 from dicomweb_box.dicom.media_types import Offer, choose, choose_stored
@@ -43,7 +44,11 @@ async def value(request: Request, ask: Asked, found: Instance, path: str) -> Blo
     offers += _NATIVE_OFFERS
     offer = choose(ask.accepted, offers)
     return _answer(
-        ask, found, offer, value_part(request, found, path, offer, await bulk_body(ask.box, found, held))
+        request,
+        ask,
+        found,
+        offer,
+        value_part(request, found, path, offer, await bulk_body(ask.box, found, held)),
     )
 
 
@@ -53,11 +58,28 @@ def value_part(request: Request, found: Instance, path: str, offer: Offer, body:
     return Part(offer.content_type, path_of(request, *names, "bulkdata", path), body)
 
 
-def _answer(ask: Asked, found: Instance, offer: Offer, part: Part) -> BlobResponse:
+def _answer(request: Request, ask: Asked, found: Instance, offer: Offer, part: Part) -> BlobResponse:
     etag = tag_of(found.sha256, part.location, str(offer))
-    if offer.multipart:
+    if not offer.multipart:
+        return single(ask.box, part, etag)
+    # A range is one of the value, not of the multipart body (PS3.18 2016b 6.5.5.2.1): so both clients called
+    # dicomweb-client ask, and read the answer.
+    total = total_length(part.body) or 0
+    try:
+        bounds = wanted_range(request.scope["headers"], request.method, etag, total)
+    except NotSatisfiable:
+        return single(ask.box, part, etag)  # which says so
+    if bounds is None:
         return multipart(ask.box, [part], offer.media_type, etag)
-    return single(ask.box, part, etag)
+    start, stop = bounds
+    return multipart(
+        ask.box,
+        [Part(part.content_type, part.location, cut(part.body, start, stop))],
+        offer.media_type,
+        etag,
+        status=206,
+        headers=[("Content-Range", f"bytes {start}-{stop - 1}/{total}")],
+    )
 
 
 async def _by_frames(request: Request, ask: Asked, found: Instance) -> BlobResponse:
@@ -74,13 +96,13 @@ async def _by_frames(request: Request, ask: Asked, found: Instance) -> BlobRespo
     offer = choose_stored(ask.accepted, offers, encoded)
     if table.kind == "video":
         stream = await stored_frame(ask.box, found, 1)
-        return _answer(ask, found, offer, value_part(request, found, PIXEL_DATA, offer, stream))
+        return _answer(request, ask, found, offer, value_part(request, found, PIXEL_DATA, offer, stream))
     if offer.multipart or table.count == 1:
         return await wado_frames.answer(request, ask, found, numbers, offer, (*offers, *encoded))
     body: list[Body] = []
     for number in numbers:
         body += await native_frame(ask.box, found, number)
-    return _answer(ask, found, offer, value_part(request, found, PIXEL_DATA, offer, body))
+    return _answer(request, ask, found, offer, value_part(request, found, PIXEL_DATA, offer, body))
 
 
 ROUTES: list[BaseRoute] = [

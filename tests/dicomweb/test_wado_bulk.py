@@ -183,3 +183,23 @@ async def test_a_deflated_data_set_that_cannot_be_inflated_is_an_error_answer(
 
     assert response.status_code in (406, 500)
     assert "error" in response.json()
+
+
+@pytest.mark.row(68)
+async def test_a_range_is_of_the_value_even_where_parts_are_asked(
+    box: Box, client: httpx.AsyncClient
+) -> None:
+    cells_of_it = bytes(range(256)) * 8
+    stored = await put(box, make_instance(Rows=32, Columns=32, PixelData=cells_of_it))
+    path = path_of(stored, "bulkdata", "7FE00010")
+    multipart = {"accept": 'multipart/related; type="application/octet-stream"'}
+
+    cut = await client.get(path, headers=multipart | {"range": "bytes=256-259"})
+    whole = await client.get(path, headers=multipart)
+    beyond = await client.get(path, headers=multipart | {"range": "bytes=999999-"})
+
+    assert cut.status_code == 206
+    assert [body for _, body in parts_of(cut)] == [bytes(range(4))]
+    assert beyond.status_code == 416
+    assert cut.headers["content-range"] == f"bytes 256-259/{len(cells_of_it)}"
+    assert [body for _, body in parts_of(whole)] == [cells_of_it]
