@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 MOST_JOBS = 5000
 """Jobs after which a process is replaced: whatever a codec leaks, ends there."""
 START_SECONDS = 30.0
+LEAST_SECONDS = 5.0
+BYTES_A_SECOND = 2_000_000
+"""What the slowest codec does on a busy machine, with a wide margin."""
 GRACE = 1.0
 """Seconds after a job's own limit before the process is killed from outside."""
 KEPT_MEMORY = 16 << 20
@@ -38,7 +41,7 @@ class DecoderPool:
         self._free: queue.LifoQueue[_Process] = queue.LifoQueue()
         self._all: set[_Process] = set()
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed = threading.Event()
 
     def made(self, image: Image, frame: bytes, target: str | None = None) -> bytes:
         """One frame, stored as the image says, made native or encoded in the transfer syntax `target`.
@@ -47,7 +50,9 @@ class DecoderPool:
         where no decoder process can be started.
         """
         with self._process() as process:
-            return process.made(image, frame, self._seconds, target)
+            # A small frame that takes long is a trap: it need not hold its process as long as a large one.
+            seconds = min(self._seconds, LEAST_SECONDS + image.frame_length / BYTES_A_SECOND)
+            return process.made(image, frame, seconds, target)
 
     def end_idle(self) -> None:
         """End the processes that have had nothing to do for long."""
@@ -65,11 +70,12 @@ class DecoderPool:
     def close(self) -> None:
         """End every process, also one that is at work."""
         with self._lock:
-            self._closed = True
-            processes = list(self._all)
-            self._all.clear()
-        for process in processes:
-            process.end()
+            self._closed.set()
+            for process in self._all:
+                process.kill()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._drop(self._free.get_nowait())
 
     @property
     def processes(self) -> list[int]:
@@ -85,18 +91,21 @@ class DecoderPool:
         try:
             yield process
         finally:
-            if process.spent:
+            # One that is at work when all are ended is let go of here, by the thread that uses it.
+            if process.spent or self._closed.is_set():
                 self._drop(process)
             else:
                 self._free.put(process)
 
     def _started(self) -> "_Process":
+        if self._closed.is_set():
+            raise OutOfResources("the server is stopping")
         try:
             process = _Process(self._most)
         except OSError as error:
             raise OutOfResources(f"no decoder process can be started: {error.strerror}") from error
         with self._lock:
-            closed = self._closed
+            closed = self._closed.is_set()
             if not closed:
                 self._all.add(process)
         if closed:
@@ -106,8 +115,10 @@ class DecoderPool:
 
     def _drop(self, process: "_Process") -> None:
         with self._lock:
+            known = process in self._all
             self._all.discard(process)
-        process.end()
+        if known:
+            process.end()
 
 
 class _Process:
@@ -154,7 +165,7 @@ class _Process:
             return self._made(image, frame, seconds, target)
         except TimeoutError:
             self.spent = True
-            raise Damaged(f"a frame is not done in {seconds:g} seconds") from None
+            raise Damaged(f"a frame is not done in {seconds:.1f} seconds") from None
         except OSError as error:
             self.spent = True
             raise Damaged("a frame breaks its decoder") from error
@@ -197,11 +208,15 @@ class _Process:
         code = self._popen.wait(GRACE)
         log.warning("a decoder process ended with code %d over a frame", code)
         if code == -14:
-            return Damaged(f"a frame is not done in {seconds:g} seconds")
+            return Damaged(f"a frame is not done in {seconds:.1f} seconds")
         return Damaged("a frame breaks its decoder")
 
+    def kill(self) -> None:
+        """End it; whoever waits for it learns so."""
+        self._popen.kill()
+
     def end(self) -> None:
-        """End it and forget it."""
+        """End it and let go of what was shared with it; once, and by nobody but who uses it."""
         self._popen.kill()
         self._popen.wait()
         self._connection.close()

@@ -24,6 +24,9 @@ DEAR = 0.004
 """Seconds of decoding above which the frame is kept: reading it again costs a quarter of this."""
 MOST_KEEPING = 16
 """Frames that may be on their way to the disk; more are not kept."""
+REMEMBERED = 60.0
+"""Seconds for which a damaged frame is not tried again."""
+MOST_REMEMBERED = 1000
 _TIDY_EVERY = 15.0
 
 
@@ -66,6 +69,8 @@ class Decoding:
         self._pool = DecoderPool(seconds=settings.decode_timeout, most=settings.decode_memory)
         self._files = box.resource(DerivedFiles, DerivedFiles)
         self._asked: dict[str, _Asked] = {}
+        self._damaged: dict[str, tuple[float, str]] = {}
+        """Frames found damaged, the longest ago first: when, and how."""
         self._keeping: set[asyncio.Task[Derived]] = set()
         self._tidying: asyncio.TimerHandle | None = None
 
@@ -115,6 +120,7 @@ class Decoding:
 
     async def _once(self, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What `work` gives, once for all who ask for this name meanwhile; given up when all have left."""
+        self._refuse_damaged(name)
         asked = self._asked.get(name)
         if asked is None:
             if len(self._asked) >= self._box.settings.decode_queue:
@@ -135,7 +141,19 @@ class Decoding:
         if self._asked.get(name) is asked:
             del self._asked[name]
         if task is not None and not task.cancelled():
-            task.exception()  # looked at, so that asyncio does not report it where every asker has left
+            # Looked at, so that asyncio does not report it where every asker has left.
+            error = task.exception()
+            if isinstance(error, Damaged):
+                self._damaged[name] = (time.monotonic(), str(error))
+
+    def _refuse_damaged(self, name: str) -> None:
+        """Raise Damaged where the frame was found so lately: to find it out may have cost a process."""
+        for old, (when, _) in list(self._damaged.items()):
+            if time.monotonic() - when < REMEMBERED and len(self._damaged) <= MOST_REMEMBERED:
+                break
+            del self._damaged[old]
+        if name in self._damaged:
+            raise Damaged(self._damaged[name][1])
 
     async def _decode(self, name: str, instance: Instance, image: Image, fragments: Fragments) -> bytes:
         native, seconds = await asyncio.get_running_loop().run_in_executor(

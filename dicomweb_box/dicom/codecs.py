@@ -167,9 +167,9 @@ def _by_pydicom(image: Image, frame: bytes, first: Exception) -> Cells:
     try:
         decoder = get_decoder(image.transfer_syntax_uid)
         cells, _ = decoder.as_array(_encapsulated(frame), index=0, **_options(image))
-    except MemoryError:
+    except (MemoryError, KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:  # as above
+    except BaseException as error:  # as above; a panic of a codec in Rust is no Exception
         raise Damaged(f"a frame cannot be decoded: {_named(first)}") from error
     return _typed(image, cells)
 

@@ -100,12 +100,12 @@ def test_a_process_that_dies_over_a_frame_damages_that_frame_alone() -> None:
 
 
 def test_a_frame_that_takes_too_long_is_given_up() -> None:
-    large = image(6000, 6000)
-    frame = encoded(np.random.default_rng(1).integers(0, 65536, (6000, 6000), dtype=np.uint16))
+    large = image(2500, 2500)
+    frame = encoded(np.random.default_rng(1).integers(0, 65536, (2500, 2500), dtype=np.uint16))
     decoders = pool()
     decoders.made(image(), encoded(CELLS))
     [process] = decoders.processes
-    decoders._seconds = 0.2
+    decoders._seconds = 0.2  # less than any setting may say
 
     began = time.monotonic()
     with pytest.raises(Damaged, match=r"0\.2 seconds"):
@@ -258,3 +258,19 @@ async def test_too_many_are_refused_by_name(make_box: MakeBox) -> None:
         with pytest.raises(OutOfResources):
             await decoding._once("b", forever)
         waiting.cancel()
+
+
+async def test_a_frame_found_damaged_is_not_tried_again_at_once(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, frames = rle_frames(1)
+    stored = await put(box, data.replace(frames[0], frames[0][:64] + bytes([5, 1])))
+    async with client_of(box) as client:
+        first = await client.get(path_of(stored, "frames", "1"))
+        box.resource(Decoding, Decoding)._pool.close()  # whoever tried it now would be answered 503
+        second = await client.get(path_of(stored, "frames", "1"))
+        monkeypatch.setattr("dicomweb_box.archive.decoding.REMEMBERED", 0.0)
+        third = await client.get(path_of(stored, "frames", "1"))
+
+    assert [first.status_code, second.status_code, third.status_code] == [406, 406, 503]
+    assert first.json() == second.json()
