@@ -1,6 +1,6 @@
 """All that an instance says of how its frames are shown, read once from its DICOM JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dicomweb_box.dicom import functional_groups, json_model, json_values
@@ -54,20 +54,22 @@ def display_of(json: bytes, transfer_syntax_uid: str, bulk: Bulk) -> Display:
     """What an instance's DICOM JSON says; raises NotFound where it does not describe frames."""
     dataset = json_model.top_level(json)
     image = described(dataset, transfer_syntax_uid)
-    frames = json_values.items(dataset, functional_groups.PER_FRAME)
     greys: dict[Grey, int] = {}
-    of_frame = [
-        greys.setdefault(
-            _grey(dataset, functional_groups.of_frame(dataset, frames, number), bulk), len(greys)
-        )
-        for number in range(1, max(1, len(frames)) + 1)
-    ]
+    of_frame: list[int] = []
+    first: Dataset | None = None
+    for number, own in enumerate(_frames(dataset, json), 1):
+        first = own if first is None else first
+        how = _grey(dataset, functional_groups.of_frame(dataset, own, number), bulk)
+        of_frame.append(greys.setdefault(how, len(greys)))
+    shared = functional_groups.of_frame(dataset, first, 1)
+    if not greys:
+        greys[_grey(dataset, shared, bulk)] = 0
     return Display(
         image=image,
         cells=_cells(image),
         greys=tuple(greys),
         grey_of_frame=tuple(of_frame) if len(greys) > 1 else (),
-        aspect=_aspect(dataset, functional_groups.of_frame(dataset, frames, 1)),
+        aspect=_aspect(dataset, shared),
         palette=palette_of(dataset, bulk) if _has_palette(dataset, image) else None,
         supplemental=image.photometric != "PALETTE COLOR",
         overlays=overlays_of(dataset, image.rows, image.columns),
@@ -76,6 +78,14 @@ def display_of(json: bytes, transfer_syntax_uid: str, bulk: Bulk) -> Display:
         space=json_values.text(dataset, "00282002").upper(),
         representative=json_values.whole(dataset, "00286010"),
     )
+
+
+def _frames(dataset: Dataset, json: bytes) -> Iterable[Dataset]:
+    """The functional groups of each frame; of very many one by one, as they would not all be kept."""
+    if functional_groups.PER_FRAME in dataset:
+        return json_values.items(dataset, functional_groups.PER_FRAME)
+    found = json.find(f'"{functional_groups.PER_FRAME}"'.encode()) >= 0
+    return json_model.items_of(json, functional_groups.PER_FRAME) if found else ()
 
 
 def _cells(image: Image) -> Cells | None:

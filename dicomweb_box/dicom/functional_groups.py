@@ -1,6 +1,6 @@
 """Shared and per-frame functional groups of enhanced objects (PS3.3 C.7.6.16)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dicomweb_box.dicom import json_values
@@ -21,11 +21,9 @@ Find = Callable[[str], Group | None]
 """Gives the item of the macro whose sequence has this tag."""
 
 
-def of_frame(dataset: Dataset, frames: Sequence[Dataset], number: int) -> Find:
-    """What finds macros of frame `number`, from 1: among its own groups (`frames`), else the shared ones."""
-    levels: list[Group] = []
-    if number <= len(frames):
-        levels.append(Group(frames[number - 1], f"{PER_FRAME}/{number}/"))
+def of_frame(dataset: Dataset, own: Dataset | None, number: int) -> Find:
+    """What finds macros of frame `number`, from 1: among its own groups, else the shared ones."""
+    levels = [] if own is None else [Group(own, f"{PER_FRAME}/{number}/")]
     levels += [Group(item, f"{SHARED}/1/") for item in json_values.items(dataset, SHARED)[:1]]
 
     def find(tag: str) -> Group | None:

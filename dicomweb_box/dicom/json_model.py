@@ -12,6 +12,7 @@ Dataset = dict[str, Element]
 _DEEPEST_SORTED = 250  # what orjson writes; deeper than this an order is not worth a refusal
 _MOST_PARSED = 4 << 20  # bytes of JSON that are made Python objects at once
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
+_ITEM_DEPTH = 4  # within the object, its element, and the element's list of values
 _QUOTE, _OPENING = ord('"'), b"{["
 
 
@@ -110,6 +111,24 @@ def array_items(text: bytes) -> Iterator[memoryview]:
                 begun = token.end()
     if not found or depth > 0:
         yield view[begun:]
+
+
+def items_of(text: bytes, tag: str) -> Iterator[Dataset]:
+    """Each item of a sequence at the top, one after another; {} for one that is nested too deeply."""
+    view, depth, begun, wanted = memoryview(text), 0, 0, False
+    for token in _TOKENS.finditer(text):
+        first = text[token.start()]
+        if first == _QUOTE:
+            if depth == 1:
+                wanted = token[0][1:-1] == tag.encode()
+        elif first in _OPENING:
+            depth += 1
+            if depth == _ITEM_DEPTH:
+                begun = token.start()
+        else:
+            depth -= 1
+            if wanted and depth == _ITEM_DEPTH - 1:
+                yield _parsed(view[begun : token.end()]) or {}
 
 
 def _parsed(piece: memoryview, most: int = _MOST_PARSED // 4) -> Element | None:
