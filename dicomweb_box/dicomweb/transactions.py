@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route
 from dicomweb_box.archive.documents import TEXTS
 from dicomweb_box.dicom import raster
 from dicomweb_box.dicom.attributes import BY_LEVEL, Level
+from dicomweb_box.dicom.consumer_media import MEDIA_TYPES
 from dicomweb_box.dicomweb.frame_types import FRAME_TYPES, OCTETS, VIDEO_TYPES
 from dicomweb_box.dicomweb.search_forms import FORMS
 from dicomweb_box.dicomweb.wado_zip import ZIP
@@ -76,7 +77,11 @@ def _transaction(method: str, path: str) -> Transaction:
         return Transaction(
             method=method, path=path, name=f"Store{within}Instances",
             summary="Store instances (PS3.18 10.5)",
-            takes=(_PARTS_OF_DICOM, _DICOM, f'multipart/related; type="{_JSON}"', _PARTS_OF_XML),
+            takes=(
+                _PARTS_OF_DICOM, _DICOM, f'multipart/related; type="{_JSON}"', _PARTS_OF_XML,
+                # What joins a study, where the address names one.
+                *(sorted(MEDIA_TYPES) if last == "{study}" else ()),
+            ),
             gives=(_JSON, _XML),
         )  # fmt: skip
     if method == "DELETE":

@@ -99,6 +99,8 @@ async def test_each_method_says_what_it_takes_and_gives(client: httpx.AsyncClien
     store = methods["StoreInstances"].find(f"{WADL}request/{WADL}representation")
     assert store is not None
     assert store.attrib["mediaType"] == 'multipart/related; type="application/dicom"'
+    taken = [one.attrib["mediaType"] for one in methods["StoreStudyInstances"].iter(WADL + "representation")]
+    assert {"image/jpeg", "application/pdf", 'multipart/related; type="application/dicom+json"'} <= set(taken)
 
 
 async def test_any_resource_tells_its_methods(client: httpx.AsyncClient) -> None:
