@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import xxhash
 
 from dicomweb_box import __version__
-from dicomweb_box.archive import metadata, retrieve
+from dicomweb_box.archive import metadata, posters, retrieve
 from dicomweb_box.archive.body import Body, Made, Piece
 from dicomweb_box.archive.derived_dataset import deflated, inflated
 from dicomweb_box.archive.frame_body import native_frame
@@ -69,6 +69,8 @@ async def representative(box: Box, instance: Instance, count: int, *, otherwise:
     """The frame that stands for all by Representative Frame Number (0028,6010); without it `otherwise`."""
     if count == 1:
         return 1
+    if posters.has_poster(instance):
+        return 1  # each later picture costs the decoding of all before
     said = (await display(box, instance)).representative
     return said if said is not None and 1 <= said <= count else otherwise
 
@@ -117,6 +119,10 @@ async def drawn(box: Box, shown: Picture, view: View) -> "Image":
 
 
 async def _drawn(box: Box, shown: Picture, view: View, finish: "Callable[[Image, bytes | None], T]") -> T:
+    if posters.has_poster(shown.instance):
+        table = await retrieve.frame_table(box, shown.instance)
+        made = await in_decoders(box, posters.poster, box, shown.instance, table, shown.number, view)
+        return finish(made, None)
     known, read = await _display(box, shown.instance)
     source = await _joined(await native_frame(box, shown.instance, shown.number))
     bulk = await bulk_values(box, shown.instance)

@@ -10,8 +10,8 @@ from dicomweb_box.archive.body import Body, Piece
 from dicomweb_box.archive.frame_body import stored_frame
 from dicomweb_box.archive.representation import Picture, Representations
 from dicomweb_box.archive.retrieve import Instance
-from dicomweb_box.box import Box
-from dicomweb_box.dicom import json_model, uids
+from dicomweb_box.box import Box, in_thread
+from dicomweb_box.dicom import json_model, uids, video
 from dicomweb_box.dicom.encapsulated import Enclosed
 from dicomweb_box.dicom.presentation import STATES, references_of
 from dicomweb_box.dicom.view import View
@@ -29,7 +29,7 @@ _MOST_REFERENCES = 10_000
 async def representations(box: Box, instance: Instance, *, scope: Scope, actor: Actor) -> Representations:
     """What can be shown of it. What an image is, is known from the index alone."""
     if instance.transfer_syntax_uid in uids.VIDEO:
-        kind = "video/mpeg" if instance.transfer_syntax_uid in _MPEG2 else "video/mp4"
+        kind = await _container(box, instance)
         return Representations(whole_types=(kind,), whole=partial(_video, box, instance))
     if instance.rows and instance.columns:
         return _frames(box, instance)
@@ -102,6 +102,19 @@ async def _state(box: Box, instance: Instance, scope: Scope, actor: Actor) -> Re
     if not pictures:
         raise NotFound("the images that this presentation state refers to are not here")
     return Representations(count=len(pictures), picture=lambda number: pictures[number - 1], missing=missing)
+
+
+async def _container(box: Box, instance: Instance) -> str:
+    """The media type of a stored video: MPEG-4 AVC and HEVC come in MP4 files or in transport streams."""
+    if instance.transfer_syntax_uid in _MPEG2:
+        return "video/mpeg"
+    offset, length = (await retrieve.frame_table(box, instance)).fragments(1)[0]
+
+    def head() -> bytes:
+        with box.blobs.open(instance.blob_key) as blob:
+            return blob.pread(offset, min(length, video.HEAD))
+
+    return video.container(await in_thread(box, head))
 
 
 async def _video(box: Box, instance: Instance, media_type: str, view: View) -> list[Body]:

@@ -26,3 +26,16 @@ def encoded(picture: "Image", media_type: str, quality: int, profile: bytes | No
     else:
         picture.save(out, "GIF")
     return out.getvalue()
+
+
+def opened(file: bytes, within: tuple[int, int] | None = None) -> "Image":
+    """The picture in a file that was made here, as large as it fits within a width and height."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(file)) as picture:
+        made = picture.convert("RGB")
+    if within is None:
+        return made
+    scale = min(within[0] / made.width, within[1] / made.height)
+    size = (max(1, round(made.width * scale)), max(1, round(made.height * scale)))
+    return made.resize(size, Image.Resampling.BILINEAR)

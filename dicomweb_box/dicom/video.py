@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Iterable
 from fractions import Fraction
 from functools import lru_cache
+from io import RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 
 _ENCODER = "libx264"
 _CLOCK = Fraction(1, 90_000)
+
+
+HEAD = 189
+"""Bytes of a video that tell its container: one packet of a transport stream, and a byte."""
+
+
+def container(head: bytes) -> str:
+    """The media type of an MPEG-4 AVC or HEVC video by its first bytes."""
+    transport = len(head) >= HEAD and head[0] == head[188] == 0x47
+    return "video/mp2t" if transport else "video/mp4"
 
 
 @lru_cache(maxsize=1)
@@ -115,7 +126,7 @@ def _grey_picture(cells: "Array") -> Any:
     return av.VideoFrame.from_ndarray(np.concatenate([luma, chroma]), format="yuv420p")
 
 
-def frame_of(stored: BinaryIO, number: int) -> "Image":
+def frame_of(stored: BinaryIO | RawIOBase, number: int) -> "Image":
     """Picture `number` of a stored video; raises Damaged where it cannot be decoded so far."""
     import av
     from PIL import Image

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
-from dicomweb_box.archive import render, retrieve
+from dicomweb_box.archive import posters, render, retrieve
 from dicomweb_box.archive.representation import Picture
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.asgi.blob_response import BlobResponse
@@ -74,14 +74,15 @@ async def _picture(ask: Asked, shown: Picture, word: str | None, view: View, med
         try:
             return await render.rendered(ask.box, shown, view, media_type, keep=True)
         except (Damaged, NotAcceptable, NotFound):
-            word = "?"  # a list of thumbnails is more useful with a gap that shows than with an error
+            # A list of thumbnails is more useful with a gap that shows than with an error.
+            word = "VIDEO" if shown.instance.transfer_syntax_uid in uids.VIDEO else "?"
     return await render.icon(ask.box, word, view, media_type)
 
 
 def _word(found: Instance) -> str | None:
     """What the icon of an instance without pictures says; None where it has pictures."""
     if found.transfer_syntax_uid in uids.VIDEO:
-        return "VIDEO"
+        return None if posters.has_poster(found) else "VIDEO"
     return None if found.rows and found.columns else icons.word_of(found.sop_class_uid)
 
 

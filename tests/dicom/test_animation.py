@@ -11,7 +11,7 @@ from PIL import Image
 
 from dicomweb_box.dicom.animation import GifWriter, WebpWriter
 from dicomweb_box.dicom.cine import starts
-from dicomweb_box.dicom.video import Mp4Writer, can_encode, frame_of
+from dicomweb_box.dicom.video import HEAD, Mp4Writer, can_encode, container, frame_of
 from dicomweb_box.errors import Damaged
 
 SIZES = [(64, 48), (65, 47), (1, 1), (2, 300)]
@@ -157,3 +157,10 @@ def test_a_film_can_be_given_up_at_any_frame(tmp_path: Path) -> None:
         for number, cells in enumerate(frames(32, 32, colour=False, count=written)):
             writer.add(Image.fromarray(cells), number * 100, number * 100 + 100)
         writer.abandon()
+
+
+def test_a_transport_stream_is_not_taken_for_an_mp4_file() -> None:
+    packet = b"\x47" + bytes(187)
+
+    assert container((packet * 3)[:HEAD]) == "video/mp2t"
+    assert container(b"\0\0\0\x18ftypmp42" + bytes(200)) == "video/mp4"

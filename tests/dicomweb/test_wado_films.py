@@ -212,3 +212,36 @@ async def test_a_stored_video_comes_as_it_lies(
     assert whole.headers["content-type"] == "video/mp4"
     assert whole.content[4:8] == b"ftyp"
     assert (cut.status_code, cut.content) == (206, b"ftyp")
+
+
+@pytest.mark.row(89)
+async def test_the_thumbnail_of_a_video_is_its_first_picture(
+    box: Box, client: httpx.AsyncClient, shared_data: Path, tmp_path: Path
+) -> None:
+    av = pytest.importorskip("av")
+    stored = await video(box, shared_data)
+    film = await client.get(path_of(stored, "rendered"))
+    path = tmp_path / "film.mp4"
+    path.write_bytes(film.content)
+
+    thumbnail = await client.get(path_of(stored, "thumbnail"), headers={"accept": "image/png"})
+
+    with av.open(str(path)) as opened:
+        first = next(opened.decode(video=0)).to_ndarray(format="rgb24")
+    with Image.open(io.BytesIO(thumbnail.content)) as picture:
+        shown = np.asarray(picture.convert("RGB")).astype(float)
+        assert max(picture.size) == 256
+    assert shown.mean(axis=(0, 1)) == pytest.approx(first.mean(axis=(0, 1)), abs=6)
+
+
+async def test_a_video_that_cannot_be_decoded_has_an_icon(
+    box: Box, client: httpx.AsyncClient, shared_data: Path
+) -> None:
+    data = (shared_data / "synthetic/video_h264.dcm").read_bytes()
+    begin = data.index(b"ftyp") + 100
+    stored = await put(box, data[:begin] + bytes(len(data) - begin - 8) + data[-8:])
+
+    thumbnail = await client.get(path_of(stored, "thumbnail"))
+
+    assert thumbnail.status_code == 200
+    assert thumbnail.headers["content-type"] == "image/jpeg"
