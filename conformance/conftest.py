@@ -71,10 +71,15 @@ def _stored(http: httpx.Client, made: dict[str, Object]) -> dict[str, Object]:
     return made
 
 
+def shared_data() -> Path:
+    """Where shared test files would lie."""
+    return Path(os.environ.get("DICOMWEB_BOX_TEST_DATA", HERE.parent.parent / "shared" / "data"))
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder of shared test files; skips where there is none."""
-    folder = Path(os.environ.get("DICOMWEB_BOX_TEST_DATA", HERE.parent.parent / "shared" / "data"))
+    folder = shared_data()
     if not (folder / "manifest.csv").is_file():
         pytest.skip("the folder of shared test data is not there")
     return folder

@@ -83,6 +83,7 @@ ROWS: dict[int, str] = {
     74: "Any frame without reading the others",
     76: "A frame of a video: 406 that says what can be had",
     77: "Enclosed documents as what they are, and as octets",
+    78: "Colours of decoded frames: RGB where they were compressed, else as the metadata says",
     79: "Rendered studies and series: every instance",
     80: "Rendered instances and frames",
     81: "Rendered as JPEG, PNG, GIF, WebP, MP4, HTML, plain text, XML, PDF",

@@ -141,6 +141,11 @@ def _rescale(dataset: Dataset) -> Rescale:
 
 def _voi(dataset: Dataset, find: Find, bulk: Bulk) -> tuple[Voi, ...]:
     most = json_values.number(dataset, "0062000E")
+    if json_values.text(dataset, "00620001") == "LABELMAP":
+        # The cells are segment numbers, mostly low ones: each is to be seen, and the same in every frame.
+        segments = json_values.items(dataset, "00620002")
+        most = max((json_values.number(one, "00620004") or 0 for one in segments), default=0)
+        return (Window(center=most / 2, width=most, function="LINEAR_EXACT"),) if most else ()
     if most and json_values.text(dataset, "00620001") == "FRACTIONAL":  # PS3.3 C.8.20.2.3
         return (Window(center=most / 2, width=most, function="LINEAR_EXACT"),)
     group = find(_FRAME_VOI)
