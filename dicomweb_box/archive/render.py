@@ -93,7 +93,7 @@ async def _display(box: Box, instance: Instance) -> tuple[Display | None, Callab
 
 
 def _known(box: Box, instance: Instance, how: Display) -> Display:
-    box.resource(_Displays, _Displays).put(instance.blob_key, how, 1 + len(how.greys))
+    box.resource(_Displays, _Displays).put(instance.blob_key, how, how.weight)
     return how
 
 

@@ -9,7 +9,7 @@ from dicomweb_box.dicom.grey import Cells, Grey, Modality, Rescale
 from dicomweb_box.dicom.image import Image, described
 from dicomweb_box.dicom.json_model import Dataset
 from dicomweb_box.dicom.json_values import Bulk
-from dicomweb_box.dicom.lut import lut_of
+from dicomweb_box.dicom.lut import Lut, lut_of
 from dicomweb_box.dicom.overlays import Overlay, overlays_of
 from dicomweb_box.dicom.palette import Palette, palette_of
 from dicomweb_box.dicom.shutter import Shutter, shutter_of
@@ -43,6 +43,15 @@ class Display:
     """Color Space (0028,2002)."""
     representative: int | None = None
     """Representative Frame Number (0028,6010)."""
+
+    @property
+    def weight(self) -> int:
+        """What keeping it costs, in pieces of about 2 KiB."""
+        tables = [one for how in self.greys for one in (how.modality, how.voi, how.presentation)]
+        held = sum(len(one.data) for one in tables if isinstance(one, Lut))
+        held += len(self.palette.rgb) if self.palette is not None else 0
+        held += 8 * len(self.grey_of_frame)
+        return 1 + len(self.greys) // 8 + held // 2048
 
     def grey(self, number: int) -> Grey:
         """The transformations of frame `number`, from 1."""

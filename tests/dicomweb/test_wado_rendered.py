@@ -9,9 +9,11 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.requests import ClientDisconnect, Request
 
 from dicomweb_box.archive.renderings import Renderings
 from dicomweb_box.box import Box
+from dicomweb_box.dicomweb.gone import unless_gone
 from dicomweb_box.errors import OutOfResources
 from tests.builders import make_dataset, part10
 from tests.dicomweb.pixel_objects import cells, multi_frame
@@ -283,3 +285,23 @@ async def test_what_was_dear_to_make_is_found_again_by_another_process(box: Box)
     await first.close()
 
     assert await second.get("ab12", never, costly=True) == b"picture"
+
+
+async def test_what_is_rendered_for_a_client_that_left_is_given_up(box: Box) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    async def receive() -> dict[str, str]:
+        await begun.wait()
+        return {"type": "http.disconnect"}
+
+    request = Request({"type": "http", "method": "GET", "headers": []}, receive)
+    with pytest.raises(ClientDisconnect):
+        await unless_gone(request, work())
+    await asyncio.wait_for(ended.wait(), 5)
