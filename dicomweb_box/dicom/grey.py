@@ -59,13 +59,18 @@ class Cells:
     signed: bool
 
     def values(self) -> "Array":
-        """The stored value of each bit pattern of a cell."""
-        import numpy as np
+        """The stored value of each bit pattern of a cell; not to be written to."""
+        return _values(self)
 
-        patterns = np.arange(1 << self.allocated, dtype=np.int32)
-        shifted = patterns >> (self.high + 1 - self.stored)
-        masked = shifted & ((1 << self.stored) - 1)
-        return masked - ((masked >> (self.stored - 1)) << self.stored) if self.signed else masked
+
+@lru_cache(maxsize=16)
+def _values(cells: Cells) -> "Array":
+    import numpy as np
+
+    patterns = np.arange(1 << cells.allocated, dtype=np.int32)
+    shifted = patterns >> (cells.high + 1 - cells.stored)
+    masked = shifted & ((1 << cells.stored) - 1)
+    return masked - ((masked >> (cells.stored - 1)) << cells.stored) if cells.signed else masked
 
 
 def levels(grey: Grey, cells: Cells, patterns: "Array") -> "Array":
@@ -82,7 +87,9 @@ def calculated(grey: Grey, values: "Array") -> "Array":
     import numpy as np
 
     real = _modality(grey.modality, values)
-    nothing = _padding(grey.padding, values) | ~np.isfinite(real)
+    nothing, padding = ~np.isfinite(real), _padding(grey.padding, values)
+    if padding is not None:
+        nothing |= padding
     voi = grey.voi or _percentiles(real[~nothing])
     real = np.where(nothing, 0, real)
     return _eight_bits(grey, _voi(voi, real), nothing)
@@ -106,7 +113,9 @@ def fitting(grey: Grey, cells: Cells, patterns: "Array") -> Window:
     if cells.stored <= 8 and not cells.signed:
         return _window(float(values.min()), float(values.max()))
     counts = np.bincount(patterns.reshape(-1), minlength=1 << cells.allocated)
-    counts = np.where(_padding(grey.padding, cells.values()), 0, counts)
+    padding = _padding(grey.padding, cells.values())
+    if padding is not None:
+        counts[padding] = 0
     if not counts.any():
         return _window(0, 0)
     order = np.argsort(values, kind="stable")
@@ -154,14 +163,12 @@ def _voi(voi: Voi, values: "Array") -> "Array":
 
 
 def _padding(padding: tuple[float, float] | None, values: "Array") -> Any:
-    import numpy as np
-
     if padding is None:
-        return np.zeros(values.shape, bool)
+        return None
     return (values >= padding[0]) & (values <= padding[1])
 
 
-def _eight_bits(grey: Grey, shares: "Array", nothing: "Array") -> "Array":
+def _eight_bits(grey: Grey, shares: "Array", nothing: "Array | None") -> "Array":
     import numpy as np
 
     if grey.presentation is not None:
@@ -170,5 +177,6 @@ def _eight_bits(grey: Grey, shares: "Array", nothing: "Array") -> "Array":
     if grey.inverse:
         shares = 1 - shares
     found: Array = np.rint(shares * 255).astype(np.uint8)
-    found[nothing] = 0
+    if nothing is not None:
+        found[nothing] = 0
     return found
