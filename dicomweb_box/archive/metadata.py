@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, BinaryIO, Literal
 
+import orjson
 import xxhash
 import zstandard
 
@@ -19,14 +20,17 @@ from dicomweb_box.archive import visibility
 from dicomweb_box.archive.derived import Derived, DerivedFiles, Make
 from dicomweb_box.box import Box
 from dicomweb_box.database import Reader, in_list
-from dicomweb_box.dicom import json_model
+from dicomweb_box.dicom import json_model, uids
 from dicomweb_box.dicom.multipart import closing, part_head
 from dicomweb_box.dicom.xml_model import to_xml
 from dicomweb_box.errors import NotFound
 
 _AT_REST = b'"BulkDataURI":"instances/'
+_AVAILABLE = "00083002"
 _GZIP_LEVEL = 4
 _SHARDS = 64
+_WRITTEN = 2
+"""Raised where the files' content changes: those of earlier versions are then not found."""
 
 XML = "application/dicom+xml"
 
@@ -51,8 +55,8 @@ async def of_instance(
     del actor
     where, params = visibility.series_condition(scope)
     row = await box.database.fetch_one(
-        "select instance.metadata, case when instance.metadata_dictionary = 1 then series.dictionary end"
-        " from instance join series on series.id = instance.series_id"
+        "select instance.metadata, case when instance.metadata_dictionary = 1 then series.dictionary end,"
+        " instance.transfer_syntax_uid from instance join series on series.id = instance.series_id"
         " join study on study.id = instance.study_id where instance.realm = :realm"
         " and instance.instance_uid = :instance_uid and instance.state = 'current'"
         f" and series.series_uid = :series_uid and study.study_uid = :study_uid and {where}",
@@ -66,7 +70,7 @@ async def of_instance(
     )
     if row is None:
         raise NotFound("there is no such instance")
-    json = decompress(row[0], row[1])
+    json = _told(decompress(row[0], row[1]), row[2])
     return b"[" + json.replace(_AT_REST + instance_uid.encode() + b"/", b'"BulkDataURI":"') + b"]"
 
 
@@ -173,6 +177,19 @@ async def _of_rows(box: Box, asked: _Asked, sql: str, params: dict[str, Any]) ->
             continue  # each turn was overtaken by a change that is there now: it ends when the changes do
 
 
+def _told(json: bytes, transfer_syntax_uid: str) -> bytes:
+    """The JSON of an instance; of a video also with Available Transfer Syntax UID (0008,3002).
+
+    A video has no frames that could be asked for one by one: a viewer must know that before it asks, and the
+    data set itself does not say it.
+    """
+    if transfer_syntax_uid not in uids.VIDEO:
+        return json
+    dataset = orjson.loads(json)
+    dataset[_AVAILABLE] = {"vr": "UI", "Value": [transfer_syntax_uid]}
+    return orjson.dumps(dict(sorted(dataset.items())))  # PS3.18 F.2.2: in the order of tags
+
+
 def decompress(metadata: bytes, dictionary: bytes | None) -> bytes:
     """Instance metadata as DICOM JSON; `dictionary` as the series' row holds it."""
     if dictionary is None:
@@ -204,7 +221,7 @@ async def _file(box: Box, asked: _Asked, rows: list[tuple[Any, ...]], params: di
     files = box.resource(DerivedFiles, DerivedFiles)
     # The visible series and their revisions are the name: actors share a file only where they see the same.
     # UIDs and times are in it because a database gives the row numbers of deleted rows to new ones.
-    state = f"{params['realm']} {params['study_uid']} {params.get('series_uid')} {rows}"
+    state = f"{_WRITTEN} {params['realm']} {params['study_uid']} {params.get('series_uid')} {rows}"
     digest = xxhash.xxh3_128_hexdigest(state.encode())
     identity = rows[0][0] if asked.level == "study" else rows[0][2]
     family = f"{asked.level}-{identity}-"
@@ -242,7 +259,7 @@ async def _parts(box: Box, wanted: list[tuple[Any, ...]]) -> list[_Part]:
             if series is None or (series[2], series[3]) != (revision, stored_at):
                 raise _ChangedMeanwhile
             rows = await reader.fetch_all(
-                "select metadata, metadata_dictionary from instance"
+                "select metadata, metadata_dictionary, transfer_syntax_uid from instance"
                 " where series_id = :id and state = 'current'"
                 " order by instance_number is null, instance_number, instance_uid",
                 {"id": series_id},
@@ -261,8 +278,8 @@ def _objects(parts: Sequence[_Part], *, study_level: bool) -> Iterator[bytes]:
         if part.dictionary is not None:
             own = zstandard.ZstdDecompressor(dict_data=_dictionary(part.dictionary))
         below = b'"BulkDataURI":"series/' + part.series_uid.encode() + b"/instances/"
-        for metadata, with_dictionary in part.rows:
-            json = (own if with_dictionary else plain).decompress(metadata)
+        for metadata, with_dictionary, syntax in part.rows:
+            json = _told((own if with_dictionary else plain).decompress(metadata), syntax)
             yield json.replace(_AT_REST, below) if study_level else json
 
 

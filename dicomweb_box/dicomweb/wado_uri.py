@@ -19,7 +19,7 @@ from dicomweb_box.dicom.view import View
 from dicomweb_box.dicomweb import wado_instances, wado_uri_parameters
 from dicomweb_box.dicomweb.gone import unless_gone
 from dicomweb_box.dicomweb.retrieval import Asked, asked, tag_of, warning
-from dicomweb_box.errors import Damaged, NotAcceptable, NotFound
+from dicomweb_box.errors import BadRequest, Damaged, NotAcceptable, NotFound
 
 _DICOM = Offer(media_type="application/dicom")
 _UTF_8 = frozenset({"utf-8", "utf8", "iso-ir-192", "us-ascii", "*"})
@@ -126,14 +126,27 @@ async def _shown(
 ) -> Picture:
     if shown.picture is None:
         raise NotFound("the instance has no frames")
-    if wanted.state is not None:
-        raise NotAcceptable("presentation states are not applied by this version", (str(_DICOM),))
     number = wanted.frame if shown.count > 1 else 1  # of other than multi-frames it is ignored: 9.5.1.2.1
     if number is None:
         number = await render.representative(ask.box, found, shown.count, otherwise=1)
     if number > shown.count:
         raise NotFound(f"the instance has {shown.count} frames, not {number}")
+    if wanted.state is not None:
+        return await _as_stated(ask, found, number, *wanted.state)
     return shown.picture(number)
+
+
+async def _as_stated(ask: Asked, found: Instance, number: int, series_uid: str, instance_uid: str) -> Picture:
+    """The frame as a presentation state of its study shows it (PS3.18 9.5.1.2.7)."""
+    state = await retrieve.one(
+        ask.box, found.study_uid, series_uid, instance_uid, scope=ask.scope, actor=ask.actor
+    )
+    shown = await representations(ask.box, state, scope=ask.scope, actor=ask.actor)
+    pictures = map(shown.picture, range(1, shown.count + 1)) if shown.picture is not None else ()
+    for picture in pictures:
+        if picture.state is not None and (picture.instance.id, picture.number) == (found.id, number):
+            return picture
+    raise BadRequest("presentationUID names no presentation state that refers to this frame")
 
 
 async def _rendered(ask: Asked, picture: Picture, view: View, media_type: str) -> bytes:

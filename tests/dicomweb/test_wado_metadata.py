@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 from xml.etree import ElementTree as Xml
 
 import httpx
+import numpy as np
 import pydicom
 import pytest
 
@@ -23,6 +24,7 @@ from dicomweb_box.dicom.xml_model import to_xml
 from dicomweb_box.errors import NotFound
 from tests.builders import make_instance, new_uid
 from tests.conftest import MakeBox
+from tests.dicomweb.pixel_objects import encapsulated
 from tests.dicomweb.retrieving import client_of, parts_of, path_of, put
 
 PLAIN = {"accept-encoding": "identity"}
@@ -376,3 +378,20 @@ async def test_metadata_equal_what_pydicom_reads(
             assert answer["00080060"].get("Value", [""])[0] == ds.Modality
         checked += 1
     assert checked
+
+
+async def test_metadata_of_a_video_say_that_it_is_one(box: Box, client: httpx.AsyncClient) -> None:
+    video = "1.2.840.10008.1.2.4.102"
+    film = encapsulated([b"\0\0\0\x18ftypisom"], np.zeros((4, 4), np.uint8), video, SeriesNumber=7)
+    stored = await put(box, film)
+    picture = await put(box, make_instance())
+
+    (of_one,) = (await client.get(path_of(stored, "metadata"))).json()
+    (of_study,) = (await client.get(f"/studies/{stored.study_uid}/metadata")).json()
+    (other,) = (await client.get(path_of(picture, "metadata"))).json()
+
+    for found in (of_one, of_study):
+        assert found["00083002"] == {"vr": "UI", "Value": [video]}
+        assert list(found) == sorted(found)
+        assert found["00200011"]["Value"] == [7]
+    assert "00083002" not in other

@@ -8,18 +8,21 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     BasicTextSRStorage,
+    CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     EncapsulatedPDFStorage,
     ExplicitVRLittleEndian,
+    GrayscaleSoftcopyPresentationStateStorage,
     ImplicitVRLittleEndian,
 )
 
 from dicomweb_box.app import assemble
 from dicomweb_box.archive.outcomes import Stored
 from dicomweb_box.box import Box
-from tests.builders import make_dataset, part10
+from tests.builders import make_dataset, new_uid, part10
 from tests.dicomweb.pixel_objects import cells, multi_frame
 from tests.dicomweb.retrieving import put
 
@@ -315,3 +318,31 @@ async def test_only_reading_is_possible(client: httpx.AsyncClient) -> None:
     answer = await client.post("/wado", headers={"Accept": "application/json"})
 
     assert answer.status_code == 405
+
+
+@pytest.mark.dicom("PS3.18 9.5.1.2.7")
+async def test_a_frame_is_shown_as_a_presentation_state_says(box: Box, client: httpx.AsyncClient) -> None:
+    study = new_uid()
+    shown = await put(box, ct(study=study))
+    other = await put(box, ct(study=study))
+    reference = Dataset()
+    reference.ReferencedSOPClassUID = CTImageStorage
+    reference.ReferencedSOPInstanceUID = shown.instance_uid
+    series = Dataset()
+    series.SeriesInstanceUID = shown.series_uid
+    series.ReferencedImageSequence = [reference]
+    plain = make_dataset(
+        study=study, Modality="PR", PixelData=None, Rows=None, Columns=None, PresentationLUTShape="INVERSE"
+    )
+    plain.SOPClassUID = GrayscaleSoftcopyPresentationStateStorage
+    plain.ReferencedSeriesSequence = [series]
+    state = await put(box, part10(plain))
+    named = {"presentationUID": state.instance_uid, "presentationSeriesUID": state.series_uid}
+
+    stated = levels_of(await get(client, shown, contentType="image/png", **named))
+    elsewhere = await get(client, other, **named)
+    missing = await get(client, shown, presentationUID=UID, presentationSeriesUID=UID)
+
+    assert (stated == 255 - np.rint(values() / 65535 * 255)).all()
+    assert (elsewhere.status_code, missing.status_code) == (400, 404)
+    assert "refers to this frame" in elsewhere.json()["error"]
