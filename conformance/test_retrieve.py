@@ -132,7 +132,7 @@ ACCEPTED = [
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
     "*/*",
     "multipart/related",
-    'multipart/related; type="application/dicom"; transfer-syntax=1.2.840.10008.1.2.4.80;q=0.9, '
+    'multipart/related; type="application/dicom"; transfer-syntax=1.2.840.10008.1.2.4.81;q=0.9, '
     'multipart/related; type="application/dicom"; transfer-syntax=*;q=0.1',
     'multipart/related; type="application/dicom", */*;q=0.1',
 ]
