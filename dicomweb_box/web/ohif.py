@@ -20,8 +20,9 @@ from dicomweb_box.web import ohif_files
 
 NOT_INSTALLED = "The OHIF viewer is not installed here; `dicomweb-box ohif install` does it."
 
+# Segmentations are put together by functions made out of text (ndarray), in the page itself.
 _POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; "
+    "default-src 'none'; script-src 'self' 'unsafe-eval'; worker-src 'self' blob:; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
     "connect-src 'self' data: blob:; media-src 'self' blob:; object-src 'self' blob:; "
     "frame-src 'self' blob:; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
