@@ -80,7 +80,7 @@ def cells_of(dataset: Dataset, number: int) -> Cells:
     if syntax == DEFLATED_FRAMES:
         frame = _frame(dataset, number)
         values = _native(dataset, zlib.decompress(frame, -15), 1)
-    elif not syntax.is_encapsulated:
+    elif str(syntax) in NATIVE:
         values = _native(dataset, dataset.PixelData, number)
     else:
         values, photometric = _decoded(dataset, number)
@@ -151,8 +151,8 @@ def _unhalved(cells: Array, rows: int, columns: int, number: int) -> Array:
 def _decoded(dataset: Dataset, number: int) -> tuple[Array, str]:
     syntax = str(dataset.file_meta.TransferSyntaxUID)
     photometric = str(dataset.PhotometricInterpretation)
-    if dataset.BitsAllocated == 1 and syntax == RLELossless:
-        return _single_bits(_frame(dataset, number), dataset), photometric
+    if syntax == RLELossless:
+        return stored_colour(_run_lengths(_frame(dataset, number), dataset), dataset), photometric
     if syntax in LENT:
         frame = _frame(dataset, number)
         values = np.asarray(LENT[syntax](frame))
@@ -171,11 +171,25 @@ def _frame(dataset: Dataset, number: int) -> bytes:
     return list(generate_frames(dataset.PixelData, number_of_frames=count(dataset)))[number - 1]
 
 
-def _single_bits(frame: bytes, dataset: Dataset) -> Array:
-    """Run lengths of bytes of eight cells each: one segment, from byte 64 on (PS3.5 G.3)."""
-    packed = np.frombuffer(imagecodecs.packbits_decode(frame[64:]), np.uint8)
-    bits = np.unpackbits(packed, bitorder="little", count=dataset.Rows * dataset.Columns)
-    return bits.reshape(dataset.Rows, dataset.Columns)
+def _run_lengths(frame: bytes, dataset: Dataset) -> Array:
+    """The cells of a frame of run lengths: a segment for each byte of each sample (PS3.5 G.2)."""
+    starts = np.frombuffer(frame, "<u4", count=16)[1:]
+    ends = [*starts[1:], 0]
+    shape, samples = (int(dataset.Rows), int(dataset.Columns)), int(dataset.SamplesPerPixel)
+    segments = [
+        np.frombuffer(imagecodecs.packbits_decode(frame[start : end or len(frame)]), np.uint8)
+        for start, end in zip(starts, ends, strict=True)
+        if start
+    ]
+    if dataset.BitsAllocated == 1:
+        return np.unpackbits(segments[0], bitorder="little", count=shape[0] * shape[1]).reshape(shape)
+    width = int(dataset.BitsAllocated) // 8
+    planes = [segment[: shape[0] * shape[1]].reshape(shape).astype(np.int64) for segment in segments]
+    cells = [
+        sum(planes[sample * width + byte] << 8 * (width - 1 - byte) for byte in range(width))
+        for sample in range(samples)
+    ]
+    return np.stack(cells, axis=-1) if samples > 1 else np.asarray(cells[0])
 
 
 def served(data: bytes, dataset: Dataset) -> Cells:
