@@ -58,7 +58,7 @@ def linear(x: Array, window: Window) -> Array:
     """Place in the window from 0 to 1: PS3.3 C.11.2.1.2.1, C.11.2.1.3.2 and C.11.2.1.3.1."""
     c, w = window.center, window.width
     if window.function == "SIGMOID":
-        return 1 / (1 + np.exp(-4 * (x - c) / w))
+        return 1 / (1 + np.exp(np.clip(-4 * (x - c) / w, -700, 700)))
     if window.function == "LINEAR_EXACT":
         inner = (x - c) / w + 0.5
         return np.where(x <= c - w / 2, 0.0, np.where(x > c + w / 2, 1.0, inner))
