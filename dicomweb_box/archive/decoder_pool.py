@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+from dicomweb_box.archive.apart import environment
 from dicomweb_box.archive.decoder_process import READY, job, message, read, received, write
 from dicomweb_box.dicom.image import Image
 from dicomweb_box.errors import Damaged, OutOfResources
@@ -30,7 +31,6 @@ KEPT_MEMORY = 16 << 20
 _MOST_ADDED = 1 << 20
 """Bytes by which an encoded frame may be longer than twice its native ones: headers of tiny frames."""
 _MODULE = "dicomweb_box.archive.decoder_process"
-_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 
 
 class DecoderPool:
@@ -128,10 +128,9 @@ class _Process:
         self._memory = os.memfd_create("frames", os.MFD_CLOEXEC)
         self._connection, theirs = socket.socketpair()
         try:
-            # Nothing of our environment goes along: it holds the keys of stores and databases.
             self._popen = subprocess.Popen(  # noqa: S603  (our own module; numbers for arguments)
                 [sys.executable, "-m", _MODULE, str(theirs.fileno()), str(self._memory), str(most)],
-                env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **_ENVIRONMENT},
+                env=environment(),
                 pass_fds=(theirs.fileno(), self._memory),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

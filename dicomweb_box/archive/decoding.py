@@ -2,22 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import xxhash
 
 from dicomweb_box.archive.decoder_pool import DecoderPool
 from dicomweb_box.archive.derived import Derived, DerivedFiles, Make
 from dicomweb_box.archive.retrieve import Instance
+from dicomweb_box.archive.together import Together
 from dicomweb_box.box import Box
 from dicomweb_box.dicom import pixels
 from dicomweb_box.dicom.explicit import Fragments
 from dicomweb_box.dicom.image import Image
-from dicomweb_box.errors import Damaged, OutOfResources
+from dicomweb_box.errors import Damaged
 
-T = TypeVar("T")
 Native = Callable[[], Awaitable[bytes]]
 
 DEAR = 0.004
@@ -68,7 +68,9 @@ class Decoding:
         self._box = box
         self._pool = DecoderPool(seconds=settings.decode_timeout, most=settings.decode_memory)
         self._files = box.resource(DerivedFiles, DerivedFiles)
-        self._asked: dict[str, _Asked] = {}
+        self._asked = Together[Any](
+            most=settings.decode_queue, refusal="too many frames wait to be decoded", failed=self._failed
+        )
         self._damaged: dict[str, tuple[float, str]] = {}
         """Frames found damaged, the longest ago first: when, and how."""
         self._keeping: set[asyncio.Task[Derived]] = set()
@@ -82,8 +84,9 @@ class Decoding:
     async def decoded(self, instance: Instance, image: Image, fragments: Fragments) -> bytes:
         """See `decoded` above."""
         name = _name(instance, fragments)
-        work = partial(self._decode, name, instance, image, fragments)
-        return await self._once(name, work)
+        self._refuse_damaged(name)
+        made: bytes = await self._asked.get(name, partial(self._decode, name, instance, image, fragments))
+        return made
 
     async def transcoded(
         self, instance: Instance, image: Image, fragments: Fragments, target: str, native: Native | None
@@ -93,8 +96,10 @@ class Decoding:
         found = self._files.peek(name)
         if found is not None and found.size:
             return found
+        self._refuse_damaged(name)
         work = partial(self._transcode, name, instance, image, fragments, target, native)
-        return await self._once(name, work)
+        made: Derived = await self._asked.get(name, work)
+        return made
 
     async def _transcode(
         self,
@@ -118,33 +123,9 @@ class Decoding:
         frame = self._stored(instance, fragments) if given is None else given
         return self._pool.made(self._refused_if_large(image), frame, target)
 
-    async def _once(self, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """What `work` gives, once for all who ask for this name meanwhile; given up when all have left."""
-        self._refuse_damaged(name)
-        asked = self._asked.get(name)
-        if asked is None:
-            if len(self._asked) >= self._box.settings.decode_queue:
-                raise OutOfResources("too many frames wait to be decoded")
-            asked = self._asked[name] = _Asked(asyncio.create_task(work()))
-            asked.task.add_done_callback(partial(self._forget, name, asked))
-        asked.askers += 1
-        try:
-            found: T = await asyncio.shield(asked.task)
-            return found
-        finally:
-            asked.askers -= 1
-            if not asked.askers and not asked.task.done():
-                self._forget(name, asked)
-                asked.task.cancel()
-
-    def _forget(self, name: str, asked: "_Asked", task: asyncio.Task[Any] | None = None) -> None:
-        if self._asked.get(name) is asked:
-            del self._asked[name]
-        if task is not None and not task.cancelled():
-            # Looked at, so that asyncio does not report it where every asker has left.
-            error = task.exception()
-            if isinstance(error, Damaged):
-                self._damaged[name] = (time.monotonic(), str(error))
+    def _failed(self, name: str, error: BaseException) -> None:
+        if isinstance(error, Damaged):
+            self._damaged[name] = (time.monotonic(), str(error))
 
     def _refuse_damaged(self, name: str) -> None:
         """Raise Damaged where the frame was found so lately: to find it out may have cost a process."""
@@ -202,19 +183,12 @@ class Decoding:
         """Give up what is decoded; end the processes."""
         if self._tidying is not None:
             self._tidying.cancel()
-        for asked in list(self._asked.values()):
-            asked.task.cancel()
+        closing = asyncio.create_task(self._asked.close())
+        # The threads that wait for a process learn that it has ended.
         await asyncio.get_running_loop().run_in_executor(None, self._pool.close)
+        await closing
         if self._keeping:
             await asyncio.gather(*self._keeping, return_exceptions=True)
-
-
-class _Asked:
-    """A frame that is being made, and how many wait for it."""
-
-    def __init__(self, task: asyncio.Task[Any]) -> None:
-        self.task = task
-        self.askers = 0
 
 
 async def _prepared(native: bytes) -> Make:

@@ -5,7 +5,6 @@ import secrets
 import shutil
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 from dicomweb_box.archive import metadata
 from dicomweb_box.archive.derived import Derived, DerivedFiles, Make
 from dicomweb_box.archive.retrieve import Instance
+from dicomweb_box.archive.together import Together
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.dicom import animation, cine, json_model, video
-from dicomweb_box.errors import OutOfResources
 
 if TYPE_CHECKING:
     from dicomweb_box.dicom.picture import Image
@@ -51,18 +50,14 @@ async def film(
     return await box.resource(Films, Films).get(f"films-{name[:2]}/{name}.film", make)
 
 
-@dataclass(slots=True)
-class _Making:
-    task: asyncio.Task[Derived]
-    askers: int = 0
-
-
 class Films:
     """The films of one box in one process; few are made at a time, so that single pictures need not wait."""
 
     def __init__(self, box: Box) -> None:
         self._box = box
-        self._making: dict[str, _Making] = {}
+        self._making = Together[Derived](
+            most=_WAITING, refusal="too many films are being made already: ask again in a moment"
+        )
         self._free = asyncio.Semaphore(max(1, box.settings.decode_threads // 2))
 
     async def get(self, name: str, make: Callable[[Path], Awaitable[None]]) -> Derived:
@@ -70,31 +65,11 @@ class Films:
         found = self._box.resource(DerivedFiles, DerivedFiles).peek(name)
         if found is not None:
             return found
-        making = self._making.get(name)
-        if making is None:
-            if len(self._making) >= _WAITING:
-                raise OutOfResources("too many films are being made already: ask again in a moment")
-            making = self._making[name] = _Making(asyncio.create_task(self._make(name, make)))
-            making.task.add_done_callback(lambda task: self._made(name, task))
-        making.askers += 1
-        try:
-            return await asyncio.shield(making.task)
-        finally:
-            making.askers -= 1
-            if not making.askers:
-                making.task.cancel()  # nothing happens where it is done
+        return await self._making.get(name, partial(self._make, name, make))
 
     async def close(self) -> None:
         """Give up what is being made."""
-        tasks = [making.task for making in self._making.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _made(self, name: str, task: asyncio.Task[Derived]) -> None:
-        self._making.pop(name, None)
-        if not task.cancelled():
-            task.exception()  # looked at, so that asyncio does not report it where every asker has left
+        await self._making.close()
 
     async def _make(self, name: str, make: Callable[[Path], Awaitable[None]]) -> Derived:
         files = self._box.resource(DerivedFiles, DerivedFiles)

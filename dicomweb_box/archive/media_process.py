@@ -8,20 +8,16 @@ would take most of its time.
 import json
 import mmap
 import os
-import resource
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from dicomweb_box.archive.apart import limit, run_apart
 from dicomweb_box.dicom import consumer_media
 from dicomweb_box.dicom.medium import Medium, unusable
 from dicomweb_box.errors import OutOfResources, UnreadableInstance
 
 _MODULE = "dicomweb_box.archive.media_process"
-_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
-_START_SECONDS = 30.0
 _FULL = 28
 
 
@@ -33,28 +29,10 @@ def decode_apart(
     Raises UnreadableInstance where it cannot be decoded, takes too long or breaks its decoder;
     OutOfResources where the disk is full.
     """
-    places = [str(source), *map(str, place), media_type, str(frames)]
     try:
-        done = subprocess.run(  # noqa: S603  (our own module; paths and numbers for arguments)
-            [sys.executable, "-m", _MODULE, *places, str(seconds), str(most)],
-            # Nothing of our environment goes along: it holds the keys of stores and databases.
-            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **_ENVIRONMENT},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=seconds + _START_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+        done = run_apart(_MODULE, [source, *place, media_type, frames, seconds, most], seconds)
+    except TimeoutError:
         raise unusable(f"is not decoded in {seconds} seconds") from None
-    except OSError as error:
-        raise OutOfResources(f"no process for codecs can be started: {error.strerror}") from error
-    return _said(done, seconds)
-
-
-def _said(done: "subprocess.CompletedProcess[bytes]", seconds: int) -> Medium:
-    if done.returncode == -signal.SIGALRM:
-        raise unusable(f"is not decoded in {seconds} seconds")
     if done.returncode == _FULL:
         raise OutOfResources("the disk is full")
     if done.returncode != 0:
@@ -69,12 +47,8 @@ def main(
     source: str, offset: int, length: int, media_type: str, frames: str, seconds: int, most: int
 ) -> dict[str, Any]:
     """Decode one medium, and say what it is, or why it is none."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     consumer_media.warm()
-    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123
-        size = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (size + most, size + most))
-    signal.alarm(seconds)
+    limit(seconds, most)
     try:
         with open(source, "rb") as file:  # noqa: PTH123
             whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -103,14 +77,6 @@ def _write(descriptor: int, frame: bytes) -> None:
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    told = main(
-        arguments[0],
-        int(arguments[1]),
-        int(arguments[2]),
-        arguments[3],
-        arguments[4],
-        int(arguments[5]),
-        int(arguments[6]),
-    )
+    _, source, offset, length, media_type, frames, seconds, most = sys.argv
+    told = main(source, int(offset), int(length), media_type, frames, int(seconds), int(most))
     sys.stdout.write(json.dumps(told))

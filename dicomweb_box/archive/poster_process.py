@@ -6,17 +6,14 @@ memory end it, whatever becomes of the server.
 
 import io
 import os
-import resource
-import signal
-import subprocess
 import sys
 from pathlib import Path
 
+from dicomweb_box.archive.apart import limit, run_apart
 from dicomweb_box.dicom import video
-from dicomweb_box.errors import Damaged, OutOfResources
+from dicomweb_box.errors import Damaged
 
 _MODULE = "dicomweb_box.archive.poster_process"
-_START_SECONDS = 30.0
 
 
 def picture_apart(source: Path, place: tuple[int, int], number: int, *, seconds: int, most: int) -> bytes:
@@ -25,22 +22,10 @@ def picture_apart(source: Path, place: tuple[int, int], number: int, *, seconds:
     Raises Damaged where it cannot be decoded, takes too long or breaks its decoder; OutOfResources where no
     process can be started.
     """
-    arguments = [str(source), *map(str, (*place, number, seconds, most))]
     try:
-        done = subprocess.run(  # noqa: S603  (our own module; a path and numbers for arguments)
-            [sys.executable, "-m", _MODULE, *arguments],
-            # Nothing of our environment goes along: it holds the keys of stores and databases.
-            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=seconds + _START_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+        done = run_apart(_MODULE, [source, *place, number, seconds, most], seconds)
+    except TimeoutError:
         raise Damaged(f"the video is not decoded in {seconds} seconds") from None
-    except OSError as error:
-        raise OutOfResources(f"no process for codecs can be started: {error.strerror}") from error
     if done.returncode or not done.stdout:
         raise Damaged("the video cannot be decoded")
     return done.stdout
@@ -75,9 +60,7 @@ class _Window(io.RawIOBase):
 
 def main(source: str, offset: int, length: int, number: int, seconds: int, most: int) -> None:
     """Write one picture to standard output; ends with 1 where there is none."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    signal.alarm(seconds)
+    limit(seconds, most)
     descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
         made = video.frame_of(_Window(descriptor, offset, length), number)

@@ -1,13 +1,14 @@
 """Rendered pictures kept ready: in memory, and on disk where making them again costs more than reading."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import BinaryIO
+from functools import partial
+from typing import Any, BinaryIO
 
 from dicomweb_box.archive.derived import DerivedFiles, Make
 from dicomweb_box.archive.retrieve import Recent
+from dicomweb_box.archive.together import Together
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.errors import OutOfResources
 
@@ -15,17 +16,11 @@ _PAGE = 4096
 _WAITING = 128
 """Renderings under way or waiting for each decoder thread; more are refused, so that a wait stays short."""
 
-Render = Callable[[], Awaitable[bytes]]
+Render = Callable[[], Coroutine[Any, Any, bytes]]
 
 
 class _Ready(Recent):
     """Pictures by name, weighed in pages."""
-
-
-@dataclass(slots=True)
-class _Making:
-    task: asyncio.Task[bytes]
-    askers: int = 0
 
 
 class Renderings:
@@ -34,9 +29,11 @@ class Renderings:
     def __init__(self, box: Box) -> None:
         self._box = box
         self._ready = _Ready(box)
-        self._making: dict[str, _Making] = {}
+        self._making = Together[bytes](
+            most=_WAITING * box.settings.decode_threads,
+            refusal="too many renderings wait already: ask again in a moment",
+        )
         self._keeping: set[asyncio.Task[None]] = set()
-        self._most = _WAITING * box.settings.decode_threads
 
     async def get(self, name: str, render: Render, *, costly: bool) -> bytes:
         """The rendering of this name: kept, or made once for all who ask at the same time.
@@ -47,25 +44,12 @@ class Renderings:
         found: bytes | None = self._ready.get(name)
         if found is not None:
             return found
-        making = self._making.get(name)
-        if making is None:
-            if len(self._making) >= self._most:
-                raise OutOfResources("too many renderings wait already: ask again in a moment")
-            making = self._making[name] = _Making(asyncio.create_task(self._make(name, render, costly)))
-            making.task.add_done_callback(lambda task: self._made(name, task))
-        making.askers += 1
-        try:
-            return await asyncio.shield(making.task)
-        finally:
-            making.askers -= 1
-            if not making.askers:
-                making.task.cancel()  # nothing happens where it is done
+        return await self._making.get(name, partial(self._make, name, render, costly))
 
     async def close(self) -> None:
-        """Wait for what is being made and kept."""
-        tasks = [*(making.task for making in self._making.values()), *self._keeping]
-        if tasks:
-            await asyncio.gather(*tasks, return_exceptions=True)
+        """Give up what is being made; wait for what is being kept."""
+        await self._making.close()
+        await asyncio.gather(*self._keeping, return_exceptions=True)
 
     async def _make(self, name: str, render: Render, costly: bool) -> bytes:
         made = await self._from_disk(name) if costly else None
@@ -77,11 +61,6 @@ class Renderings:
                 keeping.add_done_callback(self._keeping.discard)
         self._ready.put(name, made, 1 + len(made) // _PAGE)
         return made
-
-    def _made(self, name: str, task: asyncio.Task[bytes]) -> None:
-        self._making.pop(name, None)
-        if not task.cancelled():
-            task.exception()  # looked at, so that asyncio does not report it where every asker has left
 
     async def _from_disk(self, name: str) -> bytes | None:
         found = self._box.resource(DerivedFiles, DerivedFiles).peek(_file(name))

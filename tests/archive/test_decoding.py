@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from dicomweb_box.archive.decoder_pool import DecoderPool
 from dicomweb_box.archive.decoding import Decoding
 from dicomweb_box.box import Box
 from dicomweb_box.dicom.image import Image
-from dicomweb_box.errors import Damaged, OutOfResources
+from dicomweb_box.errors import Damaged
 from tests.conftest import MakeBox
 from tests.dicomweb.pixel_objects import rle_frames
 from tests.dicomweb.retrieving import client_of, path_of, put
@@ -203,32 +203,6 @@ async def test_more_frames_than_may_wait_are_asked_to_come_again(make_box: MakeB
     assert all(int(answer.headers["retry-after"]) > 0 for answer in refused)
 
 
-async def test_what_nobody_waits_for_any_more_is_not_decoded(box: Box) -> None:
-    decoding = box.resource(Decoding, Decoding)
-    held = [asyncio.Event() for _ in range(2)]
-    ran: list[str] = []
-
-    def work(name: str) -> Callable[[], Awaitable[bytes]]:
-        async def run() -> bytes:
-            await held[0].wait()
-            ran.append(name)
-            return b""
-
-        return run
-
-    first = asyncio.create_task(decoding._once("a", work("a")))  # type: ignore[arg-type]
-    second = asyncio.create_task(decoding._once("a", work("a")))  # type: ignore[arg-type]
-    other = asyncio.create_task(decoding._once("b", work("b")))  # type: ignore[arg-type]
-    await asyncio.sleep(0)
-    first.cancel()
-    other.cancel()
-    await asyncio.sleep(0)
-    held[0].set()
-
-    assert await second == b""
-    assert ran == ["a"]
-
-
 async def test_what_was_dear_to_decode_is_read_the_next_time(box: Box) -> None:
     from tests.dicomweb.pixel_objects import encapsulated
 
@@ -243,21 +217,6 @@ async def test_what_was_dear_to_decode_is_read_the_next_time(box: Box) -> None:
 
     assert first.content == second.content == cells.tobytes()
     assert [path.read_bytes() for path in kept] == [cells.tobytes()]
-
-
-async def test_too_many_are_refused_by_name(make_box: MakeBox) -> None:
-    async with make_box(decode_queue=1) as box:
-        decoding = box.resource(Decoding, Decoding)
-
-        async def forever() -> bytes:
-            await asyncio.sleep(60)
-            return b""
-
-        waiting = asyncio.create_task(decoding._once("a", forever))
-        await asyncio.sleep(0)
-        with pytest.raises(OutOfResources):
-            await decoding._once("b", forever)
-        waiting.cancel()
 
 
 async def test_a_frame_found_damaged_is_not_tried_again_at_once(

@@ -15,7 +15,7 @@ from PIL import Image
 from pydicom.encaps import generate_frames
 from pydicom.pixels import pixel_array
 
-from dicomweb_box.archive import media_process
+from dicomweb_box.archive import apart, media_process
 from dicomweb_box.box import Box
 from dicomweb_box.dicom import medium
 from tests.builders import make_instance, new_uid
@@ -425,7 +425,7 @@ async def test_a_codec_that_dies_or_hangs_refuses_its_medium_alone(
     box: Box, study: str, monkeypatch: pytest.MonkeyPatch, module: str, sentence: str
 ) -> None:
     monkeypatch.setattr(media_process, "_MODULE", f"tests.dicomweb.{module}")
-    monkeypatch.setattr(media_process, "_START_SECONDS", -29.0)
+    monkeypatch.setattr(apart, "_START_SECONDS", -29.0)
     content = joined([("image/png", {}, saved(picture(), "PNG")), ("image/jpeg", {}, jpeg())])
 
     answer = await post(

@@ -230,32 +230,6 @@ async def test_what_has_no_pixels_has_an_icon(box: Box, client: httpx.AsyncClien
     assert thumbnails[0].content != thumbnails[1].content
 
 
-async def test_equal_asks_are_one_rendering_and_end_when_all_have_left(box: Box) -> None:
-    renderings = Renderings(box)
-    begun, going = 0, asyncio.Event()
-
-    async def render() -> bytes:
-        nonlocal begun
-        begun += 1
-        await going.wait()
-        return b"picture"
-
-    asks = [asyncio.create_task(renderings.get("name", render, costly=False)) for _ in range(10)]
-    await asyncio.sleep(0.01)
-    asks.pop().cancel()
-    going.set()
-    assert await asyncio.gather(*asks) == [b"picture"] * 9
-    assert begun == 1
-
-    going.clear()
-    left = asyncio.create_task(renderings.get("other", render, costly=False))
-    await asyncio.sleep(0.01)
-    (making,) = [one.task for one in renderings._making.values()]
-    left.cancel()
-    await asyncio.wait([making])
-    assert making.cancelled()
-
-
 async def test_too_many_renderings_are_refused_until_there_is_room(box: Box) -> None:
     renderings, going = Renderings(box), asyncio.Event()
 
