@@ -3,10 +3,10 @@
 Lossless targets hold each stored bit. The lossy ones are given only to who names them.
 """
 
+import math
 import struct
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from dicomweb_box.dicom import json_model, pixels
@@ -55,6 +55,7 @@ _TRANSFORMING: Final = {
 """Photometric Interpretation of what was RGB (PS3.5 8.2.1, 8.2.4)."""
 _QUALITY: Final = 90
 _DECIBELS: Final = 50
+_SLACK: Final = 6
 _JPEG_XL_EFFORT: Final = 2
 
 
@@ -180,18 +181,36 @@ def _htj2k_rpcl(image: Image, cells: "Cells") -> bytes | bytearray:
     return imagecodecs.htj2k_encode(cells, rgb=image.samples == 3, reversible=True, tlm=True)
 
 
-def _jpeg_2000(image: Image, cells: "Cells", *, decibels: int = 0) -> bytes | bytearray:
+def _jpeg_2000(
+    image: Image, cells: "Cells", *, decibels: int = 0, reversible: bool = True
+) -> bytes | bytearray:
     import imagecodecs
 
-    narrow = image.bits_stored <= 8  # the encoder's losses are measured against the width of the cells
     return imagecodecs.jpeg2k_encode(
-        cells.astype(f"{cells.dtype.kind}1") if narrow else cells,
+        cells.astype(f"{cells.dtype.kind}1") if image.bits_stored <= 8 else cells,
         level=decibels,
         codecformat="J2K",
-        reversible=not decibels,
+        reversible=reversible,
         bitspersample=image.bits_stored,
         mct=image.samples == 3,
     )
+
+
+def _jpeg_2000_lossy(image: Image, cells: "Cells") -> bytes | bytearray:
+    """Loses little of what the frame holds, or next to nothing where the encoder cannot keep to that.
+
+    The encoder measures losses against all that the stored bits could hold, of which a CT of 16 bits takes a
+    small part, and takes frames of few values for empty ones: what it made is decoded and looked at.
+    """
+    import imagecodecs
+
+    spread = max(1, int(cells.max()) - int(cells.min()))
+    decibels = _DECIBELS + round(20 * math.log10(((1 << image.bits_stored) - 1) / spread))
+    made = _jpeg_2000(image, cells, decibels=decibels, reversible=False)
+    lost = imagecodecs.jpeg2k_decode(made).astype("f8") - cells
+    if math.sqrt((lost**2).mean()) <= spread / 10 ** ((_DECIBELS - _SLACK) / 20):
+        return made
+    return _jpeg_2000(image, cells, reversible=False)
 
 
 def _jpeg_lossless(image: Image, cells: "Cells") -> bytes | bytearray:
@@ -256,5 +275,5 @@ _ENCODERS: Final[dict[str, Callable[[Image, Any], bytes | bytearray]]] = {
     RLE: _rle,
     JPEG_XL_LOSSLESS: _jpeg_xl,
     JPEG_BASELINE: _jpeg_baseline,
-    JPEG_2000: partial(_jpeg_2000, decibels=_DECIBELS),
+    JPEG_2000: _jpeg_2000_lossy,
 }

@@ -1,6 +1,7 @@
 """Photometric Interpretation × codec × planar × bits: frames encoded, read back by pydicom and by us."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,22 @@ def test_what_no_codec_would_keep_is_not_offered(one: Image) -> None:
 
 def test_what_is_stored_so_is_no_target() -> None:
     assert transcode.RLE not in transcode.targets(image(8, 8, transfer_syntax_uid=transcode.RLE))
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("stored", [8, 12, 16])
+@pytest.mark.parametrize("span", [1, 2, 40, 250])
+def test_what_lossy_jpeg_2000_loses_is_little_of_what_the_frame_holds(
+    stored: int, span: int, signed: bool
+) -> None:
+    one = image(16 if stored > 8 else 8, stored, signed=signed)
+    lowest = -(1 << stored - 1) if signed else 0
+    y, x = np.indices(SHAPE)
+    values = np.rint((np.sin(x / 5) * np.cos(y / 7) + 1) / 2 * (span - 1)).astype(int) + lowest + 5
+    cells = values.astype(f"<{'i' if signed else 'u'}{one.bits_allocated // 8}")
+    made = transcode.encode(one, cells.tobytes(), transcode.JPEG_2000)
+    again = pixels.samples(one, pixels.decode(replace(one, transfer_syntax_uid=transcode.JPEG_2000), made))
+    assert np.abs(again.astype(int) - values).max() <= max(2, span * 0.05)
 
 
 def test_a_frame_that_is_too_short_is_damaged() -> None:
