@@ -60,7 +60,8 @@ class _Enclosed(Recent):
 
 def _write(json: bytes, form: Text) -> bytes:
     # Loaded at the first ask: the dictionary of attribute names is large.
-    from dicomweb_box.dicom import document, document_html, listing, report, xml_model
+    from dicomweb_box.dicom import xml_model
+    from dicomweb_box.dicom.words import document, document_html, listing, report
 
     dataset = _whole(json)
     if form == "text/xml":

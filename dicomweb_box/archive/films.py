@@ -14,10 +14,11 @@ from dicomweb_box.archive.derived import Derived, DerivedFiles, Make
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.archive.together import Together
 from dicomweb_box.box import Box, in_thread
-from dicomweb_box.dicom import animation, cine, json_model, video
+from dicomweb_box.dicom import json_model
+from dicomweb_box.dicom.display import animation, cine, video
 
 if TYPE_CHECKING:
-    from dicomweb_box.dicom.picture import Image
+    from dicomweb_box.dicom.display.picture import Image
 
 T = TypeVar("T")
 

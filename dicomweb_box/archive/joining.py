@@ -9,7 +9,7 @@ from dicomweb_box.accounts.access import Scope
 from dicomweb_box.archive import visibility
 from dicomweb_box.box import Box
 from dicomweb_box.dicom.json_model import Dataset
-from dicomweb_box.dicom.made_instance import Place
+from dicomweb_box.dicom.media.made_instance import Place
 
 # Time zone and character set belong to what was written with them (PS3.3 C.12.1).
 _NOT_TAKEN = frozenset(("00080005", "00080201"))

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from dicomweb_box.archive.apart import limit, run_apart
-from dicomweb_box.dicom import consumer_media
-from dicomweb_box.dicom.medium import Medium, unusable
+from dicomweb_box.dicom.media import consumer_media
+from dicomweb_box.dicom.media.medium import Medium, unusable
 from dicomweb_box.errors import OutOfResources, UnreadableInstance
 
 _MODULE = "dicomweb_box.archive.media_process"

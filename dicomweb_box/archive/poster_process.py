@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from dicomweb_box.archive.apart import limit, run_apart
-from dicomweb_box.dicom import video
+from dicomweb_box.dicom.display import video
 from dicomweb_box.errors import Damaged
 
 _MODULE = "dicomweb_box.archive.poster_process"

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 from dicomweb_box.archive.poster_process import picture_apart
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.box import Box
-from dicomweb_box.dicom import raster, uids, video
+from dicomweb_box.dicom import uids
+from dicomweb_box.dicom.display import raster, video
 from dicomweb_box.errors import NotAcceptable
 
 if TYPE_CHECKING:
+    from dicomweb_box.dicom.display.picture import Image
+    from dicomweb_box.dicom.display.view import View
     from dicomweb_box.dicom.frames import FrameTable
-    from dicomweb_box.dicom.picture import Image
-    from dicomweb_box.dicom.view import View
 
 
 def has_poster(instance: Instance) -> bool:

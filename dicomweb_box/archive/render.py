@@ -17,21 +17,22 @@ from dicomweb_box.archive.renderings import Renderings
 from dicomweb_box.archive.representation import Picture
 from dicomweb_box.archive.retrieve import Instance, Recent
 from dicomweb_box.box import Box
-from dicomweb_box.dicom import explicit, icons, json_model, raster
-from dicomweb_box.dicom.annotation import words_of
-from dicomweb_box.dicom.display import Display, display_of
+from dicomweb_box.dicom import explicit, json_model
+from dicomweb_box.dicom.display import icons, raster
+from dicomweb_box.dicom.display.annotation import words_of
+from dicomweb_box.dicom.display.display import Display, display_of
+from dicomweb_box.dicom.display.picture import Frame, picture
+from dicomweb_box.dicom.display.presentation import presentation_of
+from dicomweb_box.dicom.display.view import View
 from dicomweb_box.dicom.explicit import EXPLICIT_BIG
 from dicomweb_box.dicom.header import locate
 from dicomweb_box.dicom.image import NATIVE
 from dicomweb_box.dicom.json_values import Bulk
-from dicomweb_box.dicom.picture import Frame, picture
-from dicomweb_box.dicom.presentation import presentation_of
-from dicomweb_box.dicom.view import View
 from dicomweb_box.dicom.vr_lookup import SWAP_UNIT
 from dicomweb_box.errors import NotFound
 
 if TYPE_CHECKING:
-    from dicomweb_box.dicom.picture import Image
+    from dicomweb_box.dicom.display.picture import Image
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dicomweb_box.archive.body import Body
 from dicomweb_box.archive.retrieve import Instance
-from dicomweb_box.dicom.view import View
+from dicomweb_box.dicom.display.view import View
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,14 +11,15 @@ from dicomweb_box.archive.frame_body import stored_frame
 from dicomweb_box.archive.representation import Picture, Representations
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.box import Box, in_thread
-from dicomweb_box.dicom import json_model, uids, video
+from dicomweb_box.dicom import json_model, uids
+from dicomweb_box.dicom.display import video
+from dicomweb_box.dicom.display.presentation import STATES, references_of
+from dicomweb_box.dicom.display.view import View
 from dicomweb_box.dicom.encapsulated import Enclosed
-from dicomweb_box.dicom.presentation import STATES, references_of
-from dicomweb_box.dicom.view import View
 from dicomweb_box.errors import Damaged, NotAcceptable, NotFound
 
 if TYPE_CHECKING:
-    from dicomweb_box.dicom.picture import Image
+    from dicomweb_box.dicom.display.picture import Image
 
 _MPEG2 = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in ("100", "100.1", "101", "101.1"))
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from dicomweb_box.dicom.json_model import Dataset, Element
-from dicomweb_box.dicom.medium import text
+from dicomweb_box.dicom.media.medium import text
 
 SEQUENCE = "04000561"
 _LONGEST = 64  # LO

@@ -21,7 +21,7 @@ from dicomweb_box.archive.outcomes import Outcome, Refused, Stored
 from dicomweb_box.asgi.errors import Fault, described, fault_of
 from dicomweb_box.asgi.identity import address_of, identify
 from dicomweb_box.box import Box
-from dicomweb_box.dicom.consumer_media import MEDIA_TYPES
+from dicomweb_box.dicom.media.consumer_media import MEDIA_TYPES
 from dicomweb_box.dicom.media_types import LEGACY_NAMES, MediaType, parse_media_type
 from dicomweb_box.dicom.multipart import Event, Parser, PartBegin
 from dicomweb_box.dicomweb.answers import JSON, XML, chosen, service_url, store_answer

@@ -15,8 +15,8 @@ from dicomweb_box.archive.composing import Composed, Composer, own_parts
 from dicomweb_box.archive.outcomes import Refused
 from dicomweb_box.asgi.errors import described
 from dicomweb_box.box import Box, in_thread
-from dicomweb_box.dicom.consumer_media import MEDIA_TYPES
 from dicomweb_box.dicom.json_model import array_items
+from dicomweb_box.dicom.media.consumer_media import MEDIA_TYPES
 from dicomweb_box.dicom.media_types import LEGACY_NAMES, MediaType, parse_media_type
 from dicomweb_box.dicom.multipart import Event
 from dicomweb_box.dicom.xml_reader import from_xml

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from starlette.routing import BaseRoute, Route
 
 from dicomweb_box.archive.documents import TEXTS
-from dicomweb_box.dicom import raster
 from dicomweb_box.dicom.attributes import BY_LEVEL, Level
-from dicomweb_box.dicom.consumer_media import MEDIA_TYPES
+from dicomweb_box.dicom.display import raster
+from dicomweb_box.dicom.media.consumer_media import MEDIA_TYPES
 from dicomweb_box.dicomweb.frame_types import FRAME_TYPES, OCTETS, VIDEO_TYPES
 from dicomweb_box.dicomweb.search_forms import FORMS
 from dicomweb_box.dicomweb.wado_zip import ZIP

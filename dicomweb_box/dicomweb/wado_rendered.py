@@ -16,10 +16,10 @@ from dicomweb_box.archive.representations import representations
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.asgi.blob_response import BlobResponse
 from dicomweb_box.asgi.byte_range import not_modified
-from dicomweb_box.dicom import raster
-from dicomweb_box.dicom.document_html import CONTENT_SECURITY_POLICY
+from dicomweb_box.dicom.display import raster
+from dicomweb_box.dicom.display.view import View, view_of
 from dicomweb_box.dicom.media_types import Accepted, Offer, choose
-from dicomweb_box.dicom.view import View, view_of
+from dicomweb_box.dicom.words.document_html import CONTENT_SECURITY_POLICY
 from dicomweb_box.dicomweb.gone import unless_gone
 from dicomweb_box.dicomweb.retrieval import (
     Asked,

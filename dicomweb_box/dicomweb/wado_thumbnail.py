@@ -8,9 +8,10 @@ from dicomweb_box.archive.representation import Picture
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.asgi.blob_response import BlobResponse
 from dicomweb_box.asgi.byte_range import not_modified
-from dicomweb_box.dicom import icons, raster, uids
+from dicomweb_box.dicom import uids
+from dicomweb_box.dicom.display import icons, raster
+from dicomweb_box.dicom.display.view import View, thumbnail_view_of
 from dicomweb_box.dicom.media_types import Offer, choose
-from dicomweb_box.dicom.view import View, thumbnail_view_of
 from dicomweb_box.dicomweb.gone import unless_gone
 from dicomweb_box.dicomweb.retrieval import Asked, Part, asked, remembered, single, tag_of, warning
 from dicomweb_box.dicomweb.wado_frames import existing, frame_ranges

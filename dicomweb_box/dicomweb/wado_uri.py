@@ -13,9 +13,9 @@ from dicomweb_box.archive.representations import representations
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.asgi.blob_response import BlobResponse
 from dicomweb_box.asgi.byte_range import not_modified
-from dicomweb_box.dicom import raster
+from dicomweb_box.dicom.display import raster
+from dicomweb_box.dicom.display.view import View
 from dicomweb_box.dicom.media_types import Accepted, Offer, choose, parse_accept
-from dicomweb_box.dicom.view import View
 from dicomweb_box.dicomweb import wado_instances, wado_uri_parameters
 from dicomweb_box.dicomweb.gone import unless_gone
 from dicomweb_box.dicomweb.retrieval import Asked, asked, tag_of, warning

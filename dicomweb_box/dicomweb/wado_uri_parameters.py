@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from dicomweb_box.dicom.display.view import ANNOTATIONS, QUALITY, Annotation, View
+from dicomweb_box.dicom.display.viewport import MOST_PIXELS, MOST_SIDE, Viewport
+from dicomweb_box.dicom.display.voi import Window
 from dicomweb_box.dicom.uids import clean_uid
-from dicomweb_box.dicom.view import ANNOTATIONS, QUALITY, Annotation, View
-from dicomweb_box.dicom.viewport import MOST_PIXELS, MOST_SIDE, Viewport
-from dicomweb_box.dicom.voi import Window
 from dicomweb_box.errors import BadRequest
 
 UIDS = ("studyUID", "seriesUID", "objectUID")

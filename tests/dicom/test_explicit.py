@@ -33,7 +33,8 @@ def rendered(pieces: list[Any], source: bytes) -> bytes:
             out.append(explicit.swapped(source[piece.offset : piece.offset + piece.length], piece.swap))
         elif isinstance(piece, Decoded):
             frames = [b"".join(source[at : at + size] for at, size in frame) for frame in piece.frames]
-            out.append(pixels.decode_all(piece.image, frames))
+            native = [pixels.decode(piece.image, frame) for frame in frames]
+            out.append(pixels.joined(piece.image, native))
         else:
             out.append(piece)
     return b"".join(out)

@@ -13,7 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dicomweb_box.box import Box
-from dicomweb_box.dicom import matching, view
+from dicomweb_box.dicom import matching
+from dicomweb_box.dicom.display import view
 from dicomweb_box.dicomweb import wado_uri
 from dicomweb_box.dicomweb.routes import ROUTES, routes
 from dicomweb_box.dicomweb.transactions import SEARCH, VIEW, transactions

@@ -17,7 +17,7 @@ from pydicom.pixels import pixel_array
 
 from dicomweb_box.archive import apart, media_process
 from dicomweb_box.box import Box
-from dicomweb_box.dicom import medium
+from dicomweb_box.dicom.media import medium
 from tests.builders import make_instance, new_uid
 from tests.dicomweb.doors import body_of, post
 from tests.dicomweb.media import PDF, animation, jpeg, mp4, picture, saved, turned_jpeg

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from dicomweb_box.box import Box
-from dicomweb_box.dicom.document_html import CONTENT_SECURITY_POLICY
+from dicomweb_box.dicom.words.document_html import CONTENT_SECURITY_POLICY
 from tests.builders import make_dataset, part10
 from tests.dicomweb.retrieving import client_of, parts_of, path_of, put
 

@@ -1,0 +1,68 @@
+"""What an instance's metadata say of how it is shown."""
+
+import orjson
+import pytest
+
+from dicomweb_box.dicom.display.display import display_of
+from dicomweb_box.dicom.display.grey import Rescale
+from dicomweb_box.errors import NotFound
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+SHAPE = {"00280010": 4, "00280011": 4, "00280100": 16, "00280101": 12, "00280002": 1}
+
+
+def nothing(path: str) -> bytes:
+    raise AssertionError(f"nothing is bulk here: {path}")
+
+
+def described(**elements: object) -> bytes:
+    whole = {tag: {"vr": "US", "Value": [value]} for tag, value in SHAPE.items()} | elements
+    return orjson.dumps(whole)
+
+
+def values(*of: object) -> dict[str, object]:
+    return {"vr": "DS", "Value": list(of)}
+
+
+def test_many_thousand_frames_each_keep_their_transformation():
+    filler = {"00081140": values({"00081155": values("1.2.3" * 30)})}
+    frames = [
+        {"00289145": values({"00281053": values(number % 3 + 1), "00281052": values(0)})} | filler
+        for number in range(25_000)
+    ]
+    json = described(**{"52009230": values(*frames)})
+    assert len(json) > 4 << 20
+
+    display = display_of(json, EXPLICIT, nothing)
+
+    assert [display.grey(number).modality for number in (1, 2, 24_999, 25_000)] == [
+        Rescale(slope=1), Rescale(slope=2), Rescale(slope=3), Rescale(slope=1)
+    ]  # fmt: skip
+    assert len(display.greys) == 3
+
+
+def test_what_is_written_as_text_or_not_at_all_does_no_harm():
+    display = display_of(
+        described(
+            **{
+                "00281053": values("1,5"),
+                "00281052": values("x"),
+                "00281050": values(None),
+                "00281051": values(3),
+            }
+        ),
+        EXPLICIT,
+        nothing,
+    )
+
+    assert display.grey(1).modality == Rescale(slope=1.5)
+    assert display.grey(1).voi is None
+
+
+def test_a_slope_of_zero_is_not_meant():
+    assert display_of(described(**{"00281053": values(0)}), EXPLICIT, nothing).grey(1).modality == Rescale()
+
+
+def test_without_rows_there_is_nothing_to_show():
+    with pytest.raises(NotFound):
+        display_of(described(**{"00280010": values()}), EXPLICIT, nothing)
