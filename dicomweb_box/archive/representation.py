@@ -30,7 +30,8 @@ class Representations:
     picture: Callable[[int], Picture] | None = None
     """Gives picture 1 to `count`."""
     missing: int = 0
-    """Instances that there would be pictures of, if they were here."""
+    """Images that there would be pictures of, if they were here."""
+    what_is_missing: str = "images referred to"
     whole_types: tuple[str, ...] = ()
     """Media types of the whole, the default first."""
     written: tuple[str, ...] = ()

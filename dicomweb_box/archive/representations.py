@@ -25,6 +25,8 @@ _MPEG2 = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in ("100", "100.1"
 
 
 _MOST_REFERENCES = 10_000
+MOST_PICTURES = 100_000
+"""Pictures of one instance: an answer holds a little of each in memory."""
 
 
 async def representations(box: Box, instance: Instance, *, scope: Scope, actor: Actor) -> Representations:
@@ -33,7 +35,7 @@ async def representations(box: Box, instance: Instance, *, scope: Scope, actor: 
         kind = await _container(box, instance)
         return Representations(whole_types=(kind,), whole=partial(_video, box, instance))
     if instance.rows and instance.columns:
-        return _frames(box, instance)
+        return await _frames(box, instance)
     if instance.sop_class_uid in STATES:
         return await _state(box, instance, scope, actor)
     document = await documents.enclosed_in(box, instance)
@@ -44,20 +46,51 @@ async def representations(box: Box, instance: Instance, *, scope: Scope, actor: 
     )
 
 
-def _frames(box: Box, instance: Instance) -> Representations:
+async def _frames(box: Box, instance: Instance) -> Representations:
     def picture(number: int) -> Picture:
         return Picture(instance=instance, number=number)
 
-    count = max(1, instance.number_of_frames or 1)
-    if count == 1:
+    count, missing = await _counted(box, instance)
+    if count + missing == 1:
         return Representations(count=1, picture=picture)
-    whole = partial(_film, box, instance, count, picture)
-    return Representations(count=count, picture=picture, whole_types=films.media_types(), whole=whole)
+    # Of as many as are said: a film that ended too soon would look whole.
+    whole = partial(_film, box, instance, count, missing, picture)
+    return Representations(
+        count=count,
+        picture=picture,
+        whole_types=films.media_types(),
+        whole=whole,
+        missing=missing,
+        what_is_missing="frames",
+    )
+
+
+async def _counted(box: Box, instance: Instance) -> tuple[int, int]:
+    """How many frames there are, at least 1 to be tried; and how many more the instance says to have."""
+    said = max(1, instance.number_of_frames or 1)
+    if said == 1:
+        return 1, 0
+    try:
+        there = (await retrieve.frame_table(box, instance)).count
+    except NotFound:
+        there = 1
+    # Whoever stored it may say anything: no work is done for frames that are not there.
+    count = max(1, min(said, there))
+    return count, said - count
 
 
 async def _film(
-    box: Box, instance: Instance, count: int, picture: Callable[[int], Picture], media_type: str, view: View
+    box: Box,
+    instance: Instance,
+    count: int,
+    missing: int,
+    picture: Callable[[int], Picture],
+    media_type: str,
+    view: View,
 ) -> list[Body]:
+    if missing:
+        raise NotAcceptable(f"not every frame can be shown: {missing} are not there", ())
+
     async def drawn(number: int) -> "Image":
         return await render.drawn(box, picture(number), view)
 
@@ -85,9 +118,12 @@ def _enclosed(box: Box, instance: Instance, document: Enclosed) -> Representatio
 async def _state(box: Box, instance: Instance, scope: Scope, actor: Actor) -> Representations:
     """Each frame that a presentation state refers to, as it wants it (PS3.18 10.4.1.1.3).
 
-    Raises NotFound where none of them is here.
+    Raises NotFound where none of them is here, NotAcceptable where they or the state are too large.
     """
-    dataset = json_model.top_level(await metadata.of_row(box, instance.id))
+    dataset = json_model.all_or_none(await metadata.of_row(box, instance.id))
+    if dataset is None:
+        # In part it would show the image without what somebody wrote on it.
+        raise NotAcceptable("the presentation state is too large or too deep to be applied", ())
     pictures: list[Picture] = []
     missing = 0
     for reference in references_of(dataset)[:_MOST_REFERENCES]:
@@ -98,7 +134,9 @@ async def _state(box: Box, instance: Instance, scope: Scope, actor: Actor) -> Re
         except NotFound:
             missing += 1
             continue
-        numbers = reference.frames or range(1, max(1, image.number_of_frames or 1) + 1)
+        numbers = reference.frames or range(1, (await _counted(box, image))[0] + 1)
+        if len(pictures) + len(numbers) > MOST_PICTURES:
+            raise NotAcceptable(f"a presentation state of more than {MOST_PICTURES} frames is not shown", ())
         pictures += [Picture(instance=image, number=number, state=instance) for number in numbers]
     if not pictures:
         raise NotFound("the images that this presentation state refers to are not here")

@@ -20,7 +20,8 @@ _PAGES = (
     (b"x-frame-options", b"SAMEORIGIN"),
 )
 # Stored documents are served under their own type; none of these may run a script in the archive's origin.
-_MARKUP = (b"text/html", b"application/xhtml", b"text/xml", b"application/xml", b"image/svg")
+# Whatever ends in +xml is XML to some browsers, and runs scripts (RFC 7303 4.2).
+_MARKUP = re.compile(rb"\s*(?:text/html|text/xml|application/xml|[^;]*\+xml)", re.IGNORECASE)
 # What somebody stored is shown without scripts, styles, forms, and as of no origin.
 _STORED = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'self'; sandbox")
 _NO_STORE = (b"cache-control", b"no-store")
@@ -66,7 +67,7 @@ class AnswerHeaders:
 def _added(headers: Sequence[tuple[bytes, bytes]], path: str) -> list[tuple[bytes, bytes]]:
     added = [*headers, *_ALWAYS]
     names = {name.lower(): value for name, value in headers}
-    if names.get(b"content-type", b"").startswith(_MARKUP) and b"content-security-policy" not in names:
+    if _MARKUP.match(names.get(b"content-type", b"")) and b"content-security-policy" not in names:
         added += (_STORED, *_PAGES[1:]) if _SERVICES.match(path) else _PAGES
     if b"cache-control" not in names:
         # Only what carries a validator may be kept, and is asked about each time: rights and objects change.

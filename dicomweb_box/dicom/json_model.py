@@ -82,6 +82,17 @@ def top_level(text: bytes) -> Dataset:
     return {tag: element for tag, piece in _pieces(text) if (element := _parsed(piece)) is not None}
 
 
+def all_or_none(text: bytes) -> Dataset | None:
+    """The object as Python; None where `top_level` would leave something of it out."""
+    if len(text) > _MOST_PARSED:
+        return None
+    try:
+        parsed: Dataset = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return parsed
+
+
 def whole(text: bytes) -> Dataset:
     """The object as Python, however large; an attribute nested too deeply to be parsed is left out."""
     try:

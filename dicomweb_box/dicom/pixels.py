@@ -81,6 +81,8 @@ def samples(image: Image, native: bytes | memoryview) -> "np.ndarray[Any, Any]":
     """
     if len(native) < image.frame_length:
         raise Damaged(f"a frame has {len(native)} bytes where {image.frame_length} are described")
+    if image.bits_allocated not in (1, 8, 16, 32, 64) or image.samples not in (1, *range(3, 256)):
+        raise Damaged(f"a pixel of {image.samples} samples of {image.bits_allocated} bits cannot be read")
     cells = _cells(image, memoryview(native)[: image.frame_length])
     if image.samples == 1:
         return cells.reshape(image.rows, image.columns)

@@ -38,6 +38,8 @@ def from_xml(document: bytes) -> Dataset:
     parser.EntityDeclHandler = _refuse
     try:
         parser.Parse(document, True)
+    except ValueError:  # an encoding that the parser does not take
+        raise UnreadableInstance("the metadata is XML in an encoding that is not known here") from None
     except expat.ExpatError as error:
         raise UnreadableInstance(
             f"the metadata is not well-formed XML at line {error.lineno}, column {error.offset}"

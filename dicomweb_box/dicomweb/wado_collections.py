@@ -143,7 +143,9 @@ async def _of_value(request: Request, ask: Asked, found: Instance, path: str, of
     if table.kind == "video":
         return [wado_bulk.value_part(request, found, path, offer, await stored_frame(ask.box, found, 1))]
     numbers = range(1, table.count + 1)
-    return await wado_frames.frame_parts(request, ask, found, numbers, offer, (offer,))
+    # All there could be: a frame that cannot be decoded is refused with what it can be had as.
+    offers = frame_offers(found.transfer_syntax_uid, alone=False, anything=True)
+    return await wado_frames.frame_parts(request, ask, found, numbers, offer, offers)
 
 
 def _in_frames(instance: Instance, path: str) -> bool:

@@ -1,5 +1,6 @@
 """Retrieve frames, as stored or native, one or many (PS3.18 10.4.1.1.6)."""
 
+import asyncio
 import re
 from collections.abc import Sequence
 from functools import lru_cache, partial
@@ -33,7 +34,10 @@ from dicomweb_box.dicomweb.retrieval import (
 )
 from dicomweb_box.errors import BadRequest, Damaged, NotAcceptable, NotFound
 
-_MOST = 1_000_000
+MOST_FRAMES = 100_000
+"""Frames of one answer: it holds the head of each in memory."""
+_AT_ONCE = 256
+"""Frames that are looked up before others get their turn."""
 _RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 
 
@@ -42,14 +46,13 @@ async def frames(request: Request) -> BlobResponse:
     ask = asked(request)
     uids = request.path_params
     # Without a list all are meant; PS3.18 10.4.1.1.6 knows none without.
-    ranges = frame_ranges(uids["frames"]) if "frames" in uids else [range(1, _MOST + 1)]
+    ranges = frame_ranges(uids["frames"]) if "frames" in uids else None
     found = await retrieve.one(
         ask.box, uids["study"], uids["series"], uids["instance"], scope=ask.scope, actor=ask.actor
     )
     table = await retrieve.frame_table(ask.box, found)
     _refuse_video(found, table)
-    numbers, missing = existing(ranges, table.count)
-    missing = missing if "frames" in uids else 0
+    numbers, missing = existing([range(1, table.count + 1)] if ranges is None else ranges, table.count)
     offer, offers = await negotiated(ask, found, alone=len(numbers) == 1)
     return await answer(request, ask, found, numbers, offer, offers, missing=missing)
 
@@ -108,6 +111,8 @@ async def frame_parts(
     offers: Sequence[Offer],
 ) -> list[Part]:
     """A part for each frame; raises NotAcceptable where the first cannot be given as the offer says."""
+    if len(numbers) > MOST_FRAMES:
+        raise NotAcceptable(f"more than {MOST_FRAMES} frames are not given at once: ask for some of them", ())
     parts: list[Part] = []
     waits = offer.transfer_syntax != found.transfer_syntax_uid and found.transfer_syntax_uid not in NATIVE
     waits |= offer.transfer_syntax not in (found.transfer_syntax_uid, EXPLICIT_LITTLE)
@@ -120,6 +125,8 @@ async def frame_parts(
             *("instances", found.instance_uid, "frames", str(number)),
         )
         parts.append(Part(offer.content_type, location, body))
+        if not len(parts) % _AT_ONCE:
+            await asyncio.sleep(0)
     return parts
 
 
@@ -160,9 +167,15 @@ def frame_ranges(text: str) -> list[range]:
 
 
 def existing(ranges: list[range], count: int) -> tuple[list[int], int]:
-    """The numbers that exist, in the order asked, and how many do not; raises NotFound where none does."""
+    """The numbers that exist, in the order asked, and how many do not; raises NotFound where none does.
+
+    Raises BadRequest for too many.
+    """
     asked_for = sum(map(len, ranges))
-    numbers = [number for one in ranges for number in one[: max(0, count - one.start + 1)]][:_MOST]
+    there = [one[: max(0, count - one.start + 1)] for one in ranges]
+    if sum(map(len, there)) > MOST_FRAMES:
+        raise BadRequest(f"at most {MOST_FRAMES} frames are given at once")
+    numbers = [number for one in there for number in one]
     if not numbers:
         raise NotFound(f"there is no such frame: the instance has {count}")
     return numbers, asked_for - len(numbers)

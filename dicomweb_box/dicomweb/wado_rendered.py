@@ -1,5 +1,6 @@
 """Retrieve studies, series, instances and frames as pictures and texts for people (PS3.18 10.4.1.1.3)."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from dicomweb_box import __version__
 from dicomweb_box.archive import render, retrieve
 from dicomweb_box.archive.body import Body, Later
 from dicomweb_box.archive.representation import Picture, Representations
-from dicomweb_box.archive.representations import representations
+from dicomweb_box.archive.representations import MOST_PICTURES, representations
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.asgi.blob_response import BlobResponse
 from dicomweb_box.asgi.byte_range import not_modified
@@ -36,6 +37,9 @@ from dicomweb_box.dicomweb.wado_frames import existing, frame_ranges
 from dicomweb_box.errors import Damaged, NotAcceptable, NotFound
 
 log = logging.getLogger(__name__)
+
+_AT_ONCE = 256
+"""Pictures that are named before others get their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ async def instance(request: Request) -> BlobResponse:
     if offer.media_type in shown.whole_types:
         given = [_Given(found, shown, None, offer.media_type)]
     elif offer.multipart:
-        given = [_Given(found, shown, number, offer.media_type) for number in range(1, shown.count + 1)]
+        given = _each(found, shown, offer.media_type)
     else:
         number = 1
         if found.number_of_frames:
@@ -141,11 +145,16 @@ async def _several(request: Request) -> BlobResponse:
         except NotFound:  # a presentation state of images that are elsewhere
             lost += 1
             continue
+        except NotAcceptable as refusal:
+            refused.append(refusal)
+            continue
         lost += bool(shown.missing)
         try:
             given += _all_of(one, shown, accepted)
         except NotAcceptable as refusal:
             refused.append(refusal)
+        if len(given) > MOST_PICTURES:
+            raise NotAcceptable(f"more than {MOST_PICTURES} frames are not shown at once", ())
     if not given:
         raise refused[0] if refused else NotFound("there is nothing that can be rendered")
     lacking = None
@@ -159,11 +168,19 @@ def _all_of(one: Instance, shown: Representations, accepted: Sequence[Accepted])
     offer = _chosen(accepted, shown)
     if offer.media_type in shown.whole_types:
         return [_Given(one, shown, None, offer.media_type)]
-    return [_Given(one, shown, number, offer.media_type) for number in range(1, shown.count + 1)]
+    return _each(one, shown, offer.media_type)
+
+
+def _each(one: Instance, shown: Representations, media_type: str) -> list[_Given]:
+    if shown.count > MOST_PICTURES:
+        raise NotAcceptable(
+            f"more than {MOST_PICTURES} frames are not shown at once: ask for some of them", ()
+        )
+    return [_Given(one, shown, number, media_type) for number in range(1, shown.count + 1)]
 
 
 def _lacking(shown: Representations) -> str | None:
-    return f"{shown.missing} of the images referred to are not here" if shown.missing else None
+    return f"{shown.missing} of the {shown.what_is_missing} are not here" if shown.missing else None
 
 
 def _asked(request: Request) -> _Rendering:
@@ -196,7 +213,7 @@ def _chosen(accepted: Sequence[Accepted], shown: Representations) -> Offer:
         # A frame or <object> of a browser names text/html first, whatever it is to show.
         shown = replace(shown, whole_types=shown.whole_types[:1])
     offer = choose(accepted, _offers(shown))
-    moving = shown.count > 1 and offer.media_type in shown.whole_types
+    moving = shown.count > 0 and offer.media_type in shown.whole_types
     # An <img> names image/webp beside image/*: it asks for a picture, not for a film that is long to make.
     if moving and offer.media_type.startswith("image/") and any(map(_takes_pictures, accepted)):
         return choose(accepted, _offers(replace(shown, whole_types=())))
@@ -216,7 +233,7 @@ async def _answer(
     asking: _Rendering, given: Sequence[_Given], *, alone: bool, lacking: str | None = None
 ) -> BlobResponse:
     box, view = asking.ask.box, asking.view
-    names = [_name(one, view) for one in given]
+    names = await _names(given, view)
     headers, status = asking.headers, 200
     if lacking:
         headers.append(warning(lacking))
@@ -224,7 +241,8 @@ async def _answer(
     etag = tag_of(names, alone, headers)
     if status == 200 and not_modified(asking.request.scope["headers"], etag):
         return BlobResponse(box, [], content_type=given[0].media_type, etag=etag, status=304)
-    first = await unless_gone(asking.request, _body(asking, given[0]))
+    make = _body if len(given) == 1 else _body_or_icon
+    first = await unless_gone(asking.request, make(asking, given[0]))
     parts = [_part(asking, given[0], first)]
     parts += [_part(asking, one, [Later(partial(_body_or_icon, asking, one))]) for one in given[1:]]
     if alone and given[0].media_type == "text/html" and "text/html" in given[0].shown.written:
@@ -232,6 +250,15 @@ async def _answer(
     if alone:
         return single(box, parts[0], etag, status=status, headers=headers)
     return multipart(box, parts, given[0].media_type, etag, status=status, headers=headers)
+
+
+async def _names(given: Sequence[_Given], view: View) -> list[str]:
+    names = []
+    for one in given:
+        names.append(_name(one, view))
+        if not len(names) % _AT_ONCE:
+            await asyncio.sleep(0)
+    return names
 
 
 def _name(one: _Given, view: View) -> str:

@@ -140,3 +140,17 @@ async def test_what_was_stored_never_runs_as_a_page_of_ours(path: str) -> None:
         answer = await client.get(path)
 
     assert "sandbox" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    "media_type", ["model/x3d+xml", "image/svg+xml", "Text/HTML; charset=utf-8", "application/xml"]
+)
+async def test_nothing_that_a_browser_may_take_for_markup_runs(media_type: str) -> None:
+    async def stored(request: Request) -> Response:
+        return Response(b"<script/>", headers={"Content-Type": media_type})
+
+    async with client_of(app_of(("/dicom-web/rendered", stored))) as client:
+        answer = await client.get("/dicom-web/rendered")
+
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"

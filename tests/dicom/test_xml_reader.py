@@ -137,6 +137,8 @@ def test_attributes_may_stand_in_any_order_and_values_go_by_their_numbers() -> N
             + b"</NativeDicomModel>",
             "nests sequences",
         ),
+        (b'<?xml version="1.0" encoding="utf-7"?><NativeDicomModel/>', "encoding that is not known"),
+        (b'<?xml version="1.0" encoding="shift_jis"?><NativeDicomModel/>', "encoding that is not known"),
     ],
 )
 def test_what_is_no_such_document_or_declares_anything_is_refused(document: bytes, sentence: str) -> None:

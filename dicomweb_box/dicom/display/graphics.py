@@ -3,11 +3,13 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from dicomweb_box.dicom import json_values
 from dicomweb_box.dicom.display.placement import Affine, Placed, Point
 from dicomweb_box.dicom.json_model import Dataset
+from dicomweb_box.errors import Damaged
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
@@ -16,6 +18,9 @@ Kind = Literal["POINT", "POLYLINE", "INTERPOLATED", "CIRCLE", "ELLIPSE"]
 _KINDS: tuple[Kind, ...] = ("POINT", "POLYLINE", "INTERPOLATED", "CIRCLE", "ELLIPSE")
 _STEPS = 12
 _ROUND = 72
+MOST_POINTS, MOST_CORNERS, MOST_LETTERS = 100_000, 10_000, 10_000
+"""Points of one state, corners of a filled shape, letters of a text: drawing takes time for each."""
+_FAR = 1e6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +48,7 @@ class Text:
 
 
 def graphics_of(items: Iterable[Dataset]) -> tuple[tuple[Graphic, ...], tuple[Text, ...]]:
-    """The objects of the items of a Graphic Annotation Sequence."""
+    """The objects of the items of a Graphic Annotation Sequence; raises Damaged where they are too many."""
     graphics: list[Graphic] = []
     texts: list[Text] = []
     for item in items:
@@ -51,6 +56,10 @@ def graphics_of(items: Iterable[Dataset]) -> tuple[tuple[Graphic, ...], tuple[Te
         found = (_graphic(one, layer) for one in json_values.items(item, "00700009"))
         graphics += [one for one in found if one is not None]
         texts += [_text(one, layer) for one in json_values.items(item, "00700008")]
+    if sum(len(one.points) for one in graphics) > MOST_POINTS or sum(map(_letters, texts)) > MOST_LETTERS:
+        raise Damaged(f"a presentation state draws more than {MOST_POINTS} points or {MOST_LETTERS} letters")
+    if any(one.filled and len(one.points) > MOST_CORNERS for one in graphics):
+        raise Damaged(f"a presentation state fills a shape of more than {MOST_CORNERS} corners")
     return tuple(graphics), tuple(texts)
 
 
@@ -60,14 +69,16 @@ def draw_graphic(draw: "ImageDraw", placed: Placed, graphic: Graphic, ink: Any) 
     width = _thickness(placed)
     if graphic.kind == "POINT":
         for x, y in map(to, graphic.points):
+            if max(abs(x), abs(y)) > _FAR:
+                continue
             draw.ellipse((x - width, y - width, x + width, y + width), fill=ink)
         return
     line = [to(point) for point in _line(graphic)]
     closed = line[0] == line[-1]
     if graphic.filled and closed and len(line) > 2:
-        draw.polygon(line, fill=ink)
+        draw.polygon([_within(point) for point in line], fill=ink)
     elif len(line) > 1:
-        draw.line(line, fill=ink, width=width, joint="curve")
+        _draw_line(draw, placed, line, ink, width)
 
 
 def draw_text(draw: "ImageDraw", placed: Placed, text: Text, ink: Any, shown: Any) -> None:
@@ -86,10 +97,50 @@ def draw_text(draw: "ImageDraw", placed: Placed, text: Text, ink: Any, shown: An
     if place is None:
         return
     if anchor is not None and text.anchor_visible:
-        draw.line([anchor, place], fill=ink, width=_thickness(placed))
+        _draw_line(draw, placed, [anchor, place], ink, _thickness(placed))
+    if max(map(abs, place)) > _FAR:
+        return  # nothing of it would be seen
     font = ImageFont.load_default(size)
     words = "\n".join(shown(line, font) for line in text.text.split("\n"))
     draw.multiline_text(place, words, fill=ink, font=font)
+
+
+def _draw_line(draw: "ImageDraw", placed: Placed, line: list[Point], ink: Any, width: int) -> None:
+    """Draw what of a line lies near the picture: Pillow walks along the rest of it, pixel by pixel."""
+    reach = 2 * max(placed.picture.size)
+    if all(-reach <= x <= reach and -reach <= y <= reach for x, y in line):
+        draw.line(line, fill=ink, width=width, joint="curve")
+        return
+    for start, end in pairwise(line):
+        near = _clipped(start, end, reach)
+        if near is not None:
+            draw.line(near, fill=ink, width=width)
+
+
+def _clipped(start: Point, end: Point, reach: float) -> tuple[Point, Point] | None:
+    """What of a line has coordinates from -reach to reach; None where nothing has."""
+    first, last = 0.0, 1.0
+    for begin, across in ((start[0], end[0] - start[0]), (start[1], end[1] - start[1])):
+        if not (math.isfinite(begin) and math.isfinite(across)) or (not across and abs(begin) > reach):
+            return None
+        if across:
+            low, high = sorted(((-reach - begin) / across, (reach - begin) / across))
+            first, last = max(first, low), min(last, high)
+    if first > last:
+        return None
+    return _along(start, end, first), _along(start, end, last)
+
+
+def _along(start: Point, end: Point, share: float) -> Point:
+    return start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share
+
+
+def _within(point: Point) -> Point:
+    return max(-_FAR, min(point[0], _FAR)), max(-_FAR, min(point[1], _FAR))
+
+
+def _letters(text: Text) -> int:
+    return len(text.text)
 
 
 def _thickness(placed: Placed) -> int:

@@ -59,6 +59,7 @@ def lut_from(descriptor: list[float], data: bytes) -> Lut | None:
     if len(descriptor) < 3 or len(data) < 2:
         return None
     entries, first, bits = (int(value) for value in descriptor[:3])
+    first = max(-_MOST, min(first, _MOST))  # further out no stored value of 16 bits is told apart
     # PS3.3 C.11.1.1: 0 means 65,536 entries, in a field of 16 bits.
     entries = entries & 0xFFFF or _MOST
     if len(data) < 2 * entries and (bits <= 8 or len(data) in (entries, entries + 1)):

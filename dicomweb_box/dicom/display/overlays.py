@@ -40,7 +40,8 @@ class Overlay:
         import numpy as np
 
         if self.bit is not None:
-            return None if cells is None or cells.shape != shape else (cells >> self.bit & 1).astype(bool)
+            there = cells is not None and cells.shape == shape and 0 <= self.bit < 8 * cells.itemsize
+            return (cells >> self.bit & 1).astype(bool) if there and cells is not None else None
         at = number - self.first_frame
         if self.frames == 1 and self.first_frame == 1:
             at = 0  # one plane for all frames

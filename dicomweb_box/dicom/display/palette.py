@@ -17,6 +17,8 @@ _DESCRIPTORS = ("00281101", "00281102", "00281103")
 _PLAIN = ("00281201", "00281202", "00281203")
 _SEGMENTED = ("00281221", "00281222", "00281223")
 _MOST = 1 << 16
+_MOST_SEGMENTS = 4 * _MOST
+"""Segments that are followed: empty ones add nothing, and may be repeated without end."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,16 +97,25 @@ def expanded(segments: bytes, eight_bits: bool) -> bytes:
 
     words = np.frombuffer(segments[: len(segments) // 2 * 2], "u1" if eight_bits else "<u2").tolist()
     found: list[int] = []
-    _expand(words, 0, len(words), found, words_of_offset=4 if eight_bits else 2, depth=0)
+    left = [_MOST_SEGMENTS]
+    _expand(words, 0, len(words), found, left, words_of_offset=4 if eight_bits else 2, depth=0)
     return np.array(found[:_MOST], "<u2").tobytes()
 
 
 def _expand(
-    words: list[int], at: int, segments: int, found: list[int], *, words_of_offset: int, depth: int
+    words: list[int],
+    at: int,
+    segments: int,
+    found: list[int],
+    left: list[int],
+    *,
+    words_of_offset: int,
+    depth: int,
 ) -> None:
-    """Append the entries of up to `segments` segments from word `at` on."""
+    """Append the entries of up to `segments` segments from word `at` on; `left`: how many more in all."""
     for _ in range(segments):
-        if at + 2 > len(words) or len(found) >= _MOST:
+        left[0] -= 1
+        if at + 2 > len(words) or len(found) >= _MOST or left[0] < 0:
             return
         opcode, length = words[at], words[at + 1]
         if opcode == 0:  # discrete
@@ -118,7 +129,7 @@ def _expand(
             bits = 32 // words_of_offset
             offset = sum(words[at + 2 + place] << bits * place for place in range(words_of_offset))
             start = offset // (2 if words_of_offset == 2 else 1)
-            _expand(words, start, length, found, words_of_offset=words_of_offset, depth=1)
+            _expand(words, start, length, found, left, words_of_offset=words_of_offset, depth=1)
             at += 2 + words_of_offset
         else:
             return

@@ -5,11 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 from dicomweb_box.dicom import json_values
 from dicomweb_box.dicom.json_model import Dataset
+from dicomweb_box.errors import Damaged
 
 if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, Any]
+
+
+MOST_CORNERS = 10_000
+"""Corners of a polygon: finding what lies within takes time for each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +33,7 @@ class Shutter:
     """What is seen instead, from 0 to 255."""
 
     def hidden(self, shape: tuple[int, int]) -> "Array":
-        """Which pixels of a frame are not seen; those that an overlay hides are not among them."""
+        """Which pixels of a frame are not seen, but for those that an overlay hides; raises Damaged."""
         import numpy as np
 
         hidden = np.zeros(shape, bool)
@@ -38,7 +43,9 @@ class Shutter:
             hidden |= (columns < left) | (columns > right) | (rows < upper) | (rows > lower)
         if self.circle is not None:
             row, column, radius = self.circle
-            hidden |= (rows - row) ** 2 + (columns - column) ** 2 > radius**2
+            hidden |= np.hypot(rows - row, columns - column) > abs(radius)
+        if len(self.polygon) > MOST_CORNERS:
+            raise Damaged(f"a shutter has more than {MOST_CORNERS} corners")
         if len(self.polygon) > 2:
             hidden |= ~_within(self.polygon, shape)
         return hidden

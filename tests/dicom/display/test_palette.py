@@ -1,5 +1,7 @@
 """Palettes, against pydicom and by hand."""
 
+import time
+
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
@@ -30,6 +32,15 @@ def test_segments_that_cannot_be_followed_give_what_there_is(words: list[int]):
     got = np.frombuffer(expanded(np.array(words, "<u2").tobytes(), eight_bits=False), "<u2")
 
     assert got.tolist() == words[2:][:1] * (words[0] == 0)
+
+
+def test_segments_that_lead_to_empty_ones_again_and_again_come_to_an_end():
+    again = [2, 65535, 800, 0] * 200
+    words = [*again, *[0, 0] * 65535]
+    began = time.monotonic()
+
+    assert expanded(np.array(words, "<u2").tobytes(), eight_bits=False) == b""
+    assert time.monotonic() - began < 2
 
 
 def dataset(bits: int, data: bytes, vr: str = "OW") -> dict:
