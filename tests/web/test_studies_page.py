@@ -123,8 +123,10 @@ async def test_a_study_is_shown_with_its_series(box: Box, client: httpx.AsyncCli
     assert page.one("h1").text == "Doe, Jane"
     assert "3 in 2 series" in " ".join(page.one("main").text.split())
     assert {"Axial", "Coronal"} <= {heading.text.strip() for heading in page.elements["th"]}
-    assert f"/dicom-web/studies/{study}" in page.addresses()
-    assert f"/dicom-web/studies/{study}/series/{series}" in page.addresses()
+    archive = "?accept=application/zip%3Btransfer-syntax%3D*"
+    assert f"/dicom-web/studies/{study}{archive}" in page.addresses()
+    assert f"/dicom-web/studies/{study}/series/{series}{archive}" in page.addresses()
+    assert f"/dicom-web/studies/{study}/series/{series}/thumbnail?viewport=96,96" in page.addresses()
 
 
 async def test_a_disagreement_between_instances_is_shown(box: Box, client: httpx.AsyncClient) -> None:
