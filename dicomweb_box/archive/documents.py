@@ -1,12 +1,16 @@
 """What can be read of instances that are no images: reports in words, encapsulated documents as they lie."""
 
+import asyncio
+from functools import partial
 from typing import Literal
 
 import orjson
 
+from dicomweb_box import __version__
 from dicomweb_box.archive import metadata
 from dicomweb_box.archive.body import Body, Piece
 from dicomweb_box.archive.bulk_body import bulk, bulk_body
+from dicomweb_box.archive.renderings import Renderings
 from dicomweb_box.archive.retrieve import Instance, Recent
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.dicom import json_model
@@ -27,10 +31,17 @@ async def text_of(box: Box, instance: Instance, form: Text) -> bytes:
     """The instance in words, in UTF-8: a report by its content, anything else by its attributes.
 
     As text/xml it is the Native DICOM Model (PS3.19 A.1). Raises NotAcceptable for what is too large or
-    nested too deeply for that.
+    nested too deeply for that, OutOfResources where too many wait.
     """
+    # Among the pictures: a long report takes seconds, in which searches must not wait for a thread.
+    name = f"text {__version__} {instance.blob_key} {form}"
+    making = partial(_text, box, instance, form)
+    return await box.resource(Renderings, Renderings).get(name, making, costly=False)
+
+
+async def _text(box: Box, instance: Instance, form: Text) -> bytes:
     json = await metadata.of_row(box, instance.id)
-    return await in_thread(box, _write, json, form)
+    return await asyncio.get_running_loop().run_in_executor(box.decoders, _write, json, form)
 
 
 async def enclosed_in(box: Box, instance: Instance) -> Enclosed | None:

@@ -144,11 +144,10 @@ async def _body(
         # What cannot be decoded shows before the answer begins.
         return await settle_first(body) if first else body
     except Damaged as error:
+        # What was stored is kept, and is at fault: no failure of this server.
         as_stored = tuple(str(one) for one in offers if one.transfer_syntax == found.transfer_syntax_uid)
-        if not as_stored or found.transfer_syntax_uid in NATIVE:
-            raise
-        message = f"the frame can only be given as it was stored: {error}"
-        raise NotAcceptable(message, as_stored) from error
+        only = "can only be given as it was stored" if as_stored else "cannot be given"
+        raise NotAcceptable(f"the frame {only}: {error}", as_stored) from error
 
 
 def frame_ranges(text: str) -> list[range]:

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
-from pydicom.uid import JPEGBaseline8Bit
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from dicomweb_box.archive.films import Films
 from dicomweb_box.archive.outcomes import Stored
 from dicomweb_box.archive.renderings import Renderings
 from dicomweb_box.box import Box
-from tests.builders import part10
+from dicomweb_box.dicom.image import ENCAPSULATED_UNCOMPRESSED
+from tests.builders import make_dataset, part10
 from tests.dicomweb.pixel_objects import cells, encapsulated, multi_frame
 from tests.dicomweb.rendering import RAMP, image, item, overlay
 from tests.dicomweb.retrieving import client_of, parts_of, path_of, put
@@ -241,3 +242,40 @@ async def test_a_frame_that_cannot_be_decoded_is_no_failure_of_the_server(
 
     for address in ("bulkdata", "pixeldata", "bulkdata/7FE00010", "frames/1", "frames/1/rendered"):
         assert (await client.get(path_of(stored, address))).status_code == 406, address
+
+
+@pytest.mark.parametrize("syntax", [ENCAPSULATED_UNCOMPRESSED, ExplicitVRLittleEndian])
+async def test_a_frame_shorter_than_its_instance_says_is_no_failure_of_the_server(
+    box: Box, client: httpx.AsyncClient, syntax: str
+) -> None:
+    if syntax == ExplicitVRLittleEndian:
+        ds = image()
+        ds.PixelData = ds.PixelData[:100]
+        stored, tried = await put(box, part10(ds)), ["frames/1?accept=image/jls"]
+    else:
+        stored = await put(box, encapsulated([b"short."], np.zeros((4, 4), "u1"), syntax))
+        tried = ["frames/1", "frames/1?accept=image/jls", "bulkdata", "pixeldata", "bulkdata/7FE00010"]
+
+    for address in tried:
+        answer = await client.get(path_of(stored, address))
+        assert answer.status_code == 406, address
+        assert "a frame" in answer.json()["error"]
+
+
+async def test_a_report_is_written_once_for_all_who_ask_at_the_same_time(
+    box: Box, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[bytes] = []
+    nothing = dict.fromkeys(("PixelData", "Rows", "Columns", "BitsAllocated"))
+    stored = await put(box, part10(make_dataset(Modality="SR", **nothing)))
+
+    def write(json: bytes, form: str) -> bytes:
+        written.append(json)
+        time.sleep(0.2)
+        return b"words"
+
+    monkeypatch.setattr("dicomweb_box.archive.documents._write", write)
+    answers = await asyncio.gather(*(client.get(path_of(stored, "rendered")) for _ in range(10)))
+
+    assert [answer.content for answer in answers] == [b"words"] * 10
+    assert len(written) == 1
