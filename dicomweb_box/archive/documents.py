@@ -21,7 +21,7 @@ from dicomweb_box.errors import NotAcceptable
 TEXTS = ("text/html", "text/plain", "text/xml")
 """The rendered media types of text (PS3.18 Table 8.7.4-1), the default first."""
 
-_MOST = 16 << 20
+_MOST = 4 << 20
 """Bytes of metadata that are made a document; a report of half a million items has fewer."""
 
 Text = Literal["text/html", "text/plain", "text/xml"]

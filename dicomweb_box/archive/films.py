@@ -26,6 +26,9 @@ GIF, WEBP, MP4 = "image/gif", "image/webp", "video/mp4"
 _WAITING = 16
 """Films under way or waiting; more are refused, so that a wait stays short."""
 
+MOST_FRAMES = 10_000
+"""Frames of one film: six minutes of a fast cine, and as long as one film may keep the others waiting."""
+
 Pictures = Callable[[int], Awaitable["Image"]]
 """Gives frame 1, 2, … as a picture of grey levels or RGB, all of one size."""
 

@@ -90,6 +90,8 @@ async def _film(
 ) -> list[Body]:
     if missing:
         raise NotAcceptable(f"not every frame can be shown: {missing} are not there", ())
+    if count > films.MOST_FRAMES:
+        raise NotAcceptable(f"a film of more than {films.MOST_FRAMES} frames is not made", ())
 
     async def drawn(number: int) -> "Image":
         return await render.drawn(box, picture(number), view)

@@ -245,3 +245,17 @@ async def test_a_video_that_cannot_be_decoded_has_an_icon(
 
     assert thumbnail.status_code == 200
     assert thumbnail.headers["content-type"] == "image/jpeg"
+
+
+async def test_more_frames_than_a_film_may_have_are_not_made_one(box: Box, client: httpx.AsyncClient) -> None:
+    many = make_dataset(
+        Rows=1, Columns=1, BitsAllocated=8, BitsStored=8, HighBit=7, NumberOfFrames=10_001,
+        PixelData=bytes(10_002),
+    )  # fmt: skip
+    stored = await put(box, part10(many))
+
+    film = await client.get(path_of(stored, "rendered"), headers={"Accept": "image/gif"})
+    frame = await client.get(path_of(stored, "frames", "10001", "rendered"), headers={"Accept": "image/gif"})
+
+    assert (film.status_code, frame.status_code) == (406, 200)
+    assert "10000 frames" in film.json()["error"]
