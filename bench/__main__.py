@@ -15,8 +15,10 @@ from statistics import median
 
 from bench import objects, processes, servers
 from bench.load import Done, ask_each, read, scratch, store, store_once, visit
+from bench.machine import Machine
 from bench.objects import Made
-from bench.report import Figures, Row, table, write
+from bench.processes import Others
+from bench.report import Figures, Row, describe_machine, table, write
 from bench.servers import Server
 from bench.works import First, Target, Visit, Work, datasets, fresh, fresh_series, works
 
@@ -34,9 +36,19 @@ def main() -> None:
         starts = {server.name: [server.started_in] for server in running}
         idle = {server.name: processes.memory(server.pid) for server in running}
         peaks = _fill(running, options.studies)
-        rows = _measure(running, [w for w in works(options.studies) if options.only in w.name], options)
+        machine, others = Machine(), Others()
+        asked = [w for w in works(options.studies) if options.only in w.name]
+        rows = _measure(running, asked, options, machine)
+        share = others.share()
         rows += _about(running, starts, idle, peaks)
-    text = _describe(said, options) + "\n\n" + table(rows, found)
+    text = "\n\n".join(
+        (
+            _describe(said, options),
+            describe_machine(machine, share),
+            table(rows, found, machine),
+            machine.table(),
+        )
+    )
     print(text)
     if options.write:
         write(text)
@@ -89,39 +101,55 @@ def _chunks(items: Iterator[Made], size: int) -> Iterator[list[Made]]:
         yield chunk
 
 
-def _measure(running: list[Server], asked: list[Work], options: argparse.Namespace) -> list[Row]:
+def _measure(
+    running: list[Server], asked: list[Work], options: argparse.Namespace, machine: Machine
+) -> list[Row]:
     rows = [
         Row(name=w.name, unit=w.unit, target=w.target, of={s.name: Figures() for s in running}) for w in asked
     ]
     for work, row in zip(asked, rows, strict=True):
         for turn in range(options.rounds):
+            machine.time()
             for server in running if turn % 2 == 0 else reversed(running):
-                try:
-                    _once(server, work, row.of[server.name], options.secs)
-                except (OSError, RuntimeError, http.client.HTTPException) as error:
-                    row.of[server.name].failed = type(error).__name__
+                _attempt(server, work, row.of[server.name], options.secs)
         sizes = {figures.size for figures in row.of.values() if figures.rates}
         note = f"  (answers of {sorted(sizes)} bytes)" if len(sizes) > 1 else ""
-        print(table([row], [s.name for s in running]).splitlines()[-1] + note, file=sys.stderr)
+        line = table([row], [s.name for s in running], machine).splitlines()[-1]
+        print(f"{line}{note} (factor {machine.factor:.2f})", file=sys.stderr)
     return rows
 
 
-def _once(server: Server, work: Work, figures: Figures, seconds: float) -> None:
+def _attempt(server: Server, work: Work, figures: Figures, seconds: float) -> None:
+    """One measurement; a server that ends over it is started anew for the next one."""
+    try:
+        failed = _once(server, work, figures, seconds)
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        failed = type(error).__name__
+    if failed and server.ended():
+        failed = "it ended"
+        server.start_anew()
+    figures.failed = failed or figures.failed
+
+
+def _once(server: Server, work: Work, figures: Figures, seconds: float) -> str:
+    """Adds to the figures; what went wrong, or ""."""
     if work.visit:
         figures.rates.append(_visited(server, work.visit))
-        return
+        return ""
     paths = _stored_first(server, work.first) if work.first else []
     if work.first:  # what a server starts once, at the first picture of all, is not a picture's cost
         ask_each(server.port, [paths.pop()], work.first.accept)
     before = processes.cpu(server.pid)
     done = _do(server, work, seconds, paths)
     used = processes.cpu(server.pid) - before
+    if server.process.poll() is not None:
+        return "it ended"
     if done.failed or not done.count:
-        figures.failed = done.failed or f"none in {seconds:g} s"
-        return
+        return done.failed or f"none in {seconds:g} s"
     figures.rates.append(done.count / done.seconds)
     figures.cpu.append(used * 1000 / done.count)
     figures.size = done.size
+    return ""
 
 
 def _stored_first(server: Server, first: First) -> list[str]:
@@ -186,6 +214,7 @@ def _describe(said: list[str], options: argparse.Namespace) -> str:
     cpus = len(list(Path("/sys/devices/system/cpu").glob("cpu[0-9]*")))
     today = datetime.datetime.now(datetime.UTC).date()
     flags = f"--secs {options.secs:g} --rounds {options.rounds} --studies {options.studies}"
+    flags += f" --only '{options.only}'" if options.only else ""
     return (
         f"{' and '.join(said)}, {today}, {platform.system()} {platform.machine()}, {cpus} CPUs, client on\n"
         f'the same machine: `make bench BENCH_FLAGS="{flags}"`.'

@@ -2,6 +2,7 @@
 
 import io
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -106,7 +107,8 @@ def frames200() -> bytes:
     dataset = _image(512, 512)
     dataset.SOPClassUID = EnhancedCTImageStorage
     dataset.NumberOfFrames = 200
-    dataset.PixelData = b"".join(np.roll(_pixels(512, 512), n, axis=0).tobytes() for n in range(200))
+    cells = pixels(512, 512)
+    dataset.PixelData = b"".join(np.roll(cells, n, axis=0).tobytes() for n in range(200))
     return _encode(dataset)
 
 
@@ -116,43 +118,32 @@ def compressed(codec: str) -> bytes:
     import imagecodecs
 
     dataset = _image(512, 512)
-    pixels = _pixels(512, 512)
+    cells = pixels(512, 512)
     if codec == "rle":
-        dataset.compress(
-            COMPRESSED["rle"], arr=pixels, encoding_plugin="pydicom", generate_instance_uid=False
-        )
+        dataset.compress(COMPRESSED["rle"], arr=cells, encoding_plugin="pydicom", generate_instance_uid=False)
         return _encode(dataset)
     encode = {"j2k": imagecodecs.jpeg2k_encode, "jls": imagecodecs.jpegls_encode}[codec]
     options = {"codecformat": "J2K", "reversible": True, "level": 0} if codec == "j2k" else {}
-    dataset.PixelData = encapsulate([bytes(encode(pixels, **options))])
+    dataset.PixelData = encapsulate([bytes(encode(cells, **options))])
     dataset["PixelData"].VR = "OB"
     dataset.file_meta.TransferSyntaxUID = COMPRESSED[codec]
     return _encode(dataset)
 
 
-@cache
-def codec_cost(codec: str) -> float:
-    """CPU milliseconds that the codec alone takes for the frame of `compressed`."""
-    import time
-
+def decoder(codec: str) -> Callable[[], object]:
+    """What decodes the frame of `compressed` by the codec alone."""
     import imagecodecs
 
-    _, frame = next(
-        enumerate(pydicom.encaps.generate_frames(pydicom.dcmread(io.BytesIO(compressed(codec))).PixelData))
-    )
+    frame = next(pydicom.encaps.generate_frames(pydicom.dcmread(io.BytesIO(compressed(codec))).PixelData))
     decode = {
         "j2k": imagecodecs.jpeg2k_decode,
         "jls": imagecodecs.jpegls_decode,
         "rle": lambda data: imagecodecs.dicomrle_decode(data, np.dtype("<u2")),
     }[codec]
-    decode(frame)
-    began = time.process_time()
-    for _ in range(10):
-        decode(frame)
-    return (time.process_time() - began) * 100
+    return lambda: decode(frame)
 
 
-def _pixels(rows: int, columns: int) -> "np.ndarray[tuple[int, int], np.dtype[np.uint16]]":
+def pixels(rows: int, columns: int) -> "np.ndarray[tuple[int, int], np.dtype[np.uint16]]":
     """A smooth body with the noise of a detector, 12 bits."""
     y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
     body = 1000 * (x**2 + y**2 < 0.7) + 300 * np.sin(9 * x) * np.cos(7 * y)
@@ -174,7 +165,7 @@ def _image(rows: int, columns: int) -> Dataset:
     dataset.Modality = MODALITY
     _describe(dataset)
     dataset.Rows, dataset.Columns = rows, columns
-    dataset.PixelData = _pixels(rows, columns).tobytes()
+    dataset.PixelData = pixels(rows, columns).tobytes()
     return dataset
 
 

@@ -32,6 +32,23 @@ def memory(root: int) -> float:
     return sum(_pss(process) for process in tree(root)) / 1024
 
 
+class Others:
+    """What the machine's processors did for others than this process and its children, from its making on."""
+
+    def __init__(self) -> None:
+        self._began = self._now()
+
+    def share(self) -> float:
+        """The part of all the processors' time."""
+        worked, ours, all_of_it = (now - then for now, then in zip(self._now(), self._began, strict=True))
+        return max(0.0, worked - ours) / all_of_it
+
+    def _now(self) -> tuple[float, float, float]:
+        fields = list(map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]))
+        idle = fields[3] + fields[4]  # with the waiting for a disk; what other guests took is not idle
+        return (sum(fields) - idle) / TICK, cpu(os.getpid()), sum(fields) / TICK
+
+
 class Peak:
     """The highest memory of a tree within a `with` block, looked at ten times a second."""
 

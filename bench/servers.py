@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,10 +28,24 @@ class Server:
     process: subprocess.Popen[bytes]
     started_in: float
     settle: float
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    folder: Path
 
     @property
     def pid(self) -> int:
         return self.process.pid
+
+    def ended(self) -> bool:
+        """Whether its process is no more, a moment after it broke a connection."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(1)
+        return self.process.poll() is not None
+
+    def start_anew(self) -> None:
+        """Start it once more over what it has stored, on the same port."""
+        self.process = _process(self.command, self.environment, self.folder)
+        _wait(self.name, self.process, self.folder, self.port)
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -117,17 +132,37 @@ def _start(
     name: str, command: list[str], environment: dict[str, str], folder: Path, port: int, settle: float
 ) -> Server:
     began = time.monotonic()
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
+    process = _process(command, environment, folder)
+    _wait(name, process, folder, port)
+    return Server(
+        name=name,
+        port=port,
+        process=process,
+        started_in=time.monotonic() - began,
+        settle=settle,
+        command=command,
+        environment=environment,
+        folder=folder,
+    )
+
+
+def _process(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path
+) -> "subprocess.Popen[bytes]":
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(
             command, env=environment, stdout=log, stderr=log, cwd=folder, start_new_session=True
         )
+
+
+def _wait(name: str, process: "subprocess.Popen[bytes]", folder: Path, port: int) -> None:
+    began = time.monotonic()
     while not _answers(port):
         if process.poll() is not None or time.monotonic() > began + 60:
             raise RuntimeError(
                 f"{name} did not start:\n" + (folder / "log").read_text(errors="replace")[-3000:]
             )
         time.sleep(0.005)
-    return Server(name=name, port=port, process=process, started_in=time.monotonic() - began, settle=settle)
 
 
 def _answers(port: int) -> bool:
