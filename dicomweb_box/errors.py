@@ -7,6 +7,8 @@ BoxError
 │   ├── RequestTooLarge     a body longer than what is asked for can be
 │   └── RequestStalled      a body that stopped arriving
 ├── NotFound                nothing there that this actor may see
+│   └── Gone                … any more: it was rejected
+├── Conflict                what was asked does not fit what is there now
 ├── NotAcceptable           none of the asked representations can be given; carries what can
 ├── UnreadableInstance      bytes that are not a usable DICOM instance; carries the failure reason
 ├── OutOfResources          disk or store full; trying again later may help
@@ -57,6 +59,14 @@ class RequestStalled(BadRequest):
 
 class NotFound(BoxError):
     """Nothing there that this actor may see."""
+
+
+class Gone(NotFound):
+    """It was here, and was rejected; it may still be restored."""
+
+
+class Conflict(BoxError):
+    """What was asked does not fit what is there now, as a name that is taken."""
 
 
 class NotAcceptable(BoxError):

@@ -16,7 +16,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dicomweb_box.errors import (
     BadRequest,
     BoxError,
+    Conflict,
     Damaged,
+    Gone,
     NotAcceptable,
     NotFound,
     OutOfResources,
@@ -70,7 +72,15 @@ def fault_of(error: BaseException, *, method: str = "GET") -> Fault:
 
 
 def _status(error: BoxError) -> int:
-    table = {NotFound: 404, RequestTooLarge: 413, BadRequest: 400, UnreadableInstance: 400, Damaged: 500}
+    table = {
+        Gone: 410,
+        NotFound: 404,
+        Conflict: 409,
+        RequestTooLarge: 413,
+        BadRequest: 400,
+        UnreadableInstance: 400,
+        Damaged: 500,
+    }
     return next((status for kind, status in table.items() if isinstance(error, kind)), 500)
 
 

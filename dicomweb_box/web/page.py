@@ -14,6 +14,9 @@ from dicomweb_box.web import words
 # What else every page carries (its Content-Security-Policy above all) is added by `asgi.headers`.
 HEADERS = {"Cache-Control": "no-store", "Vary": "HX-Request"}
 
+NAVIGATION = (("/studies", "Studies"),)
+"""Address and name of what every page leads to, in the order of the bar."""
+
 
 def page(
     request: Request, template: str, *, fragment: str | None = None, status: int = 200, **context: Any
@@ -35,6 +38,7 @@ def wants_fragment(request: Request) -> bool:
         headers.get("hx-request") == "true"
         and "hx-boosted" not in headers
         and "hx-history-restore-request" not in headers
+        and headers.get("hx-request-type") != "full"
     )
 
 
@@ -47,7 +51,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"static_url": static_url, "version": __version__}
+    environment.globals |= {"static_url": static_url, "version": __version__, "navigation": NAVIGATION}
     environment.filters |= {
         "person": words.person,
         "day": words.day,

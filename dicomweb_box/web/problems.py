@@ -11,6 +11,9 @@ TITLES = {
     403: "This is not allowed",
     404: "There is nothing here",
     405: "This cannot be done here",
+    409: "This does not fit what is there now",
+    410: "This was rejected",
+    413: "This is too large",
     503: "Not possible just now",
 }
 

@@ -1,0 +1,24 @@
+"""What holds for every page in a browser."""
+
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+def violations(page: Any) -> list[str]:
+    """What axe-core finds wrong with the page as it is now, each with the elements it is about."""
+    page.evaluate(AXE)  # by the debugger: the page's own policy allows no foreign script
+    found = page.evaluate("rules => axe.run(document, {runOnly: {type: 'tag', values: rules}})", RULES)
+    return [
+        f"{one['id']}: {one['help']}: {[node['html'][:160] for node in one['nodes']][:4]}"
+        for one in found["violations"]
+    ]
+
+
+def overflows(page: Any) -> bool:
+    """Whether the page is wider than its window, so that one would have to scroll sideways."""
+    return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
