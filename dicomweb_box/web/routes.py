@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from dicomweb_box.web import health, ohif, studies
+from dicomweb_box.web import health, ohif, selections, studies
 from dicomweb_box.web.static import static
 
 
@@ -22,6 +22,8 @@ def routes() -> list[BaseRoute]:
         Route("/studies.json", studies.index_json, name="studies_json"),
         Route("/studies/{study_uid}.json", studies.show_json, name="study_json"),
         Route("/studies/{study_uid}", studies.show, name="study"),
+        # /selections: what somebody ticked
+        *selections.ROUTES,
         # /ohif: the viewer
         Route("/ohif", ohif.entrance),
         Route("/ohif/{path:path}", ohif.ohif, name="ohif"),

@@ -16,7 +16,9 @@ from dicomweb_box.dicom.attributes import Level
 from dicomweb_box.dicom.matching import from_parameters
 from dicomweb_box.errors import BadQuery, NotFound
 from dicomweb_box.web import ohif, words
+from dicomweb_box.web.actions import offered
 from dicomweb_box.web.page import page
+from dicomweb_box.web.targets import Targets
 
 PAGE_SIZE = 25
 SERIES_SHOWN = 1000
@@ -83,6 +85,7 @@ async def show(request: Request) -> Response:
         study=_study(study),
         series=[_series(row) for row in series],
         disagreements=found,
+        actions=offered("study", Targets(studies=(study_uid,)).query),
         viewer=ohif.address(study_uid) if await ohif.installed(request) else None,
     )
 
