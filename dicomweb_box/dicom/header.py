@@ -66,7 +66,7 @@ def read_header(source: Source, *, bulk_threshold: int = 1024) -> Header:
 
     Raises UnreadableInstance, whose message names what is missing or broken.
     """
-    data = _sliceable(source)
+    data = sliceable(source)
     part10 = part10_module.open_part10(data, len(data))
     try:
         reader, text = _read(part10, bulk_threshold)
@@ -87,7 +87,7 @@ def locate(source: Source, path: str) -> Located:
     Offsets of a deflated instance count in its inflated data set. Raises NotFound where no such value is, and
     UnreadableInstance.
     """
-    data = _sliceable(source)
+    data = sliceable(source)
     part10 = part10_module.open_part10(data, len(data))
     reader = Reader(data=part10.data, size=part10.size, bulk_threshold=0, wanted=path)
     try:
@@ -114,7 +114,7 @@ def locate(source: Source, path: str) -> Located:
     raise NotFound(f"no bulk data at {path}")
 
 
-def _sliceable(source: Source) -> Any:
+def sliceable(source: Source) -> Any:
     """Something whose slices are bytes."""
     if not isinstance(source, memoryview):
         return source

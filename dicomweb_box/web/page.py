@@ -58,6 +58,7 @@ def _environment() -> jinja2.Environment:
         "clock": words.clock,
         "listed": words.listed,
         "number": words.number,
+        "size": words.size,
         "keyword": words.keyword,
     }
     return environment

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from dicomweb_box.web import health, ohif, selections, studies
+from dicomweb_box.web import health, instances, ohif, selections, studies
 from dicomweb_box.web.static import static
 
 
@@ -20,6 +20,7 @@ def routes() -> list[BaseRoute]:
         # /studies: what the archive holds
         Route("/studies", studies.index, name="studies"),
         Route("/studies.json", studies.index_json, name="studies_json"),
+        *instances.ROUTES,
         Route("/studies/{study_uid}.json", studies.show_json, name="study_json"),
         Route("/studies/{study_uid}", studies.show, name="study"),
         # /selections: what somebody ticked

@@ -4,7 +4,15 @@ import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import orjson
+
 NOTHING = "–"
+
+
+def parsed(row: bytes) -> dict[str, Any]:
+    """One row of a search as an object of the DICOM JSON Model."""
+    found: dict[str, Any] = orjson.loads(row)
+    return found
 
 
 def values(dataset: Mapping[str, Any], tag: str) -> list[Any]:
@@ -49,6 +57,16 @@ def listed(found: Iterable[Any]) -> str:
 def number(value: Any) -> str:
     """A number with thin groups of three digits."""
     return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else str(value or NOTHING)
+
+
+def size(value: Any) -> str:
+    """A number of bytes in the unit that suits it (powers of 1,000, as disks are sold)."""
+    amount = float(value or 0)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "bytes" or amount >= 100 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
 
 
 @functools.lru_cache(maxsize=512)
