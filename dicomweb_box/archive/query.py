@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dicomweb_box.accounts.access import Actor, Scope
-from dicomweb_box.archive import declared, visibility
+from dicomweb_box.archive import declared, labelled, visibility
 from dicomweb_box.archive.search_brief import NameWindow
 from dicomweb_box.archive.search_days import by_day_alone, is_deep, place_of_offset, sum_of_days
 from dicomweb_box.archive.search_once import by_id, once, part_of_page
@@ -52,7 +52,7 @@ async def search(box: Box, query: Query, *, scope: Scope, actor: Actor, base: st
     if found.plan.scan or (shape.parsed and query.level == "instance"):
         rows, more = await in_thread(box, _read_json, found)
     else:
-        assembler = Assembler(found.shape, found.counts)
+        assembler = Assembler(found.shape, found.counts, found.labels)
         rows, more = [assembler.row(row) for row in found.rows], found.more
     return Page(rows=rows, more=more, limit=limit, warnings=(*warnings, *found.plan.ignored))
 
@@ -89,11 +89,12 @@ class _Found:
     more: bool
     counts: dict[int, Counts] | None
     limit: int | None
+    labels: dict[labelled.Place, list[str]] | None = None
 
 
 def _read_json(found: _Found) -> tuple[list[bytes], bool]:
     """The page's rows where that takes their metadata; runs in a thread."""
-    assembler = Assembler(found.shape, found.counts)
+    assembler = Assembler(found.shape, found.counts, found.labels)
     if not found.plan.scan:
         return [assembler.row(row) for row in found.rows], found.more
     matching = _scanned(found, assembler)
@@ -130,11 +131,18 @@ class _Search:
         counts = None
         if not self._scope.whole and (shape.level == "study" or shape.relational):
             counts = await _visible_counts(reader, self._scope, rows)
-        return _Found(plan=plan, shape=shape, rows=rows, more=more, counts=counts, limit=self._limit)
+        labels = None
+        if shape.labels or shape.everything:
+            labels = await labelled.of_rows(reader, self._scope, shape.level, rows)
+        return _Found(
+            plan=plan, shape=shape, rows=rows, more=more, counts=counts, limit=self._limit, labels=labels
+        )
 
     async def at_once(self, reader: Reader) -> _Found | None:
         """The same by one statement, which needs no transaction; None where it takes more than one."""
         if reader.dialect == "sqlite" or self._limit is None or self._unknown:
+            return None
+        if self._shape.labels or self._shape.everything:
             return None
         plan = make_plan(self._query, self._scope, reader.dialect, ())
         sql = once(plan, self._shape.columns, self._limit)
@@ -160,7 +168,8 @@ class _Search:
 
     async def _plan(self, reader: Reader) -> Plan:
         attributes = await declared.known(reader) if self._unknown else []
-        return make_plan(self._query, self._scope, reader.dialect, attributes)
+        labels = await labelled.find(reader, self._query, self._scope)
+        return make_plan(self._query, self._scope, reader.dialect, attributes, labels)
 
     @property
     def _unknown(self) -> bool:

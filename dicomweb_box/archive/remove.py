@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dicomweb_box.accounts.access import Actor, Scope
-from dicomweb_box.archive import visibility
+from dicomweb_box.archive import labels, visibility
 from dicomweb_box.archive.aggregates import Touched
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Row, Writer, in_list
@@ -40,6 +40,8 @@ async def remove(
             await touched.take_out(w, [row["id"] for row in chunk])
             await _delete(w, scope.realm, chunk, at)
         await touched.settle(w, at=at)
+        gone = {(row["study_uid"], row["series_uid"]) for row in rows}
+        await labels.forget_gone(w, scope.realm, gone)
         await w.execute_many(_CHANGE, [_change(row, scope.realm, actor, at) for row in rows])
         return len(rows)
 

@@ -12,8 +12,9 @@ from dicomweb_box.accounts.access import Scope
 from dicomweb_box.archive import conditions, visibility
 from dicomweb_box.archive.conditions import Parameters
 from dicomweb_box.archive.declared import Declared
+from dicomweb_box.archive.labelled import Labelled
 from dicomweb_box.database.statements import Dialect
-from dicomweb_box.dicom.attribute_path import AttributePath
+from dicomweb_box.dicom.attribute_path import LABELS, AttributePath
 from dicomweb_box.dicom.attributes import BY_TAG, LEVELS, SERIES_LEVEL_TAGS, STUDY_LEVEL_TAGS, Level
 from dicomweb_box.dicom.matches import Combined, Empty, Exact, Match
 from dicomweb_box.dicom.matching import Order, Query
@@ -119,14 +120,22 @@ class Plan:
         return f"(select {what} from series as counted where counted.study_id = study.id and {sql})"
 
 
-def make_plan(query: Query, scope: Scope, dialect: Dialect, declared: Sequence[Declared]) -> Plan:
+def make_plan(
+    query: Query,
+    scope: Scope,
+    dialect: Dialect,
+    declared: Sequence[Declared],
+    labelled: Labelled | None = None,
+) -> Plan:
     """The plan of a query; raises BadQuery for a strict one that asks what cannot be matched."""
     plan = Plan(query=query, scope=scope, dialect=dialect)
     _bound(plan)
     _visible(plan)
     ready = {str(attribute.path): attribute for attribute in declared}
     for key in query.keys:
-        if key.tests:
+        if key.tests and key.path == LABELS and labelled:
+            _add_labels(plan, labelled)
+        elif key.tests:
             _add(plan, key, ready.get(str(key.path)))
     for combined in query.combined:
         _add_combined(plan, combined)
@@ -270,6 +279,14 @@ def _add_declared(plan: Plan, key: Match, declared: Declared) -> None:
         plan.conditions.append(f"({absent} or {level}.id in ({hits}))")
     else:
         _start_with(plan, level, hits)
+
+
+def _add_labels(plan: Plan, labelled: Labelled) -> None:
+    level = plan.query.level
+    plan.conditions.append(labelled.condition(level, plan.scope, plan.bind))
+    hits = labelled.hits(level, plan.bind)
+    if hits:
+        _start_with(plan, "study" if level == "study" else "series", hits)
 
 
 def _start_with(plan: Plan, table: Table, hits: str) -> None:

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 import orjson
 
-from dicomweb_box.archive import series_dictionary
+from dicomweb_box.archive import labelled, series_dictionary
 from dicomweb_box.archive.series_dictionary import metadata_json
 from dicomweb_box.database import Row
 from dicomweb_box.dicom import attributes, json_model
-from dicomweb_box.dicom.attribute_path import AttributePath, project
+from dicomweb_box.dicom.attribute_path import LABELS, AttributePath, project
 from dicomweb_box.dicom.attributes import DERIVED, SERIES_LEVEL_TAGS, STUDY_LEVEL_TAGS, Level
 from dicomweb_box.dicom.matching import Query
 
@@ -55,6 +55,8 @@ class Shape:
     extra: tuple[AttributePath, ...]
     """Attributes beyond the default ones."""
     everything: bool
+    labels: bool
+    """Labels are asked for."""
     scanned: bool
     """Keys are matched in the rows' DICOM JSON."""
 
@@ -81,18 +83,21 @@ def shape_of(query: Query, base: str) -> tuple[Shape, list[str]]:
     """The shape of a query's rows, and a sentence for each asked attribute that they do not hold."""
     held = {"study": STUDY_LEVEL_TAGS, "series": STUDY_LEVEL_TAGS | SERIES_LEVEL_TAGS}.get(query.level)
     defaults = _DEFAULTS[query.level]
-    asked = [path for path in query.include if held is None or path.head in held or path.head in defaults]
+    held_here = [path for path in query.include if held is None or path.head in held or path.head in defaults]
+    asked = [*held_here, *(path for path in query.include if path == LABELS)]
     warnings = [
         f"includefield={path} is not returned at this level." for path in query.include if path not in asked
     ]
-    keys = (key.path for key in query.keys)
-    extra = dict.fromkeys(path for path in (*asked, *keys) if _is_extra(path, query.level))
+    keys = [key.path for key in query.keys]
+    wanted = (*asked, *keys)
+    extra = dict.fromkeys(path for path in wanted if path != LABELS and _is_extra(path, query.level))
     shape = Shape(
         level=query.level,
         relational=query.level != "study" and query.study_uid is None,
         base=base,
         extra=tuple(extra),
         everything=query.include_all,
+        labels=LABELS in wanted,
         scanned=False,
     )
     return shape, warnings
@@ -118,10 +123,17 @@ class Counts:
 class Assembler:
     """Makes rows into DICOM JSON; one for each page."""
 
-    def __init__(self, shape: Shape, visible: Mapping[int, Counts] | None = None) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        visible: Mapping[int, Counts] | None = None,
+        labels: Mapping[tuple[str, str], Sequence[str]] | None = None,
+    ) -> None:
         self._shape = shape
         self._visible = visible
         """What a partial scope sees of each study; None: everything."""
+        self._labels = labels
+        """Of each row (`labelled.place`); None: they are not returned."""
         self._zones: dict[int, str] = {}
         self._dictionaries: dict[int, series_dictionary.Dictionary] = {}
 
@@ -130,7 +142,7 @@ class Assembler:
         shape = self._shape
         make = {"study": self._study, "series": self._series, "instance": self._instance}[shape.level]
         text = make(row)
-        if not shape.parsed and not shape.relational:
+        if not shape.parsed and not shape.relational and not shape.labels:
             return text.encode()
         found: dict[str, Any] = {}
         if shape.relational:
@@ -141,6 +153,9 @@ class Assembler:
             source = self.dataset(row)
             found.update(_without_bulk(source) if shape.everything else project(source, shape.extra))
         found.update(orjson.loads(text))
+        if self._labels is not None:
+            names = self._labels.get(labelled.place(row, shape.level), ())
+            found.update(labelled.element(names) if names or shape.labels else {})
         return orjson.dumps(dict(sorted(found.items())))
 
     def dataset(self, row: Row) -> dict[str, Any]:

@@ -55,6 +55,11 @@ class AttributePath:
         return self.steps[0].tag
 
 
+LABELS = AttributePath((Step("4D53xx01", "DICOMWEB_BOX"),), "LO")
+"""Our one private attribute, also known by the keyword Labels; docs/labels.md."""
+_LABELS_KEYWORD = "Labels"
+
+
 def standard(tag: str) -> AttributePath:
     """The path of one standard attribute of the data set itself."""
     return AttributePath((Step(tag),), vr_of(tag))
@@ -81,6 +86,8 @@ def parse(text: str, creators: Mapping[str, str] | None = None) -> AttributePath
 
 def _step(name: str, creator: str | None, creators: Mapping[str, str]) -> Step:
     tag = name[:4].upper() + name[4:].replace("XX", "xx").upper().replace("XX", "xx")
+    if name == _LABELS_KEYWORD:
+        return LABELS.steps[0]
     if not _TAG.fullmatch(tag):
         return Step(_tag_of(name))
     if int(tag[:4], 16) % 2 == 0:
@@ -121,6 +128,8 @@ def vr_of(tag: str) -> str:
 def _vr(step: Step) -> str:
     if step.creator is None:
         return vr_of(step.tag)
+    if step == LABELS.steps[0]:
+        return LABELS.vr
     from pydicom.datadict import private_dictionary_VR
 
     try:
