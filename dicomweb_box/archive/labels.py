@@ -104,7 +104,7 @@ async def names(box: Box, *, scope: Scope, actor: Actor) -> list[str]:
     return [row["name"] for row in rows]
 
 
-async def one(box: Box, label_id: str, *, scope: Scope, actor: Actor) -> Label:
+async def label(box: Box, label_id: str, *, scope: Scope, actor: Actor) -> Label:
     """One label; NotFound where there is none that this actor may see."""
     del actor
 
@@ -418,6 +418,28 @@ def _given(rows: Sequence[Row]) -> Given:
         at=(by_hand or rows[0])["at"],
         rules=tuple((row["rule_id"], row["rule_name"]) for row in rows if row["rule_name"] is not None),
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spread:
+    """How many of some studies and series have a label by hand, and by rules alone."""
+
+    name: str
+    by_hand: int
+    by_rule: int
+
+
+async def spread(box: Box, targets: Sequence[Target], *, scope: Scope, actor: Actor) -> list[Spread]:
+    """The labels that any of these studies and series has, by name."""
+    wanted, counted = set(targets), dict[str, list[int]]()
+    for some in chunks(sorted({study for study, _ in targets}), _AT_ONCE):
+        for target, held in (await of_studies(box, some, scope=scope, actor=actor)).items():
+            for one in held if target in wanted else ():
+                counted.setdefault(one.name, [0, 0])[0 if one.by_hand else 1] += 1
+    return [
+        Spread(name=name, by_hand=by_hand, by_rule=by_rule)
+        for name, (by_hand, by_rule) in sorted(counted.items(), key=lambda item: fold(item[0]))
+    ]
 
 
 async def forget_gone(w: Writer, realm: str, targets: Iterable[Target]) -> None:

@@ -34,7 +34,7 @@ class Offer:
     grave: bool
 
 
-ACTIONS: tuple[Action, ...] = ()
+ACTIONS: tuple[Action, ...] = (Action(address="/labels/apply", name="Label"),)
 
 
 def offered(on: On, query: str) -> list[Offer]:

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from dicomweb_box.web import health, instances, ohif, selections, studies
+from dicomweb_box.web import health, instances, labels, ohif, selections, studies
 from dicomweb_box.web.static import static
 
 
@@ -25,6 +25,8 @@ def routes() -> list[BaseRoute]:
         Route("/studies/{study_uid}", studies.show, name="study"),
         # /selections: what somebody ticked
         *selections.ROUTES,
+        # /labels: words on studies and series
+        *labels.ROUTES,
         # /ohif: the viewer
         Route("/ohif", ohif.entrance),
         Route("/ohif/{path:path}", ohif.ohif, name="ohif"),

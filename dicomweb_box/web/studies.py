@@ -15,7 +15,7 @@ from dicomweb_box.box import Box
 from dicomweb_box.dicom.attributes import Level
 from dicomweb_box.dicom.matching import from_parameters
 from dicomweb_box.errors import BadQuery, NotFound
-from dicomweb_box.web import ohif, words
+from dicomweb_box.web import labels, ohif, words
 from dicomweb_box.web.actions import offered
 from dicomweb_box.web.page import page
 from dicomweb_box.web.targets import Targets
@@ -30,6 +30,7 @@ FIELDS = (
     ("ModalitiesInStudy", "Modality", "CT"),
     ("AccessionNumber", "Accession number", ""),
     ("StudyDescription", "Description", "*knee*"),
+    ("Labels", "Label", "research"),
 )
 NAMES = tuple(name for name, _, _ in FIELDS)
 
@@ -85,6 +86,8 @@ async def show(request: Request) -> Response:
         study=_study(study),
         series=[_series(row) for row in series],
         disagreements=found,
+        labels=await labels.of_study(request, study_uid),
+        label_names=await labels.names(request),
         actions=offered("study", Targets(studies=(study_uid,)).query),
         viewer=ohif.address(study_uid) if await ohif.installed(request) else None,
     )

@@ -137,7 +137,7 @@ async def test_labels_are_renamed_and_deleted_with_all_they_were_given_to(box: B
         await labels.rename(box, old.id, "Other", scope=EVERYTHING, actor=CAROL)
     with pytest.raises(NotFound):
         await labels.rename(box, "nothing", "new", scope=EVERYTHING, actor=CAROL)
-    assert (await labels.one(box, old.id, scope=EVERYTHING, actor=CAROL)).name == "OLD"
+    assert (await labels.label(box, old.id, scope=EVERYTHING, actor=CAROL)).name == "OLD"
 
     await labels.delete(box, old.id, scope=EVERYTHING, actor=CAROL)
     assert await named(box, study) == {(study, ""): ["other"], (study, series): ["other"]}
@@ -270,4 +270,4 @@ async def test_labels_of_what_a_scope_hides_are_neither_matched_nor_told(box: Bo
     with pytest.raises(Conflict):
         await labels.delete(box, whole[0].id, scope=scope, actor=CAROL)
     with pytest.raises(NotFound):
-        await labels.one(box, whole[1].id, scope=scope, actor=CAROL)
+        await labels.label(box, whole[1].id, scope=scope, actor=CAROL)

@@ -51,12 +51,12 @@ class Page(HTMLParser):
         return [element for found in self.elements.values() for element in found]
 
     def addresses(self) -> list[str]:
-        """Where its links and resources point."""
+        """Where its links, resources and forms that ask (not those that change something) point."""
         return [
             element.attributes[name]
             for element in self.all()
             for name in ("href", "src", "action")
-            if name in element.attributes
+            if name in element.attributes and element.attributes.get("method") != "post"
         ]
 
 
@@ -69,7 +69,8 @@ def assert_well_made(page: Page) -> None:
     assert page.elements["style"] == []
     labelled = {label.attributes["for"] for label in page.elements["label"]}
     for control in (*page.elements["input"], *page.elements["select"], *page.elements["textarea"]):
-        assert control.attributes["id"] in labelled
+        if control.attributes.get("type") != "hidden":
+            assert control.attributes["id"] in labelled
     for script in page.elements["script"]:
         assert script.attributes.get("src"), "an inline script"
     for element in page.all():
