@@ -264,7 +264,7 @@ async def make_searchable(box: Box, arrival: index.Arrival) -> Outcome:
     while True:
         result = await commit(arrival)
         if isinstance(result, index.StaleDictionary):
-            arrival = await in_thread(box, _recompress, dictionaries.learn(key, result.dictionary), arrival)
+            arrival = await in_thread(box, recompressed, dictionaries.learn(key, result.dictionary), arrival)
         elif isinstance(result, index.SameDigest):
             if await in_thread(box, dataset_equal, box, arrival.columns, result):
                 return await _again(box, arrival, result)
@@ -278,7 +278,7 @@ async def make_searchable(box: Box, arrival: index.Arrival) -> Outcome:
     return _stored(arrival, replaced=result.replaced)
 
 
-def _recompress(dictionary: Dictionary | None, arrival: index.Arrival) -> index.Arrival:
+def recompressed(dictionary: Dictionary | None, arrival: index.Arrival) -> index.Arrival:
     """The same arrival for a series that was made anew since its dictionary was learnt."""
     columns = {
         **arrival.columns,

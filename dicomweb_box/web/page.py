@@ -14,7 +14,11 @@ from dicomweb_box.web import words
 # What else every page carries (its Content-Security-Policy above all) is added by `asgi.headers`.
 HEADERS = {"Cache-Control": "no-store", "Vary": "HX-Request"}
 
-NAVIGATION = (("/studies", "Studies"), ("/labels", "Labels"))
+NAVIGATION = (
+    ("/studies", "Studies"),
+    ("/labels", "Labels"),
+    ("/held", "Decisions"),
+)
 """Address and name of what every page leads to, in the order of the bar."""
 
 

@@ -4,7 +4,15 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from dicomweb_box.web import health, instances, labels, ohif, selections, studies
+from dicomweb_box.web import (
+    health,
+    held,
+    instances,
+    labels,
+    ohif,
+    selections,
+    studies,
+)
 from dicomweb_box.web.static import static
 
 
@@ -27,6 +35,8 @@ def routes() -> list[BaseRoute]:
         *selections.ROUTES,
         # /labels: words on studies and series
         *labels.ROUTES,
+        # /held, /disagreements: what waits for a decision
+        *held.ROUTES,
         # /ohif: the viewer
         Route("/ohif", ohif.entrance),
         Route("/ohif/{path:path}", ohif.ohif, name="ohif"),
