@@ -160,6 +160,12 @@ class Settings:
         _choice("same-source", "keep-first", "replace"),
         "what becomes of other bytes under a known SOP Instance UID",
     )
+    reject_retention: int = _knob(
+        30,
+        _number(0, 36500),
+        "how long what is rejected can be restored before it is erased; 0 for no end",
+        "days",
+    )
     insecure_http: bool = _knob(False, _truth, "allow plain HTTP beyond loopback, to serve or to call")
     public_url: str | None = _knob(None, _url("http", "https"), "address seen from outside a reverse proxy")
     cors_origins: tuple[str, ...] = _knob(

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dicomweb_box.archive import declared, demo, remove, selections
+from dicomweb_box.archive import declared, demo, rejected, remove, selections
 from dicomweb_box.box import Box, in_thread
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ async def sweep_spool(box: Box) -> None:
 
 STEPS = (
     Step(name="delete removed blobs", rest=2, do=remove.drain_removals),
+    Step(name="erase what was rejected long ago", rest=60, do=rejected.erase_expired),
     Step(name="fill declared attributes", rest=2, do=declared.fill),
     Step(name="sweep old selections", rest=3600, do=selections.sweep),
     Step(name="sweep the spool", rest=3600, do=sweep_spool),

@@ -68,6 +68,9 @@ class SameDigest:
 class Held:
     """Other bytes under a known SOP Instance UID, kept but not served; what was served stays served."""
 
+    rejected: bool = False
+    """What they came for was rejected by a person."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StaleDictionary:
@@ -121,6 +124,10 @@ async def _apply_round(
             results[position] = itself
         elif (same := _same(arrival, versions, "current")) is not None:
             results[position] = same
+        elif (refused := _as_rejected(arrival, versions)) is not None:
+            results[position] = refused
+            if isinstance(refused, Held):
+                await _keep_unserved(w, arrival, "held")
         elif _is_served(arrival, versions):
             fresh.append((position, arrival))
         elif (same := _same(arrival, versions, "held")) is not None:
@@ -160,8 +167,16 @@ def _itself(arrival: Arrival, versions: list[Row]) -> Indexed | Held | None:
     """What the index says of this very blob already: a commit was repeated, or `reindex` met it first."""
     for row in versions:
         if row["blob_key"] == arrival.columns["blob_key"]:
-            return Held() if row["state"] == "held" else Indexed(replaced=False, dictionary=None)
+            served = row["state"] in ("current", "earlier")
+            return Indexed(replaced=False, dictionary=None) if served else Held()
     return None
+
+
+def _as_rejected(arrival: Arrival, versions: list[Row]) -> SameDigest | Held | None:
+    """What becomes of an arrival whose instance a person rejected: it must not come back by itself."""
+    if arrival.decided is not None or not any(row["state"] == "rejected" for row in versions):
+        return None
+    return _same(arrival, versions, "rejected") or _same(arrival, versions, "held") or Held(rejected=True)
 
 
 def _same(arrival: Arrival, versions: list[Row], state: State) -> SameDigest | None:

@@ -272,7 +272,7 @@ async def make_searchable(box: Box, arrival: index.Arrival) -> Outcome:
         else:
             break
     if isinstance(result, index.Held):
-        return _held(arrival)
+        return _held(arrival, _REJECTED if result.rejected else _OTHER)
     if result.dictionary is not None:
         dictionaries.learn(key, result.dictionary)
     return _stored(arrival, replaced=result.replaced)
@@ -297,6 +297,8 @@ async def _again(box: Box, arrival: index.Arrival, twin: index.SameDigest) -> Ou
     await in_thread(box, box.blobs.delete, arrival.columns["blob_key"])
     if twin.state == "held":
         return _held(arrival)
+    if twin.state == "rejected":
+        return _refused_as_rejected(arrival)
     return _stored(arrival, already=True)
 
 
@@ -312,13 +314,22 @@ def _stored(arrival: index.Arrival, *, already: bool = False, replaced: bool = F
     )
 
 
-def _held(arrival: index.Arrival) -> Refused:
+_OTHER = "another data set is served under this SOP Instance UID; this one is held for a decision"
+_REJECTED = "the instance of this SOP Instance UID was rejected here; this other one is held for a decision"
+_STAYS_REJECTED = "this instance was rejected here and stays so until a person restores it"
+
+
+def _held(arrival: index.Arrival, message: str = _OTHER) -> Refused:
     return Refused(
         reason=FailureReason.DUPLICATE_INSTANCE,
-        message="another data set is served under this SOP Instance UID; this one is held for a decision",
+        message=message,
         study_uid=arrival.study_uid,
         sop_class_uid=arrival.columns["sop_class_uid"],
         instance_uid=arrival.instance_uid,
         sha256=arrival.columns["sha256"].hex(),
         held=True,
     )
+
+
+def _refused_as_rejected(arrival: index.Arrival) -> Refused:
+    return replace(_held(arrival, _STAYS_REJECTED), held=False)

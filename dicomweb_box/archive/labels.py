@@ -452,7 +452,10 @@ async def forget_gone(w: Writer, realm: str, targets: Iterable[Target]) -> None:
             f" and (series_uid = '' or series_uid in {series}) and not exists (select 1 from study"
             " left join series on series.study_id = study.id where study.realm = label_member.realm"
             " and study.study_uid = label_member.study_uid"
-            " and (label_member.series_uid = '' or series.series_uid = label_member.series_uid))",
+            " and (label_member.series_uid = '' or series.series_uid = label_member.series_uid))"
+            " and not exists (select 1 from rejected_instance rejected"  # which may come back
+            " where rejected.realm = label_member.realm and rejected.study_uid = label_member.study_uid"
+            " and (label_member.series_uid = '' or rejected.series_uid = label_member.series_uid))",
             {**params, **more, "realm": realm},
         )
 

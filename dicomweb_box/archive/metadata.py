@@ -18,6 +18,7 @@ import zstandard
 from dicomweb_box.accounts.access import Actor, Scope
 from dicomweb_box.archive import visibility
 from dicomweb_box.archive.derived import Derived, DerivedFiles, Make
+from dicomweb_box.archive.missing import missing
 from dicomweb_box.box import Box
 from dicomweb_box.database import Reader, in_list
 from dicomweb_box.dicom import json_model, uids
@@ -69,7 +70,9 @@ async def of_instance(
         },
     )
     if row is None:
-        raise NotFound("there is no such instance")
+        raise await missing(
+            box, "there is no such instance", study_uid, series_uid, instance_uid, scope=scope
+        )
     json = _told(decompress(row[0], row[1]), row[2])
     return b"[" + json.replace(_AT_REST + instance_uid.encode() + b"/", b'"BulkDataURI":"') + b"]"
 
@@ -134,7 +137,7 @@ async def of_series(
         " where study.realm = :realm and study.study_uid = :study_uid and series.series_uid = :series_uid"
         f" and series.instance_count > 0 and {where}"
     )
-    return await _of_rows(box, _Asked("series", form, gzip, shared=True), sql, params)
+    return await _of_rows(box, _Asked("series", form, gzip, shared=True), sql, params, scope)
 
 
 async def of_study(
@@ -153,7 +156,7 @@ async def of_study(
         f" and {where} order by series.series_number is null, series.series_number, series.series_uid"
     )
     params |= {"realm": scope.realm, "study_uid": study_uid}
-    return await _of_rows(box, _Asked("study", form, gzip, shared=scope.whole), sql, params)
+    return await _of_rows(box, _Asked("study", form, gzip, shared=scope.whole), sql, params, scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +169,12 @@ class _Asked:
     shared: bool
 
 
-async def _of_rows(box: Box, asked: _Asked, sql: str, params: dict[str, Any]) -> MetadataFile:
+async def _of_rows(box: Box, asked: _Asked, sql: str, params: dict[str, Any], scope: Scope) -> MetadataFile:
     while True:
         rows = await box.database.fetch_all(sql, params)
         if not rows:
-            raise NotFound(f"there is no such {asked.level}")
+            uids = (params["study_uid"], params.get("series_uid"))
+            raise await missing(box, f"there is no such {asked.level}", *uids, scope=scope)
         try:
             return await _file(box, asked, [tuple(row) for row in rows], params)
         except _ChangedMeanwhile:

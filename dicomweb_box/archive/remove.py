@@ -4,14 +4,14 @@ A crash in between leaves a noted blob, never a row without its blob.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from dicomweb_box.accounts.access import Actor, Scope
-from dicomweb_box.archive import labels, visibility
+from dicomweb_box.archive import visibility
 from dicomweb_box.archive.aggregates import Touched
+from dicomweb_box.archive.erased import forget_decisions
+from dicomweb_box.archive.missing import missing
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Row, Writer, in_list
-from dicomweb_box.errors import NotFound
 
 _CHUNK = 2000
 
@@ -27,25 +27,28 @@ async def remove(
 ) -> int:
     """How many current instances were removed for good, their earlier versions with them.
 
-    Held versions stay: they wait for a person. Raises NotFound where this actor sees nothing to remove.
+    Held versions stay: they wait for a person. Raises NotFound where this actor sees nothing to remove, Gone
+    where it is rejected.
     """
     at = box.clock().isoformat(timespec="microseconds")
 
     async def work(w: Writer) -> int:
-        rows = await _targets(w, scope, study_uid, series_uid, instance_uid)
+        rows = await current_below(w, scope, study_uid, series_uid, instance_uid)
         if not rows:
-            raise NotFound("there is nothing here to remove")
+            return 0
         touched = await Touched.load(w, scope.realm, [])
-        for chunk in _chunks(rows):
+        for chunk in chunks(rows):
             await touched.take_out(w, [row["id"] for row in chunk])
-            await _delete(w, scope.realm, chunk, at)
+            await delete_versions(w, scope.realm, [row["instance_uid"] for row in chunk], "current", at)
         await touched.settle(w, at=at)
-        gone = {(row["study_uid"], row["series_uid"]) for row in rows}
-        await labels.forget_gone(w, scope.realm, gone)
-        await w.execute_many(_CHANGE, [_change(row, scope.realm, actor, at) for row in rows])
+        await note_changes(w, "removed", rows, scope.realm, actor, at)
+        await forget_decisions(w, scope.realm, rows)
         return len(rows)
 
     removed: int = await box.database.write(work)
+    if not removed:
+        sentence = "there is nothing here to remove"
+        raise await missing(box, sentence, study_uid, series_uid, instance_uid, scope=scope)
     return removed
 
 
@@ -72,9 +75,10 @@ def _delete_blobs(box: Box, keys: Sequence[str]) -> None:
         box.blobs.delete(key)
 
 
-async def _targets(
+async def current_below(
     w: Writer, scope: Scope, study_uid: str, series_uid: str | None, instance_uid: str | None
 ) -> Sequence[Row]:
+    """The current instances there that this scope sees, locked, in the order of their UIDs."""
     where, params = visibility.series_condition(scope)
     conditions = ["study.realm = :realm", "study.study_uid = :study_uid", "instance.state = 'current'", where]
     params = {**params, "realm": scope.realm, "study_uid": study_uid}
@@ -86,7 +90,7 @@ async def _targets(
         params["instance_uid"] = instance_uid
     locked = " for update of instance" if w.dialect == "postgresql" else ""
     return await w.fetch_all(
-        "select instance.id, instance.instance_uid, instance.source, study.study_uid,"
+        "select instance.id, instance.instance_uid, instance.source, instance.size, study.study_uid,"
         " series.series_uid from study"
         " join series on series.study_id = study.id join instance on instance.series_id = series.id"
         f" where {' and '.join(conditions)} order by instance.instance_uid" + locked,
@@ -94,11 +98,11 @@ async def _targets(
     )
 
 
-async def _delete(w: Writer, realm: str, rows: Sequence[Row], at: str) -> None:
-    """Delete these current rows and the earlier versions of the same instances; note their blobs."""
-    names, params = in_list("uid", [row["instance_uid"] for row in rows])
-    condition = f"realm = :realm and instance_uid in {names} and state in ('current', 'earlier')"
-    params = {**params, "realm": realm}
+async def delete_versions(w: Writer, realm: str, uids: Sequence[str], state: str, at: str) -> None:
+    """Delete the rows in this state and the earlier versions of the same instances; note their blobs."""
+    names, params = in_list("uid", uids)
+    condition = f"realm = :realm and instance_uid in {names} and state in (:state, 'earlier')"
+    params = {**params, "realm": realm, "state": state}
     await w.execute(
         f"insert into blob_removal (blob_key, at) select blob_key, :at from instance where {condition}"
         " on conflict (blob_key) do nothing",
@@ -109,22 +113,18 @@ async def _delete(w: Writer, realm: str, rows: Sequence[Row], at: str) -> None:
 
 _CHANGE = (
     "insert into change (at, kind, realm, study_uid, series_uid, instance_uid, source, actor)"
-    " values (:at, 'removed', :realm, :study_uid, :series_uid, :instance_uid, :source, :actor)"
+    " values (:at, :kind, :realm, :study_uid, :series_uid, :instance_uid, :source, :actor)"
 )
 
 
-def _change(row: Row, realm: str, actor: Actor, at: str) -> dict[str, Any]:
-    return {
-        "at": at,
-        "realm": realm,
-        "study_uid": row["study_uid"],
-        "series_uid": row["series_uid"],
-        "instance_uid": row["instance_uid"],
-        "source": row["source"],
-        "actor": actor.name,
-    }
+async def note_changes(w: Writer, kind: str, rows: Sequence[Row], realm: str, actor: Actor, at: str) -> None:
+    """Tell the feed what became of these instances."""
+    common = {"at": at, "kind": kind, "realm": realm, "actor": actor.name}
+    names = ("study_uid", "series_uid", "instance_uid", "source")
+    await w.execute_many(_CHANGE, [{**common, **{name: row[name] for name in names}} for row in rows])
 
 
-def _chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+def chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """The rows, as many at a time as one statement may name."""
     for start in range(0, len(rows), _CHUNK):
         yield rows[start : start + _CHUNK]

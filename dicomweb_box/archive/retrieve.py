@@ -6,6 +6,7 @@ from typing import Any
 
 from dicomweb_box.accounts.access import Actor, Scope
 from dicomweb_box.archive import visibility
+from dicomweb_box.archive.missing import missing
 from dicomweb_box.box import Box
 from dicomweb_box.dicom.frames import FrameTable
 from dicomweb_box.errors import NotFound
@@ -77,7 +78,14 @@ async def instances(
     )
     rows = await box.database.fetch_all(f"select {_COLUMNS}{source} where {where}{_ORDER}", params)
     if not rows:
-        raise NotFound("there is no such study, series or instance")
+        raise await missing(
+            box,
+            "there is no such study, series or instance",
+            study_uid,
+            series_uid,
+            instance_uid,
+            scope=scope,
+        )
     return [Instance(*row) for row in rows]
 
 
@@ -119,7 +127,9 @@ async def one(
         params["series_uid"] = series_uid
     row = await box.database.fetch_one(f"select {_COLUMNS}{_FROM}{where}", params)
     if row is None:
-        raise NotFound("there is no such instance")
+        raise await missing(
+            box, "there is no such instance", study_uid, series_uid, instance_uid, scope=scope
+        )
     instance = Instance(*row)
     if moment is not None:
         lately.put(key, (moment, instance), 1)
@@ -165,7 +175,7 @@ async def representative(
         params,
     )
     if row is None:
-        raise NotFound("there is no such study or series")
+        raise await missing(box, "there is no such study or series", study_uid, series_uid, scope=scope)
     found = await box.database.fetch_one(
         f"select {_COLUMNS}{_FROM} where instance.series_id = :series_id and instance.state = 'current'"
         f' order by instance."rows" is null, {_ORDER.partition("series.series_uid,")[2]}'
