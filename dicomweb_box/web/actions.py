@@ -34,7 +34,11 @@ class Offer:
     grave: bool
 
 
-ACTIONS: tuple[Action, ...] = (Action(address="/labels/apply", name="Label"),)
+ACTIONS: tuple[Action, ...] = (
+    Action(address="/labels/apply", name="Label"),
+    Action(address="/reject", name="Reject", grave=True),
+    Action(address="/erase", name="Erase", grave=True),
+)
 
 
 def offered(on: On, query: str) -> list[Offer]:

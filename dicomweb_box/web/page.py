@@ -18,6 +18,7 @@ NAVIGATION = (
     ("/studies", "Studies"),
     ("/labels", "Labels"),
     ("/held", "Decisions"),
+    ("/rejected", "Rejected"),
 )
 """Address and name of what every page leads to, in the order of the bar."""
 
@@ -57,6 +58,9 @@ def _environment() -> jinja2.Environment:
     )
     environment.globals |= {"static_url": static_url, "version": __version__, "navigation": NAVIGATION}
     environment.filters |= {
+        "first": words.first,
+        "several": words.values,
+        "moment": words.moment,
         "person": words.person,
         "day": words.day,
         "clock": words.clock,

@@ -22,6 +22,8 @@ def error_page(request: Request, fault: Fault) -> Response:
     """The page that says what went wrong."""
     sentence = fault.sentence[:1].upper() + fault.sentence[1:]
     title = TITLES.get(fault.status, "This did not work")
-    answer = page(request, "error.html", status=fault.status, title=title, sentence=sentence)
+    answer = page(
+        request, "error.html", status=fault.status, title=title, sentence=sentence, gone=fault.status == 410
+    )
     answer.headers.update(fault.headers)
     return answer

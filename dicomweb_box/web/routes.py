@@ -5,11 +5,13 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from dicomweb_box.web import (
+    erase,
     health,
     held,
     instances,
     labels,
     ohif,
+    reject,
     selections,
     studies,
 )
@@ -31,6 +33,9 @@ def routes() -> list[BaseRoute]:
         *instances.ROUTES,
         Route("/studies/{study_uid}.json", studies.show_json, name="study_json"),
         Route("/studies/{study_uid}", studies.show, name="study"),
+        # /reject, /rejected, /erase: care of the data
+        *reject.ROUTES,
+        *erase.ROUTES,
         # /selections: what somebody ticked
         *selections.ROUTES,
         # /labels: words on studies and series

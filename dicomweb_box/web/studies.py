@@ -9,12 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dicomweb_box.archive import disagreements
+from dicomweb_box.archive.missing import missing
 from dicomweb_box.archive.query import search
 from dicomweb_box.asgi.identity import identify
 from dicomweb_box.box import Box
 from dicomweb_box.dicom.attributes import Level
 from dicomweb_box.dicom.matching import from_parameters
-from dicomweb_box.errors import BadQuery, NotFound
+from dicomweb_box.errors import BadQuery
 from dicomweb_box.web import labels, ohif, words
 from dicomweb_box.web.actions import offered
 from dicomweb_box.web.page import page
@@ -105,7 +106,8 @@ async def show_json(request: Request) -> Response:
 async def _one(request: Request, study_uid: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     studies, _ = await _found(request, "study", [("StudyInstanceUID", study_uid)], 1, 0)
     if not studies:
-        raise NotFound("there is no such study")
+        _, scope = identify(request)
+        raise await missing(_box(request), "there is no such study", study_uid, scope=scope)
     series, _ = await _found(request, "series", [], SERIES_SHOWN, 0, {"study": study_uid})
     return studies[0], series
 

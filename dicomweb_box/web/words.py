@@ -59,6 +59,12 @@ def number(value: Any) -> str:
     return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else str(value or NOTHING)
 
 
+def moment(value: Any) -> str:
+    """A time of the box's own, in UTC, to the minute."""
+    text = str(value or "")
+    return f"{text[:10]} {text[11:16]} UTC" if len(text) >= 16 else text or NOTHING
+
+
 def size(value: Any) -> str:
     """A number of bytes in the unit that suits it (powers of 1,000, as disks are sold)."""
     amount = float(value or 0)
