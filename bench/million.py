@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,10 @@ DAYS = 3650
 MODALITIES = ["CT"] * 30 + ["MR"] * 25 + ["CR"] * 25 + ["US"] * 15 + ["XA"] * 4 + ["SM"]
 SYLLABLES = [a + b for a in "bcdfghjklmnprstvw" for b in ("a", "e", "i", "o", "u", "an", "er", "in", "ol")]
 BATCH = 10_000
+ROOT = "1.2.826.0.1.3680043.10.1511.7."
 
 
+@cache
 def surname(number: int) -> str:
     """One of 20,000 invented surnames."""
     rng = random.Random(number)
@@ -62,7 +65,7 @@ def study_values(number: int) -> dict[str, dict[str, Any]]:
         "00100020": ("LO", f"P{patient:07}"),
         "00100030": ("DA", f"{1930 + patient % 90}0{1 + patient % 9}15"),
         "00100040": ("CS", "MF"[patient % 2]),
-        "0020000D": ("UI", f"1.2.826.0.1.3680043.10.1511.7.{number}"),
+        "0020000D": ("UI", f"{ROOT}{number}"),
         "00200010": ("SH", f"S{number}"),
     }
     return {tag: {"vr": vr, "Value": [value]} for tag, (vr, value) in values.items()}
@@ -75,24 +78,27 @@ def rows(first: int, last: int, per_series: int) -> Iterator[tuple[str, dict[str
         values = study_values(number)
         modality = random.Random(number * 31).choice(MODALITIES)
         uid = values["0020000D"]["Value"][0]
-        yield (
-            "study",
-            {
-                "id": number + 1,
-                "study_uid": uid,
-                **attributes.index_columns("study", values.get),
-                "attributes": orjson.dumps(values).decode(),
-                "answer": attributes.answer("study", values.get),
-                "modalities": modality,
-                "series_count": 1,
-                "instance_count": per_series,
-                **stamp,
-            },
-        )
-        day = values["00080020"]["Value"][0]
+        study = {
+            "id": number + 1,
+            "study_uid": uid,
+            **attributes.index_columns("study", values.get),
+            "attributes": orjson.dumps(values).decode(),
+            "answer": attributes.answer("study", values.get),
+            "modalities": modality,
+            "series_count": 1,
+            "instance_count": per_series,
+            **stamp,
+        }
+        yield "study", study
         yield (
             "study_modality",
-            {"study_id": number + 1, "modality": modality, "study_date": day, "series_count": 1},
+            {
+                "study_id": number + 1,
+                "modality": modality,
+                "realm": "main",
+                **{name: study[name] for name in ("study_date", "study_time", "study_uid")},
+                "series_count": 1,
+            },
         )
         series = {
             "00080060": {"vr": "CS", "Value": [modality]},
@@ -140,18 +146,24 @@ def instance_row(number: int, study_uid: str, instance: int) -> dict[str, Any]:
     }
 
 
-async def fill(box: Box, studies: int, per_series: int) -> None:
-    """Insert what is missing up to so many studies; PostgreSQL's text indexes are made afterwards."""
+async def fill(box: Box, studies: int, per_series: int, copies: int) -> None:
+    """Insert what is missing up to so many studies; text indexes are made afterwards.
+
+    Of several copies one is made here, and the others from its rows by the database.
+    """
     held = await box.database.fetch_value("select count(*) from study")
     if held >= studies:
         return
     indexes = await _drop_text_indexes(box)
     began = time.monotonic()
-    for first in range(held, studies, BATCH):
-        last = min(first + BATCH, studies)
+    # Whole patients.
+    made = studies if copies == 1 else studies // copies // 3 * 3
+    for first in range(held, made, BATCH):
+        last = min(first + BATCH, made)
         await box.database.write(lambda w, a=first, b=last: _insert(w, rows(a, b, per_series)))
         print(f"\r{last:,} studies, {last / (time.monotonic() - began):,.0f}/s", end="", flush=True)
     print()
+    await copy(box, made, copies)
     for sql in indexes:
         await box.database.write(lambda w, sql=sql: w.execute(sql))
     if box.database.dialect == "postgresql":
@@ -171,7 +183,8 @@ async def _drop_text_indexes(box: Box) -> list[str]:
             await box.database.write(lambda w, name=row["name"]: w.execute(f"drop trigger {name}"))
         return [_TEXT, *(row["sql"] for row in triggers)]
     found = await box.database.fetch_all(
-        "select indexname, indexdef from pg_indexes where tablename = 'study' and indexdef like '%USING gin%'"
+        "select indexname, indexdef from pg_indexes where tablename in ('study', 'study_brief')"
+        " and indexdef like '%USING gin%'"
     )
     for row in found:
         await box.database.write(lambda w, name=row["indexname"]: w.execute(f"drop index {name}"))
@@ -208,6 +221,74 @@ async def _insert(w: Writer, made: Iterator[tuple[str, dict[str, Any]]]) -> None
     )
 
 
+async def copy(box: Box, studies: int, copies: int) -> None:
+    """Insert as many studies again for each further copy: of other patients, on the same days."""
+    for number in range(1, copies):
+        for table in ("study", "study_modality", "series", "instance"):
+            await box.database.write(lambda w, t=table, n=number: _copy(w, t, studies, n * studies))
+        print(f"\r{(number + 1) * studies:,} studies", end="", flush=True)
+    if copies > 1:
+        print()
+        times = f"update study_day set study_count = study_count * {copies}"
+        await box.database.write(lambda w: w.execute(times))
+
+
+async def _copy(w: Writer, table: str, studies: int, more: int) -> None:
+    row = await w.fetch_one(f"select * from {table} limit 1")
+    assert row is not None
+    changes = _changes(w.dialect, table, more)
+    columns = [column for column in row.keys() if (table, column) != ("instance", "id")]  # noqa: SIM118
+    names = ", ".join(f'"{column}"' for column in columns)
+    values = ", ".join(changes.get(column, f'"{column}"') for column in columns)
+    key = "id" if table == "study" else "study_id"
+    await w.execute(f"insert into {table} ({names}) select {values} from {table} where {key} <= {studies}")
+
+
+def _changes(dialect: str, table: str, more: int) -> dict[str, str]:
+    """What the columns of a copied row become, as `rows` would make them of a number greater by so many."""
+
+    def padded(number: str, width: int) -> str:
+        text = f"'{'0' * width}' || ({number})"
+        return f"right({text}, {width})" if dialect == "postgresql" else f"substr({text}, -{width})"
+
+    key = "id" if table == "study" else "study_id"
+    number, copied = f"({key} - 1)", f"({key} - 1 + {more})"
+    words = {
+        "study_uid": (f"'{ROOT}' || {number}", f"'{ROOT}' || {copied}"),
+        "accession_number": (f"'A' || {padded(number, 8)}", f"'A' || {padded(copied, 8)}"),
+        "patient_id": (f"'P' || {padded(f'{number} / 3', 7)}", f"'P' || {padded(f'{copied} / 3', 7)}"),
+        "study_id": (f"'S' || {number}", f"'S' || {copied}"),
+    }
+    uid = words["study_uid"][1]
+    if table == "study":
+        return {
+            "id": f"id + {more}",
+            **{column: new for column, (_, new) in words.items()},
+            "attributes": _replaced("attributes", list(words.values())),
+            "answer": _replaced("answer", list(words.values())),
+        }
+    series = (f"{words['study_uid'][0]} || '.1'", f"{uid} || '.1'")
+    return {
+        "id": f"id + {more}",
+        "study_id": f"study_id + {more}",
+        "series_id": f"series_id + {more}",
+        "series_uid": series[1],
+        "study_uid": uid,
+        "attributes": _replaced("attributes", [series]),
+        "answer": _replaced("answer", [series]),
+        "instance_uid": f"{uid} || '.1.' || (instance_number - 1)",
+        "blob_key": f"{copied} || '/' || (instance_number - 1)",
+    }
+
+
+def _replaced(column: str, words: list[tuple[str, str]]) -> str:
+    """A JSON text with some of its values replaced."""
+    text = column
+    for old, new in words:
+        text = f"""replace({text}, '"' || {old} || '"', '"' || {new} || '"')"""
+    return text
+
+
 Parameters = list[tuple[str, str]]
 
 
@@ -225,9 +306,7 @@ def kinds(studies: int) -> dict[str, Callable[[random.Random], Parameters]]:
     return {
         "exact PatientID": lambda rng: [("PatientID", f"P{rng.randrange(studies // 3):07}")],
         "exact AccessionNumber": lambda rng: [("AccessionNumber", f"A{rng.randrange(studies):08}")],
-        "exact StudyInstanceUID": lambda rng: [
-            ("StudyInstanceUID", f"1.2.826.0.1.3680043.10.1511.7.{rng.randrange(studies)}")
-        ],
+        "exact StudyInstanceUID": lambda rng: [("StudyInstanceUID", f"{ROOT}{rng.randrange(studies)}")],
         "PatientName ABC*": lambda rng: [("PatientName", name(rng)[:3] + "*"), page],
         "PatientName *ABC*": lambda rng: [("PatientName", f"*{name(rng)[1:4]}*"), page],
         "PatientName *ABCDEF*": lambda rng: [("PatientName", f"*{name(rng)[:6]}*"), page],
@@ -307,13 +386,16 @@ async def main() -> None:
     )
     parser.add_argument("--url", required=True, help="sqlite:///PATH or postgresql://…")
     parser.add_argument("--studies", type=int, default=1_000_000)
+    parser.add_argument(
+        "--copies", type=int, default=1, help="how often the database repeats what is made, to be sooner done"
+    )
     parser.add_argument("--instances", type=int, default=1, help="rows per series")
     parser.add_argument("--repeats", type=int, default=100)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         given = settings.load({"data": folder, "database_url": asked.url}, {})
         async with open_box(given) as box:
-            await fill(box, asked.studies, asked.instances)
+            await fill(box, asked.studies, asked.instances, asked.copies)
             await measure(box, asked.studies, asked.repeats)
 
 

@@ -161,9 +161,13 @@ async def _insert_old_studies(write: Writer) -> None:
         await write.execute(
             "insert into study_day (realm, study_date, study_count) values ('main', :day, 1)", {"day": day}
         )
+    await write.execute(
+        "insert into study_modality (study_id, modality, study_date, series_count)"
+        " select id, 'CT', study_date, 1 from study"
+    )
 
 
-async def test_studies_of_an_older_schema_are_found_by_name_and_on_deep_pages(
+async def test_studies_of_an_older_schema_are_found_by_name_and_modality_and_on_deep_pages(
     make_database_url: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("dicomweb_box.archive.search_days._DEEP", 1)
@@ -187,6 +191,8 @@ async def test_studies_of_an_older_schema_are_found_by_name_and_on_deep_pages(
         assert await found(("PatientName", "*YRN*"), ("offset", "10")) == [7, 4, 1]
         assert await found(("PatientName", "阿部*"), ("limit", "2")) == [37, 34]
         assert await found(("limit", "3"), ("offset", "30")) == [9, 8, 7]
+        of_years = (("ModalitiesInStudy", "CT"), ("StudyDate", "20110101-20121231"))
+        assert await found(*of_years, ("limit", "3"), ("offset", "2")) == [9, 8, 7]
 
 
 async def columns(database: Database) -> set[tuple[str, str, int]]:

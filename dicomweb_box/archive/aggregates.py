@@ -174,6 +174,8 @@ class Touched:
             await levels.record(w, "study", study.id, decision.votes)
         elif (chosen.attributes, chosen.disagreement) != (study.attributes, study.disagreement):
             await _update(w, "study", study.id, _described(chosen))
+            # The date and time stand beside each modality.
+            study.modalities_changed = True
         if study.is_new or day != study.study_date:
             if not study.is_new:
                 days[study.study_date] = days.get(study.study_date, 0) - 1
@@ -324,16 +326,10 @@ async def _write_modalities(w: Writer, study: StudyRow) -> str:
         {"study": study.id},
     )
     await w.execute_many(
-        "insert into study_modality (study_id, modality, study_date, series_count)"
-        " values (:study, :modality, :day, :count)",
-        [
-            {
-                "study": study.id,
-                "modality": row["modality"],
-                "day": study.study_date,
-                "count": row["series_count"],
-            }
-            for row in rows
-        ],
+        "insert into study_modality"
+        " (study_id, modality, realm, study_date, study_time, study_uid, series_count)"
+        " select id, :modality, realm, study_date, study_time, study_uid, :count"
+        " from study where id = :study",
+        [{"study": study.id, "modality": row["modality"], "count": row["series_count"]} for row in rows],
     )
     return "\\".join(row["modality"] for row in rows)

@@ -4,32 +4,42 @@ A transaction around two statements, each planned anew, costs more CPU than most
 one way to its rows, and its text leaves PostgreSQL no other.
 """
 
+from collections.abc import Sequence
+
 from dicomweb_box.archive.search_brief import name_window
 from dicomweb_box.archive.search_days import is_deep
 from dicomweb_box.archive.search_plan import Plan
-from dicomweb_box.archive.search_windows import LISTED, ModalityWindow, modality_window
+from dicomweb_box.archive.search_windows import LISTED, modality_window
 from dicomweb_box.dicom.matches import Exact, Pattern, Sounds
 
 _DATE = "study.study_date"
 _NAME = "study.patient_name"
 _MODALITY = "study_modality.modality"
+_MOST_MODALITIES = 20
 
 
 def once(plan: Plan, columns: str, limit: int) -> str | None:
     """The statement that gives the page and one row more; None where one is not enough."""
-    if plan.dialect != "postgresql" or plan.query.level != "study" or not _is_plain(plan):
+    if plan.query.level != "study" or not _is_plain(plan):
         return None
     keys = plan.columns.keys()
+    window = modality_window(plan)
+    if window and keys <= {_DATE, _MODALITY} and len(window.modalities) <= _MOST_MODALITIES:
+        return _by_modality(plan, columns, limit, window.modalities)
+    if plan.dialect == "sqlite":
+        return None
     if keys & set(LISTED):
         return _listed(plan, columns, limit)
     if keys <= {_DATE, _NAME}:
         return _by_name(plan, columns, limit) if _NAME in keys else _by_date(plan, columns, limit)
-    window = modality_window(plan)
-    return _by_modality(plan, columns, limit, window) if window and keys <= {_DATE, _MODALITY} else None
+    return None
 
 
 def by_id(plan: Plan, columns: str, chosen: str) -> str:
     """The rows of the studies of these ids; as an array, they cost PostgreSQL a third of the planning."""
+    if plan.dialect == "sqlite":
+        hits = f"from ({chosen}) as hit cross join study where study.id = hit.id"
+        return f"select {columns} {hits}{plan.order_by()}"
     return f"select {columns} from study where study.id = any(array({chosen})){plan.order_by()}"
 
 
@@ -119,10 +129,20 @@ def _deep(plan: Plan, columns: str, limit: int) -> str:
     )
 
 
-def _by_modality(plan: Plan, columns: str, limit: int, window: ModalityWindow) -> str:
-    """Of the days within which a modality has enough for the page, every study with one of them."""
+def _by_modality(plan: Plan, columns: str, limit: int, modalities: Sequence[str]) -> str:
+    """A page within the index of `study_modality`, which holds all that it is chosen and sorted by."""
     offset = plan.query.offset
-    candidates = f"study.id = any(array({window.first(offset + limit + 1)}))"
-    where = " and ".join([candidates, *plan.conditions])
-    chosen = f"select study.id from study_brief as study where {where}{plan.order_by()}"
+    if len(modalities) == 1:
+        return by_id(plan, columns, _of_modality(plan, "", modalities[0]) + part_of_page(plan, offset, limit))
+    # The page lies within the first of each, in which a study of several modalities comes several times.
+    order = ", study.study_date, study.study_time, study.study_uid"
+    most = plan.bind(offset + limit + 1)
+    parts = [f"({_of_modality(plan, order, modality)} limit {most})" for modality in modalities]
+    each = " union ".join(f"select * from {part} as of_{number}" for number, part in enumerate(parts))
+    chosen = f"select study.id from ({each}) as study{plan.order_by()}"
     return by_id(plan, columns, chosen + part_of_page(plan, offset, limit))
+
+
+def _of_modality(plan: Plan, more: str, modality: str) -> str:
+    where = " and ".join([*plan.conditions, f"study.modality = {plan.bind(modality)}"])
+    return f"select study.study_id as id{more} from study_modality as study where {where}{plan.order_by()}"

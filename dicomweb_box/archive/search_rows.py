@@ -17,6 +17,7 @@ from dicomweb_box.dicom.attributes import DERIVED, SERIES_LEVEL_TAGS, STUDY_LEVE
 from dicomweb_box.dicom.matching import Query
 
 _PLAIN = re.compile(r"[\w .-]*", re.ASCII)
+_UNRESERVED = re.compile(r"[\w.-]*", re.ASCII)
 _ONLINE = ',"00080056":{"vr":"CS","Value":["ONLINE"]}'
 _UTF8 = '{"00080005":{"vr":"CS","Value":["ISO_IR 192"]}'
 _BULK = b'"BulkDataURI":"instances/'
@@ -134,6 +135,7 @@ class Assembler:
         """What a partial scope sees of each study; None: everything."""
         self._labels = labels
         """Of each row (`labelled.place`); None: they are not returned."""
+        self._modalities: dict[str, str] = {}
         self._zones: dict[int, str] = {}
         self._dictionaries: dict[int, series_dictionary.Dictionary] = {}
 
@@ -173,27 +175,28 @@ class Assembler:
         series = f"{self._shape.base}{_series_path(row)}/instances/"
         return json.replace(_BULK, f'"BulkDataURI":"{series}'.encode())
 
-    def _counts(self, row: Row) -> Counts:
+    def _counts(self, row: Row) -> tuple[str, int, int]:
+        """Modalities in Study as JSON, and the numbers of series and instances."""
         if self._visible is not None:
-            return self._visible[row["study_id"]]
+            visible = self._visible[row["study_id"]]
+            return _modalities(visible.modalities), visible.series, visible.instances
         modalities = row["modalities"]
-        return Counts(
-            modalities=modalities.split("\\") if modalities else (),
-            series=row["series_count"],
-            instances=row["study_instance_count"],
-        )
+        text = self._modalities.get(modalities)
+        if text is None:
+            # One page holds few different ones.
+            text = self._modalities[modalities] = _modalities(modalities.split("\\") if modalities else ())
+        return text, row["series_count"], row["study_instance_count"]
 
     def _study(self, row: Row) -> str:
         answer: str = row["study_answer"]
-        counts = self._counts(row)
+        modalities, series, instances = self._counts(row)
         # Within a JSON string a quotation mark is escaped: these can only be the attributes themselves.
         first = answer.index(',"00080090":')
         second = answer.index(',"00100010":', first)
         return (
-            f"{answer[:first]}{_ONLINE}{_modalities(counts.modalities)}{answer[first:second]}"
+            f"{answer[:first]}{_ONLINE}{modalities}{answer[first:second]}"
             f"{_retrieve_url(self._shape.base + _study_path(row))}{answer[second:-1]}"
-            f',"00201206":{{"vr":"IS","Value":[{counts.series}]}}'
-            f',"00201208":{{"vr":"IS","Value":[{counts.instances}]}}}}'
+            f',"00201206":{{"vr":"IS","Value":[{series}]}},"00201208":{{"vr":"IS","Value":[{instances}]}}}}'
         )
 
     def _series(self, row: Row, *, url: bool = True, counted: bool = True) -> str:
@@ -253,7 +256,7 @@ def _series_path(row: Row) -> str:
 
 
 def _segment(uid: str) -> str:
-    return uid if _PLAIN.fullmatch(uid) and " " not in uid else quote(uid, safe="")
+    return uid if _UNRESERVED.fullmatch(uid) else quote(uid, safe="")
 
 
 def _retrieve_url(url: str) -> str:

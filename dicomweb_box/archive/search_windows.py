@@ -162,7 +162,8 @@ class ModalityWindow:
         days = []
         for modality in self.modalities:
             bind = conditions.Parameters()
-            where = [f"modality = {bind(modality)}", *_within(self.plan, "study_date", bind)]
+            where = [*self._of_realm(bind), f"modality = {bind(modality)}"]
+            where += _within(self.plan, "study_date", bind)
             day = await reader.fetch_value(
                 f"select study_date from study_modality where {' and '.join(where)}"
                 f" order by study_date desc limit 1 offset {bind(count)}",
@@ -174,34 +175,16 @@ class ModalityWindow:
     def hits(self, edge: str | None) -> str | None:
         bind = self.plan.bind
         names = ", ".join(bind(modality) for modality in self.modalities)
-        where = [f"modality in ({names})", *_within(self.plan, "study_date", bind)]
+        where = [*self._of_realm(bind), f"modality in ({names})", *_within(self.plan, "study_date", bind)]
         if "study_modality.modality" in self.plan.columns:
             self.plan.by_modality = None
         if edge is not None:
             where.append(f"study_date >= {bind(edge)}")
-        return self._select(where)
-
-    def first(self, count: int) -> str:
-        """A select of the ids of at least so many candidates, the newest: of whole days, in one statement."""
-        bind = self.plan.bind
-        names = [bind(modality) for modality in self.modalities]
-        within = _within(self.plan, "study_date", bind)
-        edges = [self._edge(name, within, bind(count)) for name in names]
-        edge = edges[0] if len(edges) == 1 else f"greatest({', '.join(edges)})"
-        return self._select([f"modality in ({', '.join(names)})", *within, f"study_date >= {edge}"])
-
-    def _edge(self, name: str, within: list[str], count: str) -> str:
-        # The realm is asked for by row: as a join PostgreSQL might begin with all studies.
-        realm = "(select realm from study_brief where study_brief.id = study_modality.study_id)"
-        where = [f"modality = {name}", *within, f"{realm} = {self.plan.bind(self.plan.scope.realm)}"]
-        return (
-            f"coalesce((select study_date from study_modality where {' and '.join(where)}"
-            f" order by study_date desc limit 1 offset {count}), '')"
-        )
-
-    def _select(self, where: list[str]) -> str:
         distinct = "distinct " if len(self.modalities) > 1 else ""
         return f"select {distinct}study_id as id from study_modality where {' and '.join(where)}"
+
+    def _of_realm(self, bind: conditions.Parameters) -> list[str]:
+        return [f"realm = {bind(self.plan.scope.realm)}"]
 
 
 def _within(plan: Plan, column: str, bind: conditions.Parameters) -> list[str]:

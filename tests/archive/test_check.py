@@ -20,7 +20,7 @@ _TABLES = {
     "instance": "instance_uid, state, blob_key, size, sha256, dataset_digest, frames,"
     " instance_number, source",
     "study_day": "study_date, study_count",
-    "study_modality": "modality, study_date, series_count",
+    "study_modality": "modality, realm, study_date, study_time, study_uid, series_count",
     "series_source": "source, instance_count",
 }
 

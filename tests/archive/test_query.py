@@ -324,6 +324,32 @@ async def test_a_name_finds_the_newest_first_over_all_years_as_names_and_dates_c
     assert await named(("PatientName", "*eller*"), ("limit", "3")) == ["19991231", "20250401", "20240701"]
 
 
+async def test_pages_of_modalities_are_in_order_and_hold_no_study_twice_as_times_change(box: Box) -> None:
+    async def add(uid: str, modality: str, time: str, **more: str) -> None:
+        values = {"StudyDate": "20250101", "StudyTime": time, "Modality": modality, **more}
+        received = await ingest.receive(box, pieces(part10(make_dataset(study=uid, **values))))
+        assert isinstance(await ingest.store(box, received, source="test", actor=ANONYMOUS), Stored)
+
+    uids = [new_uid() for _ in range(6)]
+    for number, uid in enumerate(uids):
+        await add(uid, "CT" if number % 2 else "MR", f"1{number}0000")
+        await add(uid, "SR", f"1{number}0000")
+    newest = [*reversed(uids)]
+    either = ("ModalitiesInStudy", "CT,SR,MR")
+    assert await found(box, "study", [("ModalitiesInStudy", "CT")]) == newest[::2]
+    assert await found(box, "study", [either]) == newest
+    assert await found(box, "study", [either, ("limit", "2"), ("offset", "3")]) == newest[3:5]
+    assert await found(box, "study", [either, ("StudyDate", "20250102-")]) == []
+    afternoon = [("StudyDate", "20250101"), ("StudyTime", "130000-")]
+    assert await found(box, "study", [either, *afternoon]) == newest[:3]
+
+    # Most of its instances say another time now.
+    for _ in range(3):
+        await add(uids[0], "SR", "230000")
+    assert await found(box, "study", [either, ("limit", "2")]) == [uids[0], uids[5]]
+    assert await found(box, "study", [("ModalitiesInStudy", "MR"), ("limit", "2")]) == [uids[0], uids[4]]
+
+
 @pytest.mark.row(22)
 @pytest.mark.row(23)
 async def test_fuzzy_matching_finds_names_by_word_beginning_sound_and_without_accents(box: Box) -> None:
