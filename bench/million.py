@@ -1,293 +1,45 @@
 """Fills an index with synthetic rows and prints what each kind of search costs, in CPU milliseconds.
 
-    python -m bench.million --url sqlite:////tmp/million/index.db --studies 1000000
-    python -m bench.million --url postgresql://user@localhost/million --studies 1000000
+    python -m bench.million --studies 1000000 --copies 4 \\
+        --url sqlite:////tmp/million/index.db --url postgresql://user@localhost/million
 
-Only rows are made, no blobs; names are invented. The cost is that of this process and, on PostgreSQL, of
-its server processes, from the operating system's accounting. A database that holds enough studies already
-is used as it is.
+The cost is that of this process and, on PostgreSQL, of its server processes, from the operating system's
+accounting; the aims are multiplied with what `bench.machine` finds between the rounds. The databases are
+asked the same in turns, and their answers compared. A database that holds enough studies already is used
+as it is.
 """
 
 import argparse
 import asyncio
+import hashlib
 import random
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import date, timedelta
-from functools import cache
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from statistics import median
 
-import asyncpg
-import orjson
-
+from bench.machine import Machine
+from bench.synthetic import DAYS, LAST_DAY, ROOT, fill, surname
 from dicomweb_box import settings
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING
-from dicomweb_box.archive.query import count, search
+from dicomweb_box.archive.query import search
 from dicomweb_box.box import Box, open_box
-from dicomweb_box.database import Writer
-from dicomweb_box.dicom import attributes
 from dicomweb_box.dicom.matching import from_parameters
 
-LAST_DAY = date(2026, 1, 31)
-DAYS = 3650
-MODALITIES = ["CT"] * 30 + ["MR"] * 25 + ["CR"] * 25 + ["US"] * 15 + ["XA"] * 4 + ["SM"]
-SYLLABLES = [a + b for a in "bcdfghjklmnprstvw" for b in ("a", "e", "i", "o", "u", "an", "er", "in", "ol")]
-BATCH = 10_000
-ROOT = "1.2.826.0.1.3680043.10.1511.7."
-
-
-@cache
-def surname(number: int) -> str:
-    """One of 20,000 invented surnames."""
-    rng = random.Random(number)
-    return "".join(rng.choice(SYLLABLES) for _ in range(rng.choice((2, 3, 3)))).capitalize()
-
-
-def study_values(number: int) -> dict[str, dict[str, Any]]:
-    """The study-level attributes of one study, as DICOM JSON; every third study begins another patient."""
-    rng = random.Random(number)
-    patient = number // 3
-    name = f"{surname(patient * 7919 % 20_000)}^{surname(patient * 104_729 % 5_003)}"
-    day = LAST_DAY - timedelta(days=int(rng.random() * DAYS))
-    values = {
-        "00080020": ("DA", f"{day:%Y%m%d}"),
-        "00080030": ("TM", f"{rng.randrange(24):02}{rng.randrange(60):02}{rng.randrange(60):02}"),
-        "00080050": ("SH", f"A{number:08}"),
-        "00080090": ("PN", {"Alphabetic": f"{surname(rng.randrange(500))}^{surname(rng.randrange(500))}"}),
-        "00081030": (
-            "LO",
-            rng.choice(("Chest", "Abdomen", "Head", "Knee left", "Spine")) + f" {number % 97}",
-        ),
-        "00100010": ("PN", {"Alphabetic": name}),
-        "00100020": ("LO", f"P{patient:07}"),
-        "00100030": ("DA", f"{1930 + patient % 90}0{1 + patient % 9}15"),
-        "00100040": ("CS", "MF"[patient % 2]),
-        "0020000D": ("UI", f"{ROOT}{number}"),
-        "00200010": ("SH", f"S{number}"),
-    }
-    return {tag: {"vr": vr, "Value": [value]} for tag, (vr, value) in values.items()}
-
-
-def rows(first: int, last: int, per_series: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Table and row of everything that the studies of these numbers are."""
-    stamp = {"stored_at": "2026-01-31T00:00:00", "changed_at": "2026-01-31T00:00:00"}
-    for number in range(first, last):
-        values = study_values(number)
-        modality = random.Random(number * 31).choice(MODALITIES)
-        uid = values["0020000D"]["Value"][0]
-        study = {
-            "id": number + 1,
-            "study_uid": uid,
-            **attributes.index_columns("study", values.get),
-            "attributes": orjson.dumps(values).decode(),
-            "answer": attributes.answer("study", values.get),
-            "modalities": modality,
-            "series_count": 1,
-            "instance_count": per_series,
-            **stamp,
-        }
-        yield "study", study
-        yield (
-            "study_modality",
-            {
-                "study_id": number + 1,
-                "modality": modality,
-                "realm": "main",
-                **{name: study[name] for name in ("study_date", "study_time", "study_uid")},
-                "series_count": 1,
-            },
-        )
-        series = {
-            "00080060": {"vr": "CS", "Value": [modality]},
-            "0020000E": {"vr": "UI", "Value": [f"{uid}.1"]},
-            "00200011": {"vr": "IS", "Value": [1]},
-        }
-        yield (
-            "series",
-            {
-                "id": number + 1,
-                "study_id": number + 1,
-                "series_uid": f"{uid}.1",
-                **attributes.index_columns("series", series.get),
-                "attributes": orjson.dumps(series).decode(),
-                "answer": attributes.answer("series", series.get),
-                "instance_count": per_series,
-                **stamp,
-            },
-        )
-        for instance in range(per_series):
-            yield "instance", instance_row(number, uid, instance)
-
-
-def instance_row(number: int, study_uid: str, instance: int) -> dict[str, Any]:
-    """An instance row whose blob does not exist."""
-    return {
-        "instance_uid": f"{study_uid}.1.{instance}",
-        "study_id": number + 1,
-        "series_id": number + 1,
-        "sop_class_uid": "1.2.840.10008.5.1.4.1.1.2",
-        "transfer_syntax_uid": "1.2.840.10008.1.2.1",
-        "instance_number": instance + 1,
-        "rows": 512,
-        "columns": 512,
-        "bits_allocated": 16,
-        "blob_key": f"{number}/{instance}",
-        "size": 530_000,
-        "sha256": b"",
-        "dataset_offset": 300,
-        "dataset_digest": b"",
-        "metadata": b"",
-        "metadata_dictionary": 0,
-        "source": "bench",
-        "stored_at": "2026-01-31T00:00:00",
-    }
-
-
-async def fill(box: Box, studies: int, per_series: int, copies: int) -> None:
-    """Insert what is missing up to so many studies; text indexes are made afterwards.
-
-    Of several copies one is made here, and the others from its rows by the database.
-    """
-    held = await box.database.fetch_value("select count(*) from study")
-    if held >= studies:
-        return
-    indexes = await _drop_text_indexes(box)
-    began = time.monotonic()
-    # Whole patients.
-    made = studies if copies == 1 else studies // copies // 3 * 3
-    for first in range(held, made, BATCH):
-        last = min(first + BATCH, made)
-        await box.database.write(lambda w, a=first, b=last: _insert(w, rows(a, b, per_series)))
-        print(f"\r{last:,} studies, {last / (time.monotonic() - began):,.0f}/s", end="", flush=True)
-    print()
-    await copy(box, made, copies)
-    for sql in indexes:
-        await box.database.write(lambda w, sql=sql: w.execute(sql))
-    if box.database.dialect == "postgresql":
-        # No transaction may hold it: marks pages as seen by all, as the server does by itself in time.
-        connection = await asyncpg.connect(box.settings.database_url)
-        await connection.execute("vacuum analyze")
-        await connection.close()
-
-
-async def _drop_text_indexes(box: Box) -> list[str]:
-    """Drop what keeps the substring index, and return what makes it anew: in one go it takes minutes less."""
-    if box.database.dialect == "sqlite":
-        triggers = await box.database.fetch_all(
-            "select name, sql from sqlite_master where type = 'trigger' and name like 'study_text_%'"
-        )
-        for row in triggers:
-            await box.database.write(lambda w, name=row["name"]: w.execute(f"drop trigger {name}"))
-        return [_TEXT, *(row["sql"] for row in triggers)]
-    found = await box.database.fetch_all(
-        "select indexname, indexdef from pg_indexes where tablename in ('study', 'study_brief')"
-        " and indexdef like '%USING gin%'"
-    )
-    for row in found:
-        await box.database.write(lambda w, name=row["indexname"]: w.execute(f"drop index {name}"))
-    return [row["indexdef"] for row in found]
-
-
-_COLUMNS = (
-    "patient_name, patient_id, accession_number, study_description, referring_physician_name,"
-    " patient_name_sounds, referring_physician_name_sounds"
-)
-_TEXT = (
-    f"insert into study_text (rowid, {_COLUMNS})"
-    " select ((99999999 - cast(study_date as integer)) << 32) | id as number, '=' || patient_name,"
-    " patient_id, accession_number, study_description, '=' || referring_physician_name, patient_name_sounds,"
-    " referring_physician_name_sounds from study"
-    " order by number"
-)
-
-
-async def _insert(w: Writer, made: Iterator[tuple[str, dict[str, Any]]]) -> None:
-    tables: dict[str, list[dict[str, Any]]] = {}
-    for table, row in made:
-        tables.setdefault(table, []).append(row)
-    for table, held in tables.items():
-        names = ", ".join(f'"{name}"' for name in held[0])
-        values = ", ".join(f":{name}" for name in held[0])
-        await w.execute_many(f"insert into {table} ({names}) values ({values})", held)
-    days = Counter(row["study_date"] for row in tables["study"])
-    await w.execute_many(
-        "insert into study_day (realm, study_date, study_count) values ('main', :day, :count)"
-        " on conflict (realm, study_date) do update"
-        " set study_count = study_day.study_count + excluded.study_count",
-        [{"day": day, "count": number} for day, number in days.items()],
-    )
-
-
-async def copy(box: Box, studies: int, copies: int) -> None:
-    """Insert as many studies again for each further copy: of other patients, on the same days."""
-    for number in range(1, copies):
-        for table in ("study", "study_modality", "series", "instance"):
-            await box.database.write(lambda w, t=table, n=number: _copy(w, t, studies, n * studies))
-        print(f"\r{(number + 1) * studies:,} studies", end="", flush=True)
-    if copies > 1:
-        print()
-        times = f"update study_day set study_count = study_count * {copies}"
-        await box.database.write(lambda w: w.execute(times))
-
-
-async def _copy(w: Writer, table: str, studies: int, more: int) -> None:
-    row = await w.fetch_one(f"select * from {table} limit 1")
-    assert row is not None
-    changes = _changes(w.dialect, table, more)
-    columns = [column for column in row.keys() if (table, column) != ("instance", "id")]  # noqa: SIM118
-    names = ", ".join(f'"{column}"' for column in columns)
-    values = ", ".join(changes.get(column, f'"{column}"') for column in columns)
-    key = "id" if table == "study" else "study_id"
-    await w.execute(f"insert into {table} ({names}) select {values} from {table} where {key} <= {studies}")
-
-
-def _changes(dialect: str, table: str, more: int) -> dict[str, str]:
-    """What the columns of a copied row become, as `rows` would make them of a number greater by so many."""
-
-    def padded(number: str, width: int) -> str:
-        text = f"'{'0' * width}' || ({number})"
-        return f"right({text}, {width})" if dialect == "postgresql" else f"substr({text}, -{width})"
-
-    key = "id" if table == "study" else "study_id"
-    number, copied = f"({key} - 1)", f"({key} - 1 + {more})"
-    words = {
-        "study_uid": (f"'{ROOT}' || {number}", f"'{ROOT}' || {copied}"),
-        "accession_number": (f"'A' || {padded(number, 8)}", f"'A' || {padded(copied, 8)}"),
-        "patient_id": (f"'P' || {padded(f'{number} / 3', 7)}", f"'P' || {padded(f'{copied} / 3', 7)}"),
-        "study_id": (f"'S' || {number}", f"'S' || {copied}"),
-    }
-    uid = words["study_uid"][1]
-    if table == "study":
-        return {
-            "id": f"id + {more}",
-            **{column: new for column, (_, new) in words.items()},
-            "attributes": _replaced("attributes", list(words.values())),
-            "answer": _replaced("answer", list(words.values())),
-        }
-    series = (f"{words['study_uid'][0]} || '.1'", f"{uid} || '.1'")
-    return {
-        "id": f"id + {more}",
-        "study_id": f"study_id + {more}",
-        "series_id": f"series_id + {more}",
-        "series_uid": series[1],
-        "study_uid": uid,
-        "attributes": _replaced("attributes", [series]),
-        "answer": _replaced("answer", [series]),
-        "instance_uid": f"{uid} || '.1.' || (instance_number - 1)",
-        "blob_key": f"{copied} || '/' || (instance_number - 1)",
-    }
-
-
-def _replaced(column: str, words: list[tuple[str, str]]) -> str:
-    """A JSON text with some of its values replaced."""
-    text = column
-    for old, new in words:
-        text = f"""replace({text}, '"' || {old} || '"', '"' || {new} || '"')"""
-    return text
-
+AIMS = {
+    "exact PatientID": 1.0,
+    "PatientName ABC*": 1.5,
+    "PatientName *ABC*": 1.5,
+    "week": 1.5,
+    "ModalitiesInStudy + week": 1.5,
+    "first page": 1.5,
+    "deep page": 1.5,
+}
+"""CPU milliseconds, as the design states them."""
 
 Parameters = list[tuple[str, str]]
 
@@ -332,51 +84,107 @@ def kinds(studies: int) -> dict[str, Callable[[random.Random], Parameters]]:
     }
 
 
-async def server_processes(box: Box) -> int:
-    """The process that the PostgreSQL processes of this database are children of; 0 on SQLite."""
-    if box.database.dialect == "sqlite":
-        return 0
-    backend = await box.database.fetch_value("select pg_backend_pid()")
-    return int(Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[1])  # noqa: ASYNC240
+@dataclass(kw_only=True)
+class Cost:
+    """What searches of one kind took on one database, round by round: CPU milliseconds of one search."""
+
+    client: list[float] = field(default_factory=list)
+    server: list[float] = field(default_factory=list)
+
+    @property
+    def total(self) -> float:
+        return median(a + b for a, b in zip(self.client, self.server, strict=True))
+
+    def __str__(self) -> str:
+        server = f" + {median(self.server):.2f}" if any(self.server) else ""
+        return f"{median(self.client):.2f}{server}"
 
 
-def server_ticks(parent: int) -> int:
-    """Clock ticks of the server's processes so far."""
-    ticks = 0
-    for stat in Path("/proc").glob("[0-9]*/stat") if parent else ():
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == parent:
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks
+class Measured:
+    """One database, what it is asked, and what that took."""
+
+    def __init__(self, box: Box, server: int) -> None:
+        self.box = box
+        self.name = "SQLite" if box.database.dialect == "sqlite" else "PostgreSQL: client + server"
+        self.costs: dict[str, Cost] = {}
+        self._server = server
+
+    @classmethod
+    async def of(cls, box: Box) -> "Measured":
+        """Finds the process that the PostgreSQL processes of this database are children of."""
+        if box.database.dialect == "sqlite":
+            return cls(box, 0)
+        backend = await box.database.fetch_value("select pg_backend_pid()")
+        return cls(box, int(_stat(int(backend))[1]))
+
+    async def ask(self, kind: str, questions: Sequence[Parameters], *, count: bool) -> str:
+        """A digest of the answers; what they took is added to the costs, if it counts."""
+        client, server = time.process_time(), self._server_times()
+        pages = [await self._ask(parameters) for parameters in questions]
+        client = time.process_time() - client
+        taken = sum(now - server.get(process, 0) for process, now in self._server_times().items())
+        if count:
+            cost = self.costs.setdefault(kind, Cost())
+            cost.client.append(client * 1000 / len(questions))
+            cost.server.append(taken / 1e6 / len(questions))
+        return hashlib.sha256(b"\n".join(row for rows in pages for row in [*rows, b""])).hexdigest()
+
+    async def _ask(self, parameters: Parameters) -> list[bytes]:
+        query, _ = from_parameters("study", parameters)
+        page = await search(self.box, query, scope=EVERYTHING, actor=ANONYMOUS, base="/dicom-web")
+        return page.rows
+
+    def _server_times(self) -> dict[int, int]:
+        """CPU nanoseconds of each process of the server so far."""
+        times = {}
+        for folder in Path("/proc").glob("[0-9]*") if self._server else ():
+            process = int(folder.name)
+            try:
+                if int(_stat(process)[1]) == self._server:
+                    times[process] = int((folder / "schedstat").read_text().split()[0])
+            except OSError:
+                continue  # it has ended
+        return times
 
 
-async def measure(box: Box, studies: int, repeats: int) -> None:
-    """Print a line for each kind of query."""
-    print(f"{'query':34} {'CPU ms':>8} {'server':>8} {'wall ms':>8} {'rows':>6}")
-    parent = await server_processes(box)
-    for kind, make in kinds(studies).items():
-        rng = random.Random(7)
-        await _ask(box, make(rng))
-        cpu, ticks, wall = time.process_time(), server_ticks(parent), time.perf_counter()
-        found = 0
-        for _ in range(repeats):
-            found += await _ask(box, make(rng))
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-        server = (server_ticks(parent) - ticks) * 10
-        ms = 1000 / repeats
-        print(f"{kind:34} {cpu * ms:8.3f} {server / repeats:8.3f} {wall * ms:8.3f} {found / repeats:6.1f}")
-    began = time.perf_counter()
-    query, _ = from_parameters("study", [])
-    counted = await count(box, query, scope=EVERYTHING, actor=ANONYMOUS)
-    print(f"count of {counted:,} studies: {(time.perf_counter() - began) * 1000:.2f} ms")
+def _stat(process: int) -> list[str]:
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
 
 
-async def _ask(box: Box, parameters: Parameters) -> int:
-    query, _ = from_parameters("study", parameters)
-    return len((await search(box, query, scope=EVERYTHING, actor=ANONYMOUS, base="/dicom-web")).rows)
+async def measure(databases: Sequence[Measured], machine: Machine, asked: argparse.Namespace) -> int:
+    """How many questions were answered differently; the costs are with the databases."""
+    differing = 0
+    # A first round fills the databases' caches and does not count.
+    for number in range(asked.rounds + 1):
+        for kind, make in kinds(asked.studies).items():
+            rng = random.Random(f"{number} {kind}")
+            questions = [make(rng) for _ in range(asked.repeats)]
+            turn = databases if number % 2 else [*reversed(databases)]
+            digests = {await database.ask(kind, questions, count=number > 0) for database in turn}
+            differing += len(digests) > 1
+        if number:
+            machine.time()
+    return differing
+
+
+def table(databases: Sequence[Measured], machine: Machine) -> str:
+    """Markdown: each kind of search, its aim as stated and as judged, and what it took."""
+    lines = ["| search | aim | " + " | ".join(f"{d.name} | met" for d in databases) + " |"]
+    lines.append("|---|--:|" + "--:|---|" * len(databases))
+    for kind in kinds(1):
+        aim = AIMS.get(kind)
+        cells = [f"{aim:.1f} → {aim * machine.factor:.2f}" if aim else ""]
+        for database in databases:
+            cost = database.costs[kind]
+            cells += [str(cost), _met(cost.total, aim, machine.factor) if aim else ""]
+        lines.append(f"| {kind} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _met(took: float, aim: float, factor: float) -> str:
+    if took <= aim:
+        return "yes"
+    return "yes, by the factor" if took <= aim * factor else f"no: {took / aim / factor:.1f}×"
 
 
 async def main() -> None:
@@ -384,19 +192,30 @@ async def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--url", required=True, help="sqlite:///PATH or postgresql://…")
+    parser.add_argument("--url", required=True, action="append", help="sqlite:///PATH or postgresql://…")
     parser.add_argument("--studies", type=int, default=1_000_000)
     parser.add_argument(
         "--copies", type=int, default=1, help="how often the database repeats what is made, to be sooner done"
     )
     parser.add_argument("--instances", type=int, default=1, help="rows per series")
-    parser.add_argument("--repeats", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=5, help="besides a first one that does not count")
+    parser.add_argument("--repeats", type=int, default=40, help="searches of each kind in a round")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        given = settings.load({"data": folder, "database_url": asked.url}, {})
-        async with open_box(given) as box:
+    async with AsyncExitStack() as stack:
+        databases = []
+        for url in asked.url:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            given = settings.load({"data": folder, "database_url": url}, {})
+            box = await stack.enter_async_context(open_box(given))
             await fill(box, asked.studies, asked.instances, asked.copies)
-            await measure(box, asked.studies, asked.repeats)
+            databases.append(await Measured.of(box))
+        machine = Machine()
+        differing = await measure(databases, machine, asked)
+        low, high = machine.spread
+        print(f"machine factor {machine.factor:.2f} ({low:.2f} to {high:.2f} in single rounds)\n")
+        print(table(databases, machine), machine.table(), sep="\n\n")
+        if len(databases) > 1:
+            print(f"\n{differing} rounds of one kind were answered differently")
 
 
 if __name__ == "__main__":

@@ -197,7 +197,7 @@ async def test_studies_of_an_older_schema_are_found_by_name_and_modality_and_on_
 
 async def columns(database: Database) -> set[tuple[str, str, int]]:
     """Table, column, whether it may be null; but for what is of one database alone: text search, and
-    PostgreSQL's transaction ids and the tables that it chooses pages from.
+    PostgreSQL's transaction ids and the table that it chooses pages from.
     """
     if database.dialect == "sqlite":
         rows = await database.fetch_all(
@@ -209,7 +209,7 @@ async def columns(database: Database) -> set[tuple[str, str, int]]:
         rows = await database.fetch_all(
             "select table_name, column_name, is_nullable = 'YES' from information_schema.columns"
             " where table_schema = 'public' and column_name <> 'txid'"
-            " and table_name not in ('study_brief', 'study_period')"
+            " and table_name <> 'study_brief'"
         )
     return {tuple(row) for row in rows}
 

@@ -122,6 +122,8 @@ class _Search:
         self._scope = scope
         self._shape = shape
         self._limit = limit
+        self._made: Plan | None = None
+        """The plan, where it was made before the transaction."""
 
     async def run(self, reader: Reader) -> _Found:
         """The rows of the page; where keys are scanned for, all rows that may match."""
@@ -147,6 +149,7 @@ class _Search:
         plan = make_plan(self._query, self._scope, reader.dialect, ())
         sql = once(plan, self._shape.columns, self._limit)
         if sql is None:
+            self._made = plan
             return None
         rows = await reader.fetch_all(sql, plan.bind.values)
         more = len(rows) > self._limit
@@ -167,6 +170,8 @@ class _Search:
         return int(counted)
 
     async def _plan(self, reader: Reader) -> Plan:
+        if self._made is not None:
+            return self._made
         attributes = await declared.known(reader) if self._unknown else []
         labels = await labelled.find(reader, self._query, self._scope)
         return make_plan(self._query, self._scope, reader.dialect, attributes, labels)

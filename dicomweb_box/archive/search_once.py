@@ -1,7 +1,7 @@
-"""Pages of studies that PostgreSQL gives by one statement, planned once for whatever values are asked.
+"""Pages of studies that take one statement, which PostgreSQL plans once for whatever values are asked.
 
 A transaction around two statements, each planned anew, costs more CPU than most pages do. What is here has
-one way to its rows, and its text leaves PostgreSQL no other.
+one way to its rows, and its text leaves PostgreSQL no other. SQLite finds names in its own text index.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _MOST_MODALITIES = 20
 
 
 def once(plan: Plan, columns: str, limit: int) -> str | None:
-    """The statement that gives the page and one row more; None where one is not enough."""
+    """The statement that gives the page and one row more; None, with nothing bound, where it takes more."""
     if plan.query.level != "study" or not _is_plain(plan):
         return None
     keys = plan.columns.keys()
@@ -27,7 +27,7 @@ def once(plan: Plan, columns: str, limit: int) -> str | None:
     if window and keys <= {_DATE, _MODALITY} and len(window.modalities) <= _MOST_MODALITIES:
         return _by_modality(plan, columns, limit, window.modalities)
     if plan.dialect == "sqlite":
-        return None
+        return _by_date(plan, columns, limit) if keys <= {_DATE} else None
     if keys & set(LISTED):
         return _listed(plan, columns, limit)
     if keys <= {_DATE, _NAME}:
@@ -125,7 +125,7 @@ def _deep(plan: Plan, columns: str, limit: int) -> str:
         columns,
         f"select id from study where realm = {realm} and study_date <= (select study_date from place)"
         " order by study_date desc, study_time desc, study_uid"
-        f" limit {most} offset {offset} - (select before from place)",
+        f" limit {most} offset coalesce({offset} - (select before from place), 0)",
     )
 
 
