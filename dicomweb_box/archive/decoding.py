@@ -3,31 +3,36 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import xxhash
 
 from dicomweb_box.archive.decoder_pool import DecoderPool
 from dicomweb_box.archive.derived import Derived, DerivedFiles, Make
-from dicomweb_box.archive.retrieve import Instance
+from dicomweb_box.archive.retrieve import Instance, Recent
 from dicomweb_box.archive.together import Together
-from dicomweb_box.box import Box
+from dicomweb_box.box import Box, in_decoder
 from dicomweb_box.dicom import pixels
 from dicomweb_box.dicom.explicit import Fragments
 from dicomweb_box.dicom.image import Image
 from dicomweb_box.errors import Damaged
 
 Native = Callable[[], Awaitable[bytes]]
+T = TypeVar("T")
 
 DEAR = 0.004
-"""Seconds of decoding above which the frame is kept: reading it again costs a quarter of this."""
+"""Seconds of decoding above which a frame asked for again is kept on disk: writing it costs as much."""
+LARGE = 4 << 20
+"""Bytes of a frame that is kept at its first ask: writing it is little beside decoding it."""
 MOST_KEEPING = 16
 """Frames that may be on their way to the disk; more are not kept."""
 REMEMBERED = 60.0
 """Seconds for which a damaged frame is not tried again."""
 MOST_REMEMBERED = 1000
 _TIDY_EVERY = 15.0
+_PAGE = 4096
 
 
 async def decoded(box: Box, instance: Instance, image: Image, fragments: Fragments) -> bytes:
@@ -49,15 +54,43 @@ async def transcoded(
     return await decoding.transcoded(instance, image, fragments, target, native)
 
 
-def kept(box: Box, instance: Instance, image: Image, fragments: Fragments) -> Derived | None:
-    """The file that holds the decoded frame, where there is one."""
-    found = box.resource(DerivedFiles, DerivedFiles).peek(_name(instance, fragments))
-    return found if found is not None and found.size == image.frame_length else None
+def kept(box: Box, instance: Instance, image: Image, fragments: Fragments) -> Derived | bytes | None:
+    """The decoded frame where it is in memory, or the file that holds it; None where it is not kept."""
+    name = _name(instance, fragments)
+    held = box.resource(Decoding, Decoding).held(name)
+    found = held if held is not None else box.resource(DerivedFiles, DerivedFiles).peek(name)
+    size = found.size if isinstance(found, Derived) else len(found or b"")
+    return found if size == image.frame_length else None
+
+
+async def used(
+    box: Box,
+    instance: Instance,
+    fragments: Fragments,
+    image: Callable[[], Image],
+    use: Callable[[bytes], T],
+) -> T:
+    """What `use` makes of the native bytes of the frame that lies in these fragments.
+
+    Both functions are called in a decoder thread, in one turn with the decoding where that is to be done.
+    Raises as `decoded`, and what they raise.
+    """
+    return await box.resource(Decoding, Decoding).used(instance, fragments, image, use)
 
 
 def _name(instance: Instance, place: object, form: str = "native") -> str:
     digest = xxhash.xxh3_128_hexdigest(f"{instance.blob_key} {place} {form}".encode())
     return f"frames-{digest[:2]}/{digest}.frame"
+
+
+class _Lately(Recent):
+    """Decoded frames by name, weighed in pages; each with whether it is to be kept on disk if asked for."""
+
+    most = (16 << 20) // _PAGE
+
+
+class _Known(Recent):
+    """Names of frames that were decoded before."""
 
 
 class Decoding:
@@ -73,6 +106,7 @@ class Decoding:
         )
         self._damaged: dict[str, tuple[float, str]] = {}
         """Frames found damaged, the longest ago first: when, and how."""
+        self._lately, self._known = _Lately(box), _Known(box)
         self._keeping: set[asyncio.Task[Derived]] = set()
         self._tidying: asyncio.TimerHandle | None = None
 
@@ -84,9 +118,64 @@ class Decoding:
     async def decoded(self, instance: Instance, image: Image, fragments: Fragments) -> bytes:
         """See `decoded` above."""
         name = _name(instance, fragments)
+        held = self.held(name)
+        if held is not None:
+            return held
         self._refuse_damaged(name)
         made: bytes = await self._asked.get(name, partial(self._decode, name, instance, image, fragments))
         return made
+
+    def held(self, name: str) -> bytes | None:
+        """The decoded frame where it is in memory; it is kept on disk from its second ask on."""
+        found: tuple[bytes, bool] | None = self._lately.get(name)
+        if found is None:
+            return None
+        native, to_keep = found
+        if to_keep:
+            self._keep(name, native)
+        return native
+
+    async def used(
+        self,
+        instance: Instance,
+        fragments: Fragments,
+        image: Callable[[], Image],
+        use: Callable[[bytes], T],
+    ) -> T:
+        """See `used` above."""
+        name = _name(instance, fragments)
+        held = self.held(name)
+        if held is not None:
+            return await in_decoder(self._box, use, held)
+        found = self._files.peek(name)
+        if found is not None:
+            with suppress(FileNotFoundError):  # swept meanwhile
+                return await in_decoder(self._box, lambda: use(found.path.read_bytes()))
+        self._refuse_damaged(name)
+        ours: list[_Outcome[T]] = []
+        work = partial(self._decode_and_use, name, instance, image, fragments, use, ours)
+        native: bytes = await self._asked.get(name, work)
+        return ours[0].value() if ours else await in_decoder(self._box, use, native)
+
+    async def _decode_and_use(
+        self,
+        name: str,
+        instance: Instance,
+        image: Callable[[], Image],
+        fragments: Fragments,
+        use: Callable[[bytes], T],
+        ours: "list[_Outcome[T]]",
+    ) -> bytes:
+        """The native bytes, for whoever else asks for them meanwhile; what is made of them is ours."""
+
+        def turn() -> tuple[bytes, float, _Outcome[T]]:
+            native, seconds = self._in_thread(instance, image(), fragments)
+            return native, seconds, _Outcome(use, native)
+
+        native, seconds, outcome = await in_decoder(self._box, turn)
+        ours.append(outcome)
+        self._remember(name, native, seconds)
+        return native
 
     async def transcoded(
         self, instance: Instance, image: Image, fragments: Fragments, target: str, native: Native | None
@@ -111,9 +200,7 @@ class Decoding:
         native: Native | None,
     ) -> Derived:
         given = await native() if native is not None else None
-        made = await asyncio.get_running_loop().run_in_executor(
-            self._box.decoders, self._encoded, instance, image, fragments, target, given
-        )
+        made = await in_decoder(self._box, self._encoded, instance, image, fragments, target, given)
         self._tidy_later()
         return await self._files.get(name, partial(_prepared, made))
 
@@ -137,15 +224,26 @@ class Decoding:
             raise Damaged(self._damaged[name][1])
 
     async def _decode(self, name: str, instance: Instance, image: Image, fragments: Fragments) -> bytes:
-        native, seconds = await asyncio.get_running_loop().run_in_executor(
-            self._box.decoders, self._in_thread, instance, image, fragments
-        )
-        if seconds > DEAR and len(self._keeping) < MOST_KEEPING:
-            keeping = asyncio.create_task(self._files.get(name, partial(_prepared, native)))
-            self._keeping.add(keeping)
-            keeping.add_done_callback(self._kept)
-        self._tidy_later()
+        native, seconds = await in_decoder(self._box, self._in_thread, instance, image, fragments)
+        self._remember(name, native, seconds)
         return native
+
+    def _remember(self, name: str, native: bytes, seconds: float) -> None:
+        """Hold it in memory; on disk only what is large or was asked for before, and dear."""
+        again = self._known.get(name) is not None or len(native) >= LARGE
+        self._known.put(name, True)
+        self._lately.put(name, (native, seconds > DEAR), 1 + len(native) // _PAGE)
+        if again and seconds > DEAR:
+            self._keep(name, native)
+        self._tidy_later()
+
+    def _keep(self, name: str, native: bytes) -> None:
+        if len(self._keeping) >= MOST_KEEPING:
+            return
+        self._lately.put(name, (native, False), 1 + len(native) // _PAGE)
+        keeping = asyncio.create_task(self._files.get(name, partial(_prepared, native)))
+        self._keeping.add(keeping)
+        keeping.add_done_callback(self._kept)
 
     def _kept(self, task: asyncio.Task[Derived]) -> None:
         self._keeping.discard(task)
@@ -189,6 +287,24 @@ class Decoding:
         await closing
         if self._keeping:
             await asyncio.gather(*self._keeping, return_exceptions=True)
+
+
+class _Outcome(Generic[T]):
+    """What a function gave or raised."""
+
+    def __init__(self, function: Callable[[bytes], T], argument: bytes) -> None:
+        try:
+            self._value = function(argument)
+        except Exception as error:  # noqa: BLE001  (whoever asks for the value gets it)
+            self._error: Exception | None = error
+        else:
+            self._error = None
+
+    def value(self) -> T:
+        """It, given or raised."""
+        if self._error is not None:
+            raise self._error
+        return self._value
 
 
 async def _prepared(native: bytes) -> Make:

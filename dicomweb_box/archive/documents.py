@@ -36,7 +36,7 @@ async def text_of(box: Box, instance: Instance, form: Text) -> bytes:
     # Among the pictures: a long report takes seconds, in which searches must not wait for a thread.
     name = f"text {__version__} {instance.blob_key} {form}"
     making = partial(_text, box, instance, form)
-    return await box.resource(Renderings, Renderings).get(name, making, costly=False)
+    return await box.resource(Renderings, Renderings).get(name, making, costly="no")
 
 
 async def _text(box: Box, instance: Instance, form: Text) -> bytes:

@@ -53,6 +53,8 @@ async def native_bytes(box: Box, instance: Instance, number: int) -> bytes:
     for piece in await native_frame(box, instance, number):
         if isinstance(piece, Made):
             found.append(bytes(await piece.make()))
+        elif isinstance(piece, bytes):
+            found.append(piece)
         elif isinstance(piece, Piece):
             found.append(await in_thread(box, _read, box, piece))
         else:
@@ -83,6 +85,8 @@ async def _decoded_frame(box: Box, instance: Instance, fragments: tuple[tuple[in
             raise Damaged("a frame is shorter than its instance says")
         return [Piece(instance.blob_key, offset, image.frame_length)]
     kept = decoding.kept(box, instance, image, fragments)
+    if isinstance(kept, bytes):
+        return [kept]
     if kept is not None:
         return [Piece(kept.path, 0, kept.size)]
     return [Made(image.frame_length, partial(decoding.decoded, box, instance, image, fragments))]

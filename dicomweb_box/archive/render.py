@@ -2,18 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import xxhash
 
 from dicomweb_box import __version__
-from dicomweb_box.archive import metadata, posters, retrieve
+from dicomweb_box.archive import decoding, metadata, posters, retrieve
 from dicomweb_box.archive.body import Body, Made, Piece
 from dicomweb_box.archive.derived_dataset import deflated, inflated
 from dicomweb_box.archive.frame_body import native_frame
-from dicomweb_box.archive.renderings import Renderings
+from dicomweb_box.archive.renderings import Costly, Renderings
 from dicomweb_box.archive.representation import Picture
 from dicomweb_box.archive.retrieve import Instance, Recent
 from dicomweb_box.box import Box
@@ -26,7 +26,7 @@ from dicomweb_box.dicom.display.presentation import presentation_of
 from dicomweb_box.dicom.display.view import View
 from dicomweb_box.dicom.explicit import EXPLICIT_BIG
 from dicomweb_box.dicom.header import locate
-from dicomweb_box.dicom.image import NATIVE
+from dicomweb_box.dicom.image import ENCAPSULATED_UNCOMPRESSED, NATIVE
 from dicomweb_box.dicom.json_values import Bulk
 from dicomweb_box.dicom.vr_lookup import SWAP_UNIT
 from dicomweb_box.errors import NotFound
@@ -54,8 +54,9 @@ async def rendered(box: Box, shown: Picture, view: View, media_type: str, *, kee
     codec for it, OutOfResources where too many wait.
     """
     instance = shown.instance
-    costly = keep or instance.transfer_syntax_uid not in NATIVE
-    costly = costly or (instance.rows or 0) * (instance.columns or 0) > _LARGE
+    costly: Costly = "yes" if instance.transfer_syntax_uid not in NATIVE else "no"
+    if keep or (instance.rows or 0) * (instance.columns or 0) > _LARGE:
+        costly = "very"
     render = partial(_render, box, shown, view, media_type)
     name = name_of(shown, view, media_type)
     return await box.resource(Renderings, Renderings).get(name, render, costly=costly)
@@ -125,7 +126,6 @@ async def _drawn(box: Box, shown: Picture, view: View, finish: "Callable[[Image,
         made = await in_decoders(box, posters.poster, box, shown.instance, table, shown.number, view)
         return finish(made, None)
     known, read = await _display(box, shown.instance)
-    source = await _joined(await native_frame(box, shown.instance, shown.number))
     bulk = await bulk_values(box, shown.instance)
     words = state = state_bulk = None
     if view.annotation:
@@ -137,31 +137,57 @@ async def _drawn(box: Box, shown: Picture, view: View, finish: "Callable[[Image,
             box, presentation_of, dataset, shown.instance.instance_uid, shown.number, state_bulk
         )
 
-    def work() -> tuple[T, Display]:
-        how = read()
+    def work(how: Display, native: bytes | memoryview) -> T:
         frame = Frame(
             display=how,
             number=shown.number,
-            native=source if isinstance(source, bytes) else _read(box, source),
+            native=native,
             bulk=bulk,
             state=state,
             state_bulk=state_bulk,
             words=words,
         )
-        return finish(*picture(frame, view)), how
+        return finish(*picture(frame, view))
 
-    # One turn in a thread for all of it: a turn costs as much as the look-up of a small frame.
-    finished, how = await in_decoders(box, work)
+    how, finished = await _in_one_turn(box, shown, read, work)
     if known is None:
         _known(box, shown.instance, how)
     return finished
+
+
+async def _in_one_turn(
+    box: Box, shown: Picture, read: Callable[[], Display], work: Callable[[Display, bytes | memoryview], T]
+) -> tuple[Display, T]:
+    """What the work gives for the frame's native bytes, and its display: all in one turn of a thread.
+
+    A turn costs as much as the look-up of a small frame.
+    """
+    instance = shown.instance
+    if instance.transfer_syntax_uid in NATIVE or instance.transfer_syntax_uid == ENCAPSULATED_UNCOMPRESSED:
+        source = await _joined(await native_frame(box, instance, shown.number))
+
+        def turn() -> tuple[Display, T]:
+            how = read()
+            return how, work(how, source if isinstance(source, bytes) else _read(box, source))
+
+        return await in_decoders(box, turn)
+    described = cache(read)
+    fragments = (await retrieve.frame_table(box, instance)).fragments(shown.number)
+    return await decoding.used(
+        box,
+        instance,
+        fragments,
+        lambda: described().image,
+        lambda native: (described(), work(described(), native)),
+    )
 
 
 async def _joined(body: list[Body]) -> bytes | Piece:
     """The frame itself where it had to be made, else where it lies."""
     if len(body) == 1 and isinstance(body[0], Piece):
         return body[0]
-    return b"".join([bytes(await one.make()) for one in body if isinstance(one, Made)])
+    made = [await one.make() if isinstance(one, Made) else one for one in body]
+    return b"".join([bytes(one) for one in made if isinstance(one, bytes | bytearray | memoryview)])
 
 
 def _icon(word: str, view: View, media_type: str) -> bytes:

@@ -8,21 +8,52 @@ from starlette.requests import ClientDisconnect, Request
 
 T = TypeVar("T")
 
+_SOON = 0.05
+"""Seconds in which work may be done before anybody looks whether the client is still there."""
+
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """What the work gives; it is cancelled, and ClientDisconnect raised, once the client has left."""
-    doing = asyncio.ensure_future(work)
-    watching = asyncio.ensure_future(_left(request))
+    watch = _Watch(request)
     try:
-        await asyncio.wait((doing, watching), return_when=asyncio.FIRST_COMPLETED)
-        if not doing.done():
-            raise ClientDisconnect
-        return doing.result()
+        return await work
+    except asyncio.CancelledError:
+        if not watch.left():
+            raise
+        raise ClientDisconnect from None
     finally:
-        watching.cancel()
-        doing.cancel()  # nothing happens where it is done
+        watch.end()
 
 
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+class _Watch:
+    """Cancels the task that made it once the client has left; until then it costs a timer."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._working = asyncio.current_task()
+        self._watching: asyncio.Task[None] | None = None
+        self._left = False
+        self._timer = asyncio.get_running_loop().call_later(_SOON, self._begin)
+
+    def left(self) -> bool:
+        """Whether it was this that cancelled the task; then the task goes on."""
+        if self._left and self._working is not None:
+            # Somebody else may have cancelled it as well.
+            return self._working.uncancel() == 0
+        return False
+
+    def end(self) -> None:
+        """Look no more."""
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+
+    def _begin(self) -> None:
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+        self._left = True
+        if self._working is not None:
+            self._working.cancel()

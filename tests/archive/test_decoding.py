@@ -20,6 +20,7 @@ from dicomweb_box.archive.decoder_pool import DecoderPool
 from dicomweb_box.archive.decoding import Decoding
 from dicomweb_box.box import Box
 from dicomweb_box.dicom.image import Image
+from dicomweb_box.dicomweb.retrieval import _Answers
 from dicomweb_box.errors import Damaged
 from tests.conftest import MakeBox
 from tests.dicomweb.pixel_objects import rle_frames
@@ -203,20 +204,42 @@ async def test_more_frames_than_may_wait_are_asked_to_come_again(make_box: MakeB
     assert all(int(answer.headers["retry-after"]) > 0 for answer in refused)
 
 
-async def test_what_was_dear_to_decode_is_read_the_next_time(box: Box) -> None:
+async def test_what_is_dear_to_decode_is_kept_from_its_second_ask_on(box: Box) -> None:
     from tests.dicomweb.pixel_objects import encapsulated
 
     cells = np.random.default_rng(3).integers(0, 4096, (512, 512), dtype=np.uint16)
     stored = await put(box, encapsulated([encoded(cells)], cells, JPEG_2000))
+    decoding = box.resource(Decoding, Decoding)
+
+    async def asked() -> tuple[bytes, list[bytes]]:
+        async with client_of(box) as client:
+            given = await client.get(path_of(stored, "frames", "1"))
+        await until(lambda: not decoding._keeping)
+        for remembered in (decoding._lately, box.resources[_Answers]):
+            await remembered.close()
+        return given.content, [path.read_bytes() for path in box.cache.rglob("*.frame")]
+
+    first, second = await asked(), await asked()
+    decoding._pool.close()
+    third = await asked()
+
+    assert first == (cells.tobytes(), [])
+    assert second == third == (cells.tobytes(), [cells.tobytes()])
+
+
+async def test_who_asks_again_soon_waits_for_no_decoder(box: Box) -> None:
+    data, _ = rle_frames(1)
+    stored = await put(box, data)
+    decoding = box.resource(Decoding, Decoding)
     async with client_of(box) as client:
         first = await client.get(path_of(stored, "frames", "1"))
-        await until(lambda: not box.resource(Decoding, Decoding)._keeping)
-        kept = list(box.cache.rglob("*.frame"))
-        box.resource(Decoding, Decoding)._pool.close()
+        decoding._pool.close()
+        await box.resources[_Answers].close()
         second = await client.get(path_of(stored, "frames", "1"))
+        picture = await client.get(path_of(stored, "rendered"))
 
-    assert first.content == second.content == cells.tobytes()
-    assert [path.read_bytes() for path in kept] == [cells.tobytes()]
+    assert first.content == second.content == bytes([1]) * 16
+    assert picture.status_code == 200
 
 
 async def test_a_frame_found_damaged_is_not_tried_again_at_once(

@@ -198,11 +198,11 @@ async def test_who_asks_right_after_all_others_have_left_is_answered(box: Box) -
         return b"picture"
 
     renderings = Renderings(box)
-    await given_up(renderings.get("one", slow, costly=False))
+    await given_up(renderings.get("one", slow, costly="no"))
 
-    assert await renderings.get("one", quick, costly=False) == b"picture"
+    assert await renderings.get("one", quick, costly="no") == b"picture"
     await asyncio.sleep(0.1)
-    assert await renderings.get("one", slow, costly=False) == b"picture"
+    assert await renderings.get("one", slow, costly="no") == b"picture"
 
 
 async def test_who_asks_for_a_film_right_after_all_others_have_left_is_answered(box: Box) -> None:

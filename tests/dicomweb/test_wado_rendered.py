@@ -238,13 +238,13 @@ async def test_too_many_renderings_are_refused_until_there_is_room(box: Box) -> 
         return b"picture"
 
     most = 128 * box.settings.decode_threads
-    asks = [asyncio.create_task(renderings.get(str(number), render, costly=False)) for number in range(most)]
+    asks = [asyncio.create_task(renderings.get(str(number), render, costly="no")) for number in range(most)]
     await asyncio.sleep(0.05)
     with pytest.raises(OutOfResources):
-        await renderings.get("one more", render, costly=False)
+        await renderings.get("one more", render, costly="no")
     going.set()
     await asyncio.gather(*asks)
-    assert await renderings.get("one more", render, costly=False) == b"picture"
+    assert await renderings.get("one more", render, costly="no") == b"picture"
 
 
 async def test_what_was_dear_to_make_is_found_again_by_another_process(box: Box) -> None:
@@ -255,10 +255,10 @@ async def test_what_was_dear_to_make_is_found_again_by_another_process(box: Box)
         raise AssertionError("it was kept")
 
     first, second = Renderings(box), Renderings(box)
-    await first.get("ab12", render, costly=True)
+    await first.get("ab12", render, costly="very")
     await first.close()
 
-    assert await second.get("ab12", never, costly=True) == b"picture"
+    assert await second.get("ab12", never, costly="very") == b"picture"
 
 
 async def test_what_is_rendered_for_a_client_that_left_is_given_up(box: Box) -> None:

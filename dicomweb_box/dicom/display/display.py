@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+
+import orjson
 
 from dicomweb_box.dicom import json_model, json_values
 from dicomweb_box.dicom.display import functional_groups
@@ -18,6 +21,17 @@ from dicomweb_box.dicom.json_values import Bulk
 
 _MODALITY_LUT, _PRESENTATION_LUT = "00283000", "20500010"
 _TRANSFORMATION, _FRAME_VOI = "00289145", "00289132"
+_GROUPS = frozenset(
+    ("0028", "0048", "0062", "2050", "5200", *(f"{group:04X}" for group in range(0x6000, 0x6020, 2)))
+)
+"""Groups that describe pixels, optical paths, segments, presentation, frames and overlays."""
+_SINGLE = frozenset(("00089205", "00181164", "00182010", "3004000E"))
+_SHUTTER = "001816"
+_VARYING = ("00280106", "00280107")
+"""Smallest and Largest Image Pixel Value: no two instances agree in them, and nothing is made of them."""
+_PIXELS = ("7FE00008", "7FE00009", "7FE00010")
+_SHARED, _SHARED_KEPT = 64 << 10, 128
+"""Bytes of metadata whose display is made once for all who say the same; and how many such are kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +76,36 @@ class Display:
 
 def display_of(json: bytes, transfer_syntax_uid: str, bulk: Bulk) -> Display:
     """What an instance's DICOM JSON says; raises NotFound where it does not describe frames."""
-    dataset = json_model.top_level(json)
+    dataset = _of_interest(json_model.top_level(json))
+    if len(json) <= _SHARED:
+        said = orjson.dumps(dataset)
+        if b'"BulkDataURI"' not in said:
+            return _shared(said, transfer_syntax_uid)
+    return _display(dataset, json, transfer_syntax_uid, bulk)
+
+
+def _of_interest(dataset: Dataset) -> Dataset:
+    """What a display is made of; of pixel data themselves no more than that they are there."""
+    found = {
+        tag: element
+        for tag, element in dataset.items()
+        if tag[:4] in _GROUPS or tag[:6] == _SHUTTER or tag in _SINGLE
+    }
+    for tag in _VARYING:
+        found.pop(tag, None)
+    for tag in _PIXELS:
+        if tag in dataset:
+            found[tag] = {}
+    return found
+
+
+@lru_cache(maxsize=_SHARED_KEPT)
+def _shared(said: bytes, transfer_syntax_uid: str) -> Display:
+    """The instances of a series mostly say the same: it is made of it once."""
+    return _display(orjson.loads(said), said, transfer_syntax_uid, lambda _: b"")
+
+
+def _display(dataset: Dataset, json: bytes, transfer_syntax_uid: str, bulk: Bulk) -> Display:
     image = described(dataset, transfer_syntax_uid)
     greys: dict[Grey, int] = {}
     of_frame: list[int] = []

@@ -66,3 +66,23 @@ def test_a_slope_of_zero_is_not_meant():
 def test_without_rows_there_is_nothing_to_show():
     with pytest.raises(NotFound):
         display_of(described(**{"00280010": values()}), EXPLICIT, nothing)
+
+
+def test_instances_that_are_shown_alike_share_one_description():
+    first, second = (
+        display_of(described(**{"00200013": values(number), "00280107": values(number)}), EXPLICIT, nothing)
+        for number in (1, 2)
+    )
+    other = display_of(described(**{"00281053": values(2)}), EXPLICIT, nothing)
+
+    assert first is second
+    assert other.grey(1).modality == Rescale(slope=2)
+
+
+def test_what_lies_apart_is_never_shared():
+    def lut(data: bytes) -> object:
+        table = {"00283002": values(2, 0, 16), "00283006": {"vr": "OW", "BulkDataURI": "bulkdata/1"}}
+        json = described(**{"00283000": {"vr": "SQ", "Value": [table]}})
+        return display_of(json, EXPLICIT, lambda path: data).grey(1).modality
+
+    assert lut(b"\1\0\2\0") != lut(b"\1\0\3\0")
