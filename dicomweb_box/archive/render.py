@@ -22,8 +22,10 @@ from dicomweb_box.dicom.display import icons, raster
 from dicomweb_box.dicom.display.annotation import words_of
 from dicomweb_box.dicom.display.display import Display, display_of
 from dicomweb_box.dicom.display.picture import Frame, picture
+from dicomweb_box.dicom.display.picture import fitting as fitting_window
 from dicomweb_box.dicom.display.presentation import presentation_of
 from dicomweb_box.dicom.display.view import View
+from dicomweb_box.dicom.display.voi import Window
 from dicomweb_box.dicom.explicit import EXPLICIT_BIG
 from dicomweb_box.dicom.header import locate
 from dicomweb_box.dicom.image import ENCAPSULATED_UNCOMPRESSED, NATIVE
@@ -118,6 +120,19 @@ async def _render(box: Box, shown: Picture, view: View, media_type: str) -> byte
 async def drawn(box: Box, shown: Picture, view: View) -> "Image":
     """The picture itself, of grey levels or RGB; raises as `rendered` does."""
     return await _drawn(box, shown, view, lambda made, _: made)
+
+
+async def fitting(box: Box, shown: Picture) -> Window | None:
+    """The window that fits the values of the frame; None of what is in colours. Raises as `rendered` does."""
+    _, read = await _display(box, shown.instance)
+    source = await _joined(await native_frame(box, shown.instance, shown.number))
+    bulk = await bulk_values(box, shown.instance)
+
+    def work() -> Window | None:
+        native = source if isinstance(source, bytes) else _read(box, source)
+        return fitting_window(Frame(display=read(), number=shown.number, native=native, bulk=bulk))
+
+    return await in_decoders(box, work)
 
 
 async def _drawn(box: Box, shown: Picture, view: View, finish: "Callable[[Image, bytes | None], T]") -> T:

@@ -14,6 +14,7 @@ from dicomweb_box.web import (
     reject,
     selections,
     studies,
+    viewer,
 )
 from dicomweb_box.web.static import static
 
@@ -31,6 +32,7 @@ def routes() -> list[BaseRoute]:
         Route("/studies", studies.index, name="studies"),
         Route("/studies.json", studies.index_json, name="studies_json"),
         *instances.ROUTES,
+        *viewer.ROUTES,
         Route("/studies/{study_uid}.json", studies.show_json, name="study_json"),
         Route("/studies/{study_uid}", studies.show, name="study"),
         # /reject, /rejected, /erase: care of the data

@@ -122,7 +122,7 @@ def _display(dataset: Dataset, json: bytes, transfer_syntax_uid: str, bulk: Bulk
         cells=_cells(image),
         greys=tuple(greys),
         grey_of_frame=tuple(of_frame) if len(greys) > 1 else (),
-        aspect=_aspect(dataset, shared),
+        aspect=aspect_of(dataset, shared),
         palette=palette_of(dataset, bulk) if _has_palette(dataset, image) else None,
         supplemental=image.photometric != "PALETTE COLOR",
         overlays=overlays_of(dataset, image.rows, image.columns),
@@ -205,8 +205,11 @@ def _voi(dataset: Dataset, find: Find, bulk: Bulk) -> tuple[Voi, ...]:
     return (voi_of(group.item, group.path, bulk) if group else ()) or voi_of(dataset, "", bulk)
 
 
-def _aspect(dataset: Dataset, find: Find) -> float:
-    """By Pixel Aspect Ratio (PS3.3 C.7.6.3.1.7), which is absent where a spacing says it."""
+def aspect_of(dataset: Dataset, find: Find) -> float:
+    """Height of a pixel by its width.
+
+    By Pixel Aspect Ratio (PS3.3 C.7.6.3.1.7), which is absent where a spacing says it.
+    """
     measures = find("00289110")
     pairs = [
         json_values.numbers(dataset, tag)[:2] for tag in ("00280034", "00280030", "00181164", "00182010")

@@ -86,13 +86,27 @@ def calculated(grey: Grey, values: "Array") -> "Array":
     """The 8-bit level of each stored value, whatever its type; what is not a number is black."""
     import numpy as np
 
+    real, nothing = _real(grey, values)
+    voi = grey.voi or _percentiles(real[~nothing])
+    real = np.where(nothing, 0, real)
+    return _eight_bits(grey, _voi(voi, real), nothing)
+
+
+def fitting_values(grey: Grey, values: "Array") -> Window:
+    """As `fitting`, of stored values of any type."""
+    real, nothing = _real(grey, values)
+    return _percentiles(real[~nothing])
+
+
+def _real(grey: Grey, values: "Array") -> "tuple[Array, Array]":
+    """Each value in its real unit, and whether it is none: padding, or not a number."""
+    import numpy as np
+
     real = _modality(grey.modality, values)
     nothing, padding = ~np.isfinite(real), _padding(grey.padding, values)
     if padding is not None:
         nothing |= padding
-    voi = grey.voi or _percentiles(real[~nothing])
-    real = np.where(nothing, 0, real)
-    return _eight_bits(grey, _voi(voi, real), nothing)
+    return real, nothing
 
 
 def reach(modality: Modality, cells: Cells) -> tuple[float, float]:

@@ -79,6 +79,17 @@ def levels(frame: Frame, view: View) -> "Array":
     return found
 
 
+def fitting(frame: Frame) -> Window | None:
+    """The window that fits the frame's own values, whatever the instance says; None of colours."""
+    display = frame.display
+    if display.image.samples >= 3 or (display.palette is not None and not display.supplemental):
+        return None
+    how = display.grey(frame.number)
+    if display.cells is None:
+        return grey.fitting_values(how, pixels.samples(display.image, frame.native))
+    return grey.fitting(how, display.cells, _patterns(display, frame.native))
+
+
 def _transformations(frame: Frame, view: View) -> Grey:
     how, state = frame.display.grey(frame.number), frame.state
     if state is not None:
