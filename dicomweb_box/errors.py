@@ -9,8 +9,10 @@ BoxError
 ├── NotFound                nothing there that this actor may see
 │   └── Gone                … any more: it was rejected
 ├── Conflict                what was asked does not fit what is there now
+│   └── OffsetMismatch      a piece of an upload that does not begin where the last one ended; carries where
 ├── NotAcceptable           none of the asked representations can be given; carries what can
 ├── UnreadableInstance      bytes that are not a usable DICOM instance; carries the failure reason
+│   └── NotDicom            … and do not look like one
 ├── OutOfResources          disk or store full; trying again later may help
 └── Damaged                 stored bytes are not what the index says
 
@@ -69,6 +71,15 @@ class Conflict(BoxError):
     """What was asked does not fit what is there now, as a name that is taken."""
 
 
+class OffsetMismatch(Conflict):
+    """A piece of an upload that does not begin where the durable ones end."""
+
+    def __init__(self, message: str, *, expected: int, provided: int) -> None:
+        super().__init__(message)
+        self.expected = expected
+        self.provided = provided
+
+
 class NotAcceptable(BoxError):
     """None of the asked representations can be given."""
 
@@ -83,6 +94,10 @@ class UnreadableInstance(BoxError):
     def __init__(self, message: str, reason: FailureReason = FailureReason.CANNOT_UNDERSTAND) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class NotDicom(UnreadableInstance):
+    """Bytes that do not look like DICOM at all: a picture, a text, a program."""
 
 
 class OutOfResources(BoxError):

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dicomweb_box.archive import declared, demo, rejected, remove, selections
+from dicomweb_box.archive import declared, demo, rejected, remove, selections, upload_settling
 from dicomweb_box.box import Box, in_thread
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,8 @@ STEPS = (
     Step(name="erase what was rejected long ago", rest=60, do=rejected.erase_expired),
     Step(name="fill declared attributes", rest=2, do=declared.fill),
     Step(name="sweep old selections", rest=3600, do=selections.sweep),
+    Step(name="store uploaded archives", rest=1, do=upload_settling.settle_arrived),
+    Step(name="give up unfinished uploads", rest=3600, do=upload_settling.expire),
     Step(name="sweep the spool", rest=3600, do=sweep_spool),
 )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from dicomweb_box.accounts.access import SYSTEM
+from dicomweb_box.accounts.access import SYSTEM, Actor
 from dicomweb_box.archive.ingest import Received, receive, store
 from dicomweb_box.archive.outcomes import Outcome, Refused
 from dicomweb_box.box import Box, in_thread
@@ -23,7 +23,7 @@ HARMLESS = 64 << 20
 MOST_EXPANSION = 200
 """Beyond HARMLESS, how many times its size an archive or member may expand to: blank pixels reach 100."""
 
-_SKIPPED_NAMES = frozenset({"dicomdir"})
+_SKIPPED_NAMES = frozenset({"dicomdir", "thumbs.db", "desktop.ini"})
 _ARCHIVE_BEGINS = (b"PK\x03\x04", b"PK\x05\x06")
 _UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 
@@ -83,9 +83,9 @@ def candidates(paths: Iterable[Path], imported: Imported) -> list[Candidate]:
         for file in files:
             if not file.is_file():
                 imported.refused.append(Refusal(name=str(file), reason="C000", message="not a regular file"))
-            elif file != path and _is_skipped(file.relative_to(path).parts):
+            elif file != path and is_skipped(file.relative_to(path).parts):
                 imported.skipped += 1
-            elif _is_archive(file):
+            elif _archive_at(file):
                 found += _members(file, imported)
             else:
                 found.append(Candidate(path=file))
@@ -98,6 +98,7 @@ async def import_all(
     imported: Imported,
     *,
     source: str,
+    actor: Actor = SYSTEM,
     progress: Callable[[], None] = lambda: None,
 ) -> None:
     """Store each candidate and note what became of it; several are on their way at once."""
@@ -105,7 +106,7 @@ async def import_all(
 
     async def settle(candidate: Candidate, received: Received) -> None:
         try:
-            imported.note(candidate, await store(box, received, source=source, actor=SYSTEM))
+            imported.note(candidate, await store(box, received, source=source, actor=actor))
         finally:
             progress()
             room.release()
@@ -176,23 +177,32 @@ def _members(path: Path, imported: Imported) -> Iterator[Candidate]:
         imported.note(Candidate(path=path), _refused(error))
         return
     for info in members:
-        if _is_skipped(PurePosixPath(info.filename).parts):
+        if is_skipped(PurePosixPath(info.filename).parts):
             imported.skipped += 1
         else:
             yield Candidate(path=path, member=info)
 
 
-def _is_archive(path: Path) -> bool:
+def is_archive(begin: bytes) -> bool:
+    """Whether a file that begins with these bytes, four or more, is a zip archive."""
+    return begin[:4] in _ARCHIVE_BEGINS
+
+
+def _archive_at(path: Path) -> bool:
     # By its first bytes: `zipfile.is_zipfile` would read the end of every file of a large folder.
     try:
         with path.open("rb") as file:
-            return file.read(4) in _ARCHIVE_BEGINS
+            return is_archive(file.read(4))
     except OSError:
         return False  # reported when it is to be read
 
 
-def _is_skipped(parts: tuple[str, ...]) -> bool:
-    return parts[-1].lower() in _SKIPPED_NAMES or any(part.startswith((".", "__MACOSX")) for part in parts)
+def is_skipped(parts: tuple[str, ...]) -> bool:
+    """Whether a file of this name never is an instance: DICOMDIR, and what operating systems leave behind."""
+    names = [part for part in parts if part not in (".", "..")]
+    return bool(names) and (
+        names[-1].lower() in _SKIPPED_NAMES or any(name.startswith((".", "__MACOSX")) for name in names)
+    )
 
 
 def _refused(error: Exception) -> Refused:

@@ -22,7 +22,7 @@ from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import GroupCommit
 from dicomweb_box.dicom import attributes
 from dicomweb_box.dicom.header import Header, read_header
-from dicomweb_box.errors import FailureReason, OutOfResources, UnreadableInstance
+from dicomweb_box.errors import FailureReason, NotDicom, OutOfResources, UnreadableInstance
 from dicomweb_box.storage import SpoolFile
 
 MOST_MEMORY = 1 << 20
@@ -123,7 +123,8 @@ def _settle(
     try:
         header = _header(box, received)
     except UnreadableInstance as error:
-        return Refused(reason=error.reason, message=str(error), sha256=_arrived(received))
+        foreign = isinstance(error, NotDicom)
+        return Refused(reason=error.reason, message=str(error), sha256=_arrived(received), foreign=foreign)
     if expected_study is not None and header.study_uid != expected_study:
         return Refused(
             reason=FailureReason.DATA_SET_DOES_NOT_MATCH,

@@ -37,6 +37,8 @@ class Refused:
     sha256: str | None = None
     """Hexadecimal digest of what arrived, so that the sender can tell which part is meant."""
     held: bool = False
+    foreign: bool = False
+    """It does not look like DICOM at all: nothing of a study is missing."""
 
 
 Outcome = Stored | Refused

@@ -58,7 +58,7 @@ def fault_of(error: BaseException, *, method: str = "GET") -> Fault:
             )
         case NotAcceptable():
             return Fault(status=406, sentence=str(error), offered=error.offered)
-        case OutOfResources() if method in ("POST", "PUT"):
+        case OutOfResources() if method in ("POST", "PUT", "PATCH"):
             return Fault(status=507, sentence=str(error))
         case OutOfResources():
             return Fault(status=503, sentence=str(error), headers={"Retry-After": RETRY_AFTER})

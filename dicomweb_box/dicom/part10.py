@@ -14,7 +14,7 @@ from dicomweb_box.dicom.header_tables import (
     LONG_LENGTH,
     Encoding,
 )
-from dicomweb_box.errors import FailureReason, UnreadableInstance
+from dicomweb_box.errors import FailureReason, NotDicom, UnreadableInstance
 
 IMPLEMENTATION_CLASS_UID: Final = "2.25.164523895473069154170128375964105713381"
 IMPLEMENTATION_VERSION: Final = "DICOMWEB_BOX"
@@ -111,7 +111,9 @@ def _deflated_at(data: Any, start: int, end: int) -> bool:
 def _encoding(data: Any, start: int, syntax: str, *, known: bool, room: int) -> Encoding:
     """The encoding of the data set by its transfer syntax, or by its first bytes where they say otherwise."""
     if room < 8:
-        raise UnreadableInstance("there is no data set: the object ends before its first attribute")
+        raise (UnreadableInstance if known else NotDicom)(
+            "there is no data set: the object ends before its first attribute"
+        )
     if syntax in {uids.IMPLICIT_LITTLE, _GE_PRIVATE}:
         declared = IMPLICIT_LITTLE
     else:
@@ -132,9 +134,7 @@ def _encoding(data: Any, start: int, syntax: str, *, known: bool, room: int) -> 
         return IMPLICIT_LITTLE
     if known and syntax:
         return declared
-    raise UnreadableInstance(
-        "not DICOM: there is no Part 10 header, and no data set begins at its first byte"
-    )
+    raise NotDicom("not DICOM: there is no Part 10 header, and no data set begins at its first byte")
 
 
 def _inflate(data: Any, start: int, size: int) -> tuple[bytes, int]:

@@ -16,6 +16,7 @@ HEADERS = {"Cache-Control": "no-store", "Vary": "HX-Request"}
 
 NAVIGATION = (
     ("/studies", "Studies"),
+    ("/upload", "Upload"),
     ("/labels", "Labels"),
     ("/held", "Decisions"),
     ("/rejected", "Rejected"),

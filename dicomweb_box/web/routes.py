@@ -14,6 +14,7 @@ from dicomweb_box.web import (
     reject,
     selections,
     studies,
+    upload,
     viewer,
 )
 from dicomweb_box.web.static import static
@@ -44,6 +45,8 @@ def routes() -> list[BaseRoute]:
         *labels.ROUTES,
         # /held, /disagreements: what waits for a decision
         *held.ROUTES,
+        # /upload: files that people bring
+        *upload.ROUTES,
         # /ohif: the viewer
         Route("/ohif", ohif.entrance),
         Route("/ohif/{path:path}", ohif.ohif, name="ohif"),
