@@ -22,6 +22,8 @@ LAST_DAY = date(2026, 1, 31)
 DAYS = 3650
 MODALITIES = ["CT"] * 30 + ["MR"] * 25 + ["CR"] * 25 + ["US"] * 15 + ["XA"] * 4 + ["SM"]
 SYLLABLES = [a + b for a in "bcdfghjklmnprstvw" for b in ("a", "e", "i", "o", "u", "an", "er", "in", "ol")]
+PARTS = ("CHEST", "ABDOMEN", "HEAD", "KNEE", "SPINE")
+SOURCES = ("198.51.100.7", "198.51.100.8", "198.51.100.9")
 BATCH = 10_000
 ROOT = "1.2.826.0.1.3680043.10.1511.7."
 
@@ -74,6 +76,7 @@ def rows(first: int, last: int, per_series: int) -> Iterator[tuple[str, dict[str
             "modalities": modality,
             "series_count": 1,
             "instance_count": per_series,
+            "size": per_series * (100_000 + number * 7919 % 900_001),
             **stamp,
         }
         yield "study", study
@@ -91,6 +94,7 @@ def rows(first: int, last: int, per_series: int) -> Iterator[tuple[str, dict[str
             "00080060": {"vr": "CS", "Value": [modality]},
             "0020000E": {"vr": "UI", "Value": [f"{uid}.1"]},
             "00200011": {"vr": "IS", "Value": [1]},
+            "00180015": {"vr": "CS", "Value": [PARTS[number % 1009 % len(PARTS)]]},
         }
         yield (
             "series",
@@ -105,6 +109,8 @@ def rows(first: int, last: int, per_series: int) -> Iterator[tuple[str, dict[str
                 **stamp,
             },
         )
+        source = {"source": SOURCES[number % 1009 % 7 // 3], "instance_count": per_series}
+        yield "series_source", {"series_id": number + 1, **source}
         for instance in range(per_series):
             yield "instance", instance_row(number, uid, instance)
 
@@ -164,13 +170,13 @@ async def _drop_text_indexes(box: Box) -> list[str]:
     """Drop what keeps the substring index, and return what makes it anew: in one go it takes minutes less."""
     if box.database.dialect == "sqlite":
         triggers = await box.database.fetch_all(
-            "select name, sql from sqlite_master where type = 'trigger' and name like 'study_text_%'"
+            "select name, sql from sqlite_master where type = 'trigger' and tbl_name = 'study'"
         )
         for row in triggers:
             await box.database.write(lambda w, name=row["name"]: w.execute(f"drop trigger {name}"))
-        return [_TEXT, *(row["sql"] for row in triggers)]
+        return [_TEXT, _WORDS, *(row["sql"] for row in triggers)]
     found = await box.database.fetch_all(
-        "select indexname, indexdef from pg_indexes where tablename in ('study', 'study_brief')"
+        "select indexname, indexdef from pg_indexes where tablename in ('study', 'study_brief', 'study_words')"
         " and indexdef like '%USING gin%'"
     )
     for row in found:
@@ -191,6 +197,9 @@ _TEXT = (
 )
 
 
+_WORDS = "insert into study_words (rowid, words) select id, words from study order by id"
+
+
 async def _insert(w: Writer, made: Iterator[tuple[str, dict[str, Any]]]) -> None:
     tables: dict[str, list[dict[str, Any]]] = {}
     for table, row in made:
@@ -208,16 +217,22 @@ async def _insert(w: Writer, made: Iterator[tuple[str, dict[str, Any]]]) -> None
     )
 
 
+_TABLES = ("study", "study_modality", "series", "series_source", "instance")
+
+
 async def copy(box: Box, studies: int, copies: int) -> None:
     """Insert as many studies again for each further copy: of other patients, on the same days."""
     for number in range(1, copies):
-        for table in ("study", "study_modality", "series", "instance"):
+        for table in _TABLES:
             await box.database.write(lambda w, t=table, n=number: _copy(w, t, studies, n * studies))
         print(f"\r{(number + 1) * studies:,} studies", end="", flush=True)
     if copies > 1:
         print()
         times = f"update study_day set study_count = study_count * {copies}"
         await box.database.write(lambda w: w.execute(times))
+
+
+_KEYS = {"study": "id", "series_source": "series_id"}
 
 
 async def _copy(w: Writer, table: str, studies: int, more: int) -> None:
@@ -227,8 +242,14 @@ async def _copy(w: Writer, table: str, studies: int, more: int) -> None:
     columns = [column for column in row.keys() if (table, column) != ("instance", "id")]  # noqa: SIM118
     names = ", ".join(f'"{column}"' for column in columns)
     values = ", ".join(changes.get(column, f'"{column}"') for column in columns)
-    key = "id" if table == "study" else "study_id"
+    key = _KEYS.get(table, "study_id")
     await w.execute(f"insert into {table} ({names}) select {values} from {table} where {key} <= {studies}")
+
+
+def _words(dialect: str, patient_id: str, accession_number: str) -> str:
+    line = "chr(10)" if dialect == "postgresql" else "char(10)"
+    folded = ("replace(patient_name, '^', ' ')", f"lower({patient_id})", f"lower({accession_number})")
+    return f" || {line} || ".join((*folded, "lower(study_description)"))
 
 
 def _changes(dialect: str, table: str, more: int) -> dict[str, str]:
@@ -238,7 +259,9 @@ def _changes(dialect: str, table: str, more: int) -> dict[str, str]:
         text = f"'{'0' * width}' || ({number})"
         return f"right({text}, {width})" if dialect == "postgresql" else f"substr({text}, -{width})"
 
-    key = "id" if table == "study" else "study_id"
+    if table == "series_source":
+        return {"series_id": f"series_id + {more}"}
+    key = _KEYS.get(table, "study_id")
     number, copied = f"({key} - 1)", f"({key} - 1 + {more})"
     words = {
         "study_uid": (f"'{ROOT}' || {number}", f"'{ROOT}' || {copied}"),
@@ -250,6 +273,7 @@ def _changes(dialect: str, table: str, more: int) -> dict[str, str]:
     if table == "study":
         return {
             "id": f"id + {more}",
+            "words": _words(dialect, words["patient_id"][1], words["accession_number"][1]),
             **{column: new for column, (_, new) in words.items()},
             "attributes": _replaced("attributes", list(words.values())),
             "answer": _replaced("answer", list(words.values())),

@@ -203,13 +203,14 @@ async def columns(database: Database) -> set[tuple[str, str, int]]:
         rows = await database.fetch_all(
             'select t.name, c.name, c."notnull" = 0 and c.pk = 0'
             " from sqlite_schema t, pragma_table_info(t.name) c where t.type = 'table'"
-            " and t.name not like 'study!_text%' escape '!' and t.name <> 'sqlite_sequence'"
+            " and t.name not like 'study!_text%' escape '!'"
+            " and t.name not like 'study!_words%' escape '!' and t.name <> 'sqlite_sequence'"
         )
     else:
         rows = await database.fetch_all(
             "select table_name, column_name, is_nullable = 'YES' from information_schema.columns"
             " where table_schema = 'public' and column_name <> 'txid'"
-            " and table_name <> 'study_brief'"
+            " and table_name not in ('study_brief', 'study_words')"
         )
     return {tuple(row) for row in rows}
 
@@ -222,7 +223,7 @@ async def indexes(database: Database) -> set[str]:
             "select indexname from pg_indexes where schemaname = 'public'"
             " and indexname not like '%!_pkey' escape '!' and indexname not like '%!_key' escape '!'"
         )
-    own = ("study_text", "study_brief")
+    own = ("study_text", "study_brief", "study_words")
     return {row[0] for row in await database.fetch_all(sql) if not row[0].startswith(own)}
 
 

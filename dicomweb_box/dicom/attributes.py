@@ -164,6 +164,9 @@ STUDY_LEVEL_TAGS: Set[str] = _tags(_STUDY_GROUPS)
 SERIES_LEVEL_TAGS: Set[str] = _tags(_SERIES_GROUPS)
 """Everything kept in `series.attributes`: general series, equipment, frame of reference, requests, trial."""
 
+SEARCHED_WORDS = ("patient_name", "patient_id", "accession_number", "study_description")
+"""The columns of a study that a search for words looks into."""
+
 # In tag order. Specific Character Set is always UTF-8 here (PS3.18 8.8); study lists show Study Description.
 STUDY_ANSWER: tuple[str, ...] = (
     "00080005", "00080020", "00080030", "00080050", "00080090", "00080201", "00081030", "00100010",
@@ -217,6 +220,7 @@ def index_columns(level: Level, element: Element) -> dict[str, Any]:
     if level == "study":
         for name in ("patient_name", "referring_physician_name"):
             columns[f"{name}_sounds"] = person_name.sounds(columns[name])
+        columns["words"] = person_name.words(*(columns[name] for name in SEARCHED_WORDS))
     return columns
 
 

@@ -40,6 +40,11 @@ def fold(name: Name | None) -> str:
     return "=".join(_fold_group(group) for group in groups[:3]).rstrip("=")
 
 
+def words(*texts: str) -> str:
+    """Texts as a search for words compares them: no case, accents, width or delimiters; each on a line."""
+    return "\n".join(_level(text.translate(_DELIMITERS)) for text in texts if text)
+
+
 def groups(folded: str) -> tuple[str, ...]:
     """The component groups of a folded name that hold something."""
     return tuple(group for group in folded.split("=") if group)

@@ -9,6 +9,7 @@ from starlette.responses import HTMLResponse, Response
 
 from dicomweb_box import __version__
 from dicomweb_box.assets import TEMPLATES, static_url
+from dicomweb_box.dicom.words.readable import sop_class
 from dicomweb_box.web import words
 
 # What else every page carries (its Content-Security-Policy above all) is added by `asgi.headers`.
@@ -16,6 +17,8 @@ HEADERS = {"Cache-Control": "no-store", "Vary": "HX-Request"}
 
 NAVIGATION = (
     ("/studies", "Studies"),
+    ("/patients", "Patients"),
+    ("/series", "Series"),
     ("/upload", "Upload"),
     ("/labels", "Labels"),
     ("/held", "Decisions"),
@@ -68,6 +71,7 @@ def _environment() -> jinja2.Environment:
         "listed": words.listed,
         "number": words.number,
         "size": words.size,
+        "sop_class": sop_class,
         "keyword": words.keyword,
     }
     return environment

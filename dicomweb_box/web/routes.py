@@ -12,7 +12,9 @@ from dicomweb_box.web import (
     labels,
     ohif,
     reject,
+    patients,
     selections,
+    series,
     studies,
     upload,
     viewer,
@@ -30,8 +32,7 @@ def routes() -> list[BaseRoute]:
     return [
         Route("/", home, name="home"),
         # /studies: what the archive holds
-        Route("/studies", studies.index, name="studies"),
-        Route("/studies.json", studies.index_json, name="studies_json"),
+        *studies.ROUTES,
         *instances.ROUTES,
         *viewer.ROUTES,
         Route("/studies/{study_uid}.json", studies.show_json, name="study_json"),
@@ -39,6 +40,9 @@ def routes() -> list[BaseRoute]:
         # /reject, /rejected, /erase: care of the data
         *reject.ROUTES,
         *erase.ROUTES,
+        *series.ROUTES,
+        # /patients: the same by whose it is
+        *patients.ROUTES,
         # /selections: what somebody ticked
         *selections.ROUTES,
         # /labels: words on studies and series

@@ -1,17 +1,24 @@
 """Selections: what somebody ticked on many pages, to do one thing with all of it."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlsplit
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dicomweb_box.archive import selections
+from dicomweb_box.archive import browse, patients, selections
 from dicomweb_box.archive.selections import NONE, Members
 from dicomweb_box.asgi.identity import identify
+from dicomweb_box.errors import BadRequest
 from dicomweb_box.web.actions import offered
-from dicomweb_box.web.forms import posted
-from dicomweb_box.web.page import page
+from dicomweb_box.web.forms import Fields, posted
+from dicomweb_box.web.page import page, wants_fragment
+from dicomweb_box.web.selected import of, remember, selected
 from dicomweb_box.web.targets import Targets, named
 from dicomweb_box.web.twins import as_json, done, for_programs
+from dicomweb_box.web.views import Level, ask_of, view_of
 
 
 async def create(request: Request) -> Response:
@@ -46,8 +53,81 @@ async def take_out(request: Request) -> Response:
 async def clear(request: Request) -> Response:
     """Forget a selection; what it held stays as it is."""
     actor, scope = identify(request)
+    fields = await posted(request)
     await selections.forget(request.app.state.box, request.path_params["id"], scope=scope, actor=actor)
-    return done(request, "/studies")
+    return done(request, _back(fields))
+
+
+async def tick(request: Request) -> Response:
+    """Make the browser's selection what its page shows ticked: of what was shown, the rest is taken out.
+
+    Without `shown` the posted studies and series are added. `every=page` adds all that was shown,
+    `every=match` all that match the list that `back` leads to, as many as are listed at once.
+    """
+    fields = await posted(request)
+    ticked, shown = named(fields), _shown(fields)
+    if fields.one("every") == "page":
+        ticked = shown
+    elif fields.one("every") == "match":
+        ticked = await _matching(request, fields.one("back"))
+    actor, scope = identify(request)
+    box, before = request.app.state.box, await selected(request)
+    gone = Members(
+        studies=tuple(uid for uid in shown.studies if uid not in ticked.studies and uid in before.studies),
+        series=tuple(
+            pair for pair in shown.series if pair not in ticked.series and "/".join(pair) in before.series
+        ),
+    )
+    key = before.key
+    if key is None:
+        key = await selections.make(box, ticked, scope=scope, actor=actor)
+    else:
+        await selections.change(box, key, add=ticked, take_out=gone, scope=scope, actor=actor)
+    found = await selections.members(box, key, scope=scope, actor=actor)
+    if wants_fragment(request):
+        answer = page(
+            request, "lists/selection.html", fragment="bar", selection=of(key, found), back=_back(fields)
+        )
+    else:
+        answer = done(request, _back(fields), resource=_resource(key, found))
+    remember(request, answer, key)
+    return answer
+
+
+def _shown(fields: Fields) -> Members:
+    pairs = [tuple(text.split("/", 1)) for text in fields.all("shown")]
+    return Members(
+        studies=tuple(pair[0] for pair in pairs if len(pair) == 1),
+        series=tuple((pair[0], pair[1]) for pair in pairs if len(pair) == 2),
+    )
+
+
+_LISTS: Mapping[str, Level] = {"/studies": "study", "/series": "series"}
+
+
+async def _matching(request: Request, address: str) -> Members:
+    """The first studies or series of a list, by its address; BadRequest for an address of none."""
+    parts = urlsplit(address)
+    level, patient = _LISTS.get(parts.path), None
+    box = request.app.state.box
+    if parts.path.startswith("/patients/"):
+        level, patient = "study", await patients.identity(box, parts.path.removeprefix("/patients/"))
+    if level is None:
+        raise BadRequest("back is not the address of a list.")
+    view = replace(view_of(level, parts.path, parse_qsl(parts.query)).first(), patient=patient)
+    actor, scope = identify(request)
+    ask = replace(await ask_of(box, view), limit=browse.FEW)
+    found = (await browse.listed(box, ask, scope=scope, actor=actor)).entries
+    if level == "study":
+        return Members(studies=tuple(one.study_uid for one in found))
+    return Members(series=tuple((one.study_uid, one.series_uid or "") for one in found))
+
+
+def _back(fields: Fields) -> str:
+    """The page of our own that the form names."""
+    named = fields.one("back")
+    safe = named.startswith("/") and not named.startswith(("//", "/\\"))
+    return named if safe else "/studies"
 
 
 async def _changed(request: Request, *, add: Members = NONE, take_out: Members = NONE) -> Response:
@@ -64,6 +144,7 @@ def _resource(key: str, found: Members) -> dict[str, object]:
 
 
 ROUTES = [
+    Route("/selection", tick, methods=["POST"], name="selection_tick"),
     Route("/selections", create, methods=["POST"], name="selections"),
     Route("/selections/{id}.json", show, name="selection_json"),
     Route("/selections/{id}", show, methods=["GET"], name="selection"),

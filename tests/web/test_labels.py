@@ -125,7 +125,7 @@ async def test_the_list_of_studies_is_narrowed_by_label(box: Box, client: httpx.
 
     page = await read(client, "/studies?Labels=research")
 
-    assert [row.text.split()[0] for row in page.elements["tr"] if "tbody" in row.inside] == ["Doe,"]
+    assert [one.text.strip() for one in page.elements["th"] if "tbody" in one.inside] == ["Doe, Jane"]
 
 
 @pytest.mark.parametrize("path", ["/labels/nothing", "/labels/nothing/delete", "/labels/nothing.json"])

@@ -9,7 +9,7 @@ from dicomweb_box.accounts.access import SYSTEM
 from dicomweb_box.archive.ingest import receive, store
 from dicomweb_box.archive.outcomes import Stored
 from dicomweb_box.box import Box
-from dicomweb_box.web.studies import PAGE_SIZE
+from dicomweb_box.web.views import SIZES
 from tests.builders import make_instance, new_uid, pieces
 from tests.web.pages import Page, assert_well_made
 
@@ -62,8 +62,8 @@ async def test_the_search_form_asks_as_qido_does_and_keeps_what_was_typed(
 
     page = await read(client, "/studies?PatientName=doe*&PatientID=&StudyDate=")
 
-    assert [row.text.split()[0] for row in page.elements["tr"] if "tbody" in row.inside] == ["Doe,"]
-    typed = {control.attributes["name"]: control.attributes["value"] for control in page.elements["input"]}
+    assert [one.text.strip() for one in page.elements["th"] if "tbody" in one.inside] == ["Doe, Jane"]
+    typed = {one.attributes["name"]: one.attributes.get("value") for one in page.elements["input"]}
     assert typed["PatientName"] == "doe*"
     alternate = next(link for link in page.elements["link"] if link.attributes["rel"] == "alternate")
     assert alternate.attributes["href"] == "/dicom-web/studies?PatientName=doe%2A"
@@ -76,15 +76,17 @@ async def test_a_search_without_a_match_says_so(box: Box, client: httpx.AsyncCli
 
 
 async def test_what_cannot_be_searched_is_said_beside_its_field(client: httpx.AsyncClient) -> None:
-    page = await read(client, "/studies?StudyDate=yesterday", 400)
+    page = await read(client, "/studies?StudyDate=yore", 400)
 
-    (field,) = [one for one in page.elements["input"] if one.attributes.get("aria-invalid") == "true"]
+    (field,) = [one for one in page.elements["select"] if one.attributes.get("aria-invalid") == "true"]
     assert field.attributes["name"] == "StudyDate"
-    assert field.attributes["value"] == "yesterday"
+    assert "yore" in [
+        one.attributes["value"] for one in page.elements["option"] if "selected" in one.attributes
+    ]
 
 
 async def test_pages_are_reached_by_links_both_ways(box: Box, client: httpx.AsyncClient) -> None:
-    for number in range(PAGE_SIZE + 1):
+    for number in range(SIZES[0] + 1):
         await keep(box, PatientName=f"Doe^{number:03d}", StudyDate="20260101")
 
     first = await read(client, "/studies?PatientName=Doe*")
@@ -97,7 +99,10 @@ async def test_pages_are_reached_by_links_both_ways(box: Box, client: httpx.Asyn
     ]
 
     assert len([row for row in second.elements["tr"] if "tbody" in row.inside]) == 1
-    assert newer == "/studies?PatientName=Doe%2A"
+    assert newer.startswith("/studies?PatientName=Doe*&before=")
+    assert [row.text for row in (await read(client, newer)).elements["tr"]] == [
+        row.text for row in first.elements["tr"]
+    ]
 
 
 async def test_a_fragment_is_the_rows_alone_for_htmx(box: Box, client: httpx.AsyncClient) -> None:
@@ -205,7 +210,9 @@ async def test_programs_get_the_same_as_json(box: Box, client: httpx.AsyncClient
     shown = (await client.get(f"/studies/{study}.json", headers=programs)).json()
     missing = await client.get("/studies/1.2.3.json", headers=programs)
 
-    assert [one["0020000D"]["Value"] for one in listed] == [[study]]
+    assert [one["study"]["0020000D"]["Value"] for one in listed["studies"]] == [[study]]
+    assert listed["total"] == {"count": 1, "more": False}
+    assert (listed["newer"], listed["older"]) == (None, None)
     assert shown["study"]["0020000D"]["Value"] == [study]
     assert len(shown["series"]) == 1
     assert shown["disagreement"] == {"study": [], "series": {}}
