@@ -176,7 +176,8 @@ async def _drop_text_indexes(box: Box) -> list[str]:
             await box.database.write(lambda w, name=row["name"]: w.execute(f"drop trigger {name}"))
         return [_TEXT, _WORDS, *(row["sql"] for row in triggers)]
     found = await box.database.fetch_all(
-        "select indexname, indexdef from pg_indexes where tablename in ('study', 'study_brief', 'study_words')"
+        "select indexname, indexdef from pg_indexes"
+        " where tablename in ('study', 'study_brief', 'study_words')"
         " and indexdef like '%USING gin%'"
     )
     for row in found:

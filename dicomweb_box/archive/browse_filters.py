@@ -153,8 +153,10 @@ def _from_source(plan: Plan, source: str) -> str:
             f" and came.source = {source})"
         )
     return (
-        "exists (select 1 from series as part join series_source as came on came.series_id = part.id"
-        f" where part.study_id = study.id and came.source = {source}{_seen(plan)})"
+        # Crossed: SQLite would otherwise begin with all that came from there.
+        "exists (select 1 from series as part cross join series_source as came"
+        " where part.study_id = study.id and came.series_id = part.id"
+        f" and came.source = {source}{_seen(plan)})"
     )
 
 

@@ -146,8 +146,9 @@ async def test_keys_and_filters_narrow_the_list(
 async def test_series_are_listed_within_their_studies(box: Box, cast: dict[str, str]):
     study = cast["doe"]
     second = new_uid()
-    await keep(box, study=study, series=second, PatientName="Doe^Jane", StudyDate="20260103", SeriesNumber=7,
-               Modality="PR", StudyDescription="Knee left", PatientID="P-1", AccessionNumber="ACC100")  # fmt: skip
+    same = {"PatientName": "Doe^Jane", "PatientID": "P-1", "StudyDate": "20260103"}
+    same |= {"StudyDescription": "Knee left", "AccessionNumber": "ACC100"}
+    await keep(box, study=study, series=second, SeriesNumber=7, Modality="PR", **same)
 
     every = await asked(box, "series")
     only = await asked(box, "series", keys=(("Modality", "PR"),), q="jane")
