@@ -265,7 +265,9 @@ async def _parts(box: Box, wanted: list[tuple[Any, ...]]) -> list[_Part]:
             rows = await reader.fetch_all(
                 "select metadata, metadata_dictionary, transfer_syntax_uid from instance"
                 " where series_id = :id and state = 'current'"
-                " order by instance_number is null, instance_number, instance_uid",
+                # Pictures first: a viewer takes a series for what its first instance is, and some series
+                # have a report or a presentation state among their pictures.
+                ' order by "rows" is null, instance_number is null, instance_number, instance_uid',
                 {"id": series_id},
             )
             parts.append(_Part(series[0], series[1], rows))

@@ -15,6 +15,7 @@ import httpx
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import ComprehensiveSRStorage
 
 from dicomweb_box.accounts.access import ANONYMOUS, Scope
 from dicomweb_box.archive import metadata
@@ -64,6 +65,24 @@ async def test_metadata_are_exactly_dicom_json_at_each_level(box: Box, client: h
     assert answers["study"].json()[0]["00100010"] == {"vr": "PN", "Value": [{"Alphabetic": "Doe^Jane"}]}
     [only] = answers["instance"].json()
     assert only["00080018"]["Value"] == [stored[0].instance_uid]
+
+
+@pytest.mark.parametrize("level", ["study", "series"])
+async def test_pictures_come_before_what_else_their_series_holds(
+    box: Box, client: httpx.AsyncClient, level: str
+) -> None:
+    study, series = new_uid(), new_uid()
+    report = {"SOPClassUID": ComprehensiveSRStorage, "Rows": None, "Columns": None, "PixelData": None}
+    await put(box, make_instance(study=study, series=series, InstanceNumber=1, **report))
+    pictures = [
+        await put(box, make_instance(study=study, series=series, InstanceNumber=number)) for number in (3, 2)
+    ]
+    path = f"/studies/{study}/metadata" if level == "study" else f"/studies/{study}/series/{series}/metadata"
+
+    answer = (await client.get(path, headers={"accept": "application/dicom+json"})).json()
+
+    assert [one["00200013"]["Value"] for one in answer] == [[2], [3], [1]]
+    assert answer[0]["00080018"]["Value"] == [pictures[1].instance_uid]
 
 
 @pytest.mark.row(64)
