@@ -80,7 +80,7 @@ def start_box(folder: Path) -> Server:
     return _start("box", [*command, "--dimse-port", "0"], environment, folder, port, settle=0.5)
 
 
-def start_orthanc(folder: Path, program: str) -> Server:
+def start_orthanc(folder: Path, program: str, plugins: tuple[str, ...] = ("DicomWeb", "Gdcm")) -> Server:
     """Orthanc over an empty folder: durable, and tuned after the scalability page of its book."""
     port, dicom = _free_port(), _free_port()
     settings = {
@@ -102,7 +102,7 @@ def start_orthanc(folder: Path, program: str) -> Server:
         "LimitFindInstances": 0,
         "StableAge": 10,
         "DicomAlwaysAllowStore": True,
-        "Plugins": [str(path) for kind in ("*DicomWeb*", "*Gdcm*") for path in PLUGINS.glob(kind)],
+        "Plugins": [str(path) for name in plugins for path in PLUGINS.glob(f"*{name}*")],
         "DicomWeb": {
             "Enable": True,
             "Root": "/dicom-web/",

@@ -29,6 +29,8 @@ FLAGS = (
     "--disable-sync",
     "--enable-unsafe-swiftshader",
     "--use-angle=swiftshader",
+    "--disable-renderer-backgrounding",
+    "--disable-backgrounding-occluded-windows",
     "--hide-scrollbars",
     "--mute-audio",
     "--window-size=1280,900",

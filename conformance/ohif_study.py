@@ -1,15 +1,22 @@
-"""A study of four CT slices with a ball in them, and what was found there: a segment, contours, a length."""
+"""A study of four CT slices with a ball in them, and what was found there: a segment, contours, a length.
 
+And a study of a document of one red page, too long to come within the metadata.
+"""
+
+import io
 from pathlib import Path
+from time import gmtime
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from pydicom import uid as uids
 from pydicom.dataset import Dataset
 
 from conformance.objects import encode, plain, uid
 
 STUDY = uid("ball")
+LETTER = uid("letter")
 SEGMENT, CONTOUR, LENGTH = "Segmented ball", "Contoured ball", "32.0"
 _SIZE, _SPACING, _THICKNESS, _RADIUS, _SLICES = 64, 2.0, 5.0, 16, range(4)
 _MIDDLE = _SIZE / 2
@@ -19,8 +26,8 @@ _BALL = (_X - _MIDDLE) ** 2 + (_Y - _MIDDLE) ** 2 <= _RADIUS**2
 
 
 def write(folder: Path) -> None:
-    """Writes the files of the study into a folder."""
-    made = [*map(_slice, _SLICES), _segmentation(), _structure_set(), _report()]
+    """Writes the files of both studies into a folder."""
+    made = [*map(_slice, _SLICES), _segmentation(), _structure_set(), _report(), _letter()]
     for number, ds in enumerate(made):
         (folder / f"{number}.dcm").write_bytes(encode(ds))
 
@@ -210,3 +217,22 @@ def _report() -> Dataset:
         ContentTemplateSequence=[_item(MappingResource="DCMR", TemplateIdentifier="1500")],
         ContentSequence=[measurements],
     )  # fmt: skip
+
+
+def letter() -> bytes:
+    """A PDF of one page, red with some noise, above 60 kB."""
+    page = np.zeros((600, 500, 3), "u1")
+    page[..., 0] = 220
+    page[..., 1:] = np.random.default_rng(1).integers(0, 60, (600, 500, 2))
+    written = io.BytesIO()
+    Image.fromarray(page).save(written, "PDF", quality=90, creationDate=gmtime(0), modDate=gmtime(0))
+    content = written.getvalue()
+    return content + b"\n" * (len(content) % 2)  # even, so that nothing is padded (PS3.5 8.2)
+
+
+def _letter() -> Dataset:
+    made = plain("letter", study="letter", series="letter", modality="DOC", pixels=False)
+    made.dataset.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    made.dataset.EncapsulatedDocumentLength = len(letter())
+    made.dataset.EncapsulatedDocument = letter()
+    return made.dataset
