@@ -22,6 +22,7 @@ from dicomweb_box.archive import chores
 from dicomweb_box.box import Box, open_box
 from dicomweb_box.errors import BoxError
 from dicomweb_box.settings import Settings
+from dicomweb_box.web.events import feed
 from dicomweb_box.web.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,12 @@ async def _web(here: Surroundings, box: Box, listener: socket.socket, stop: asyn
         timeout_keep_alive=here.settings.keep_alive,
         timeout_graceful_shutdown=here.settings.drain_timeout,
     )
-    server = Server(config, stop, when_accepting=lambda: here.report(READY))
+    server = Server(
+        config,
+        stop,
+        when_accepting=lambda: here.report(READY),
+        when_stopping=lambda: feed(box).release(),
+    )
     async with asyncio.TaskGroup() as tasks:
         trimming = tasks.create_task(_trim(box))
         await server.serve([listener])
@@ -215,11 +221,16 @@ class Server(uvicorn.Server):
     """uvicorn's server, which drains without dropping requests on connections kept alive."""
 
     def __init__(
-        self, config: uvicorn.Config, stop: asyncio.Event, when_accepting: Callable[[], object]
+        self,
+        config: uvicorn.Config,
+        stop: asyncio.Event,
+        when_accepting: Callable[[], object],
+        when_stopping: Callable[[], object],
     ) -> None:
         super().__init__(config)
         self._stop = stop
         self._when_accepting = when_accepting
+        self._when_stopping = when_stopping
         self._silent: dict[Any, float] = {}
 
     @contextlib.contextmanager
@@ -243,6 +254,7 @@ class Server(uvicorn.Server):
         """Stop accepting; answer what still comes on open connections, each for the last time; close."""
         for server in self.servers:
             server.close()
+        self._when_stopping()
         self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
         until = time.monotonic() + LAST_REQUESTS
         while self.server_state.connections and time.monotonic() < until:

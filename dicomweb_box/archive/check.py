@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from dicomweb_box.archive import reindex
+from dicomweb_box.archive import inventory, reindex
 from dicomweb_box.archive.blob_keys import moment_of
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Row, Writer
@@ -53,7 +53,21 @@ async def check(
     report.miscounted = await _miscounted(box)
     if repair:
         await _repair(box, report)
+    await inventory.note(box, inventory.CHECKED, _said(box, report))
     return report
+
+
+def _said(box: Box, report: Report) -> dict[str, Any]:
+    """What the page of the archive's state says of it."""
+    numbers = {name: len(getattr(report, name)) for name in ("missing", "damaged", "orphaned", "miscounted")}
+    at = box.clock().isoformat(timespec="seconds")
+    return {
+        "at": at,
+        "instances": report.instances,
+        "sound": report.sound,
+        **numbers,
+        "repaired": report.repaired,
+    }
 
 
 async def _check_rows(box: Box, report: Report, progress: Callable[[int], None]) -> None:

@@ -6,7 +6,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dicomweb_box.archive import declared, demo, rejected, remove, selections, upload_settling
+from dicomweb_box.archive import (
+    declared,
+    demo,
+    inventory,
+    rejected,
+    remove,
+    selections,
+    upload_settling,
+)
 from dicomweb_box.box import Box, in_thread
 
 log = logging.getLogger(__name__)
@@ -33,6 +41,7 @@ STEPS = (
     Step(name="sweep old selections", rest=3600, do=selections.sweep),
     Step(name="store uploaded archives", rest=1, do=upload_settling.settle_arrived),
     Step(name="give up unfinished uploads", rest=3600, do=upload_settling.expire),
+    Step(name="count what there is", rest=60, do=inventory.count),
     Step(name="sweep the spool", rest=3600, do=sweep_spool),
 )
 

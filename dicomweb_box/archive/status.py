@@ -1,6 +1,7 @@
 """Whether this archive can be used now, and a few numbers about it that cost nothing to read."""
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,27 @@ async def numbers(box: Box) -> Numbers:
     )
     assert row is not None  # noqa: S101  (a select without from gives one row)
     return Numbers(**{name: int(row[name]) for name in ("studies", "waiting", "removals", "changes")})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disk:
+    """The disk that the data folder lies on, in bytes."""
+
+    size: int
+    free: int
+
+
+async def disk(box: Box) -> Disk:
+    """How full the data folder's disk is; in a bucket lie the blobs, here the index and what is derived."""
+    usage = await in_thread(box, shutil.disk_usage, box.settings.data)
+    return Disk(size=usage.total, free=usage.free)
+
+
+async def database_version(box: Box) -> str:
+    """Which database keeps the index, and its version."""
+    if box.database.dialect == "sqlite":
+        return f"SQLite {await box.database.fetch_value('select sqlite_version()')}"
+    return f"PostgreSQL {await box.database.fetch_value('show server_version')}"
 
 
 async def _trouble(check: Callable[[], Awaitable[Any]]) -> str | None:

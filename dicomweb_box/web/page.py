@@ -23,6 +23,7 @@ NAVIGATION = (
     ("/labels", "Labels"),
     ("/held", "Decisions"),
     ("/rejected", "Rejected"),
+    ("/status", "Status"),
 )
 """Address and name of what every page leads to, in the order of the bar."""
 

@@ -6,6 +6,7 @@ from starlette.routing import BaseRoute, Route
 
 from dicomweb_box.web import (
     erase,
+    events,
     health,
     held,
     instances,
@@ -15,6 +16,7 @@ from dicomweb_box.web import (
     reject,
     selections,
     series,
+    status,
     studies,
     upload,
     viewer,
@@ -51,6 +53,9 @@ def routes() -> list[BaseRoute]:
         *held.ROUTES,
         # /upload: files that people bring
         *upload.ROUTES,
+        # /status: what the archive holds, and how it fares; /events: that something changed
+        *status.ROUTES,
+        Route("/events", events.events, name="events"),
         # /ohif: the viewer
         Route("/ohif", ohif.entrance),
         Route("/ohif/{path:path}", ohif.ohif, name="ohif"),

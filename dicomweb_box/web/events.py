@@ -1,0 +1,89 @@
+"""Server-sent events: only that something changed, never what; pages then ask for their own parts again.
+
+One look at the change feed a second for all who listen to this process, none where nobody does.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from dicomweb_box.asgi.identity import identify
+from dicomweb_box.box import Box
+
+MOST_LISTENERS = 200
+LOOK_EVERY = 1.0
+BEAT_EVERY = 15.0
+CHANGED = b"event: changed\ndata: archive\n\n"
+BEAT = b": still here\n\n"
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+class Feed:
+    """The change feed of this process's listeners."""
+
+    def __init__(self, box: Box) -> None:
+        self.box = box
+        self.listeners: set[asyncio.Event] = set()
+        self.ended = False
+        self._looking: asyncio.Task[None] | None = None
+
+    async def listen(self) -> AsyncIterator[bytes]:
+        """The events from now on, and a comment now and then; ends when the server drains."""
+        woken = asyncio.Event()
+        self.listeners.add(woken)
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        try:
+            yield BEAT
+            while not self.ended:
+                heard = False
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(BEAT_EVERY):
+                        heard = await woken.wait()
+                woken.clear()
+                if not self.ended:
+                    yield CHANGED if heard else BEAT
+        finally:
+            self.listeners.discard(woken)
+
+    async def _look(self) -> None:
+        known: int | None = None
+        while self.listeners and not self.ended:
+            with contextlib.suppress(Exception):  # a database that is away for a moment is looked at again
+                last = await self.box.database.fetch_value("select coalesce(max(id), 0) from change")
+                if known is not None and last != known:
+                    self._wake()
+                known = last
+            await asyncio.sleep(LOOK_EVERY)
+
+    def _wake(self) -> None:
+        for woken in self.listeners:
+            woken.set()
+
+    def release(self) -> None:
+        """Let every listener go: the server is about to stop."""
+        self.ended = True
+        self._wake()
+
+    async def close(self) -> None:
+        """Let every listener go, and look no more."""
+        self.release()
+        if self._looking is not None:
+            self._looking.cancel()
+
+
+def feed(box: Box) -> Feed:
+    """The feed of this process."""
+    return box.resource(Feed, Feed)
+
+
+async def events(request: Request) -> Response:
+    """The stream; 503 where too many listen already: they ask again by and by instead."""
+    identify(request)
+    found = feed(request.app.state.box)
+    if found.ended or len(found.listeners) >= MOST_LISTENERS:
+        return JSONResponse({"error": "too many listen already"}, 503, headers={"Retry-After": "30"})
+    return StreamingResponse(found.listen(), media_type="text/event-stream", headers=_HEADERS)
