@@ -25,6 +25,8 @@ _MANY = 3000
 _MOST_JOINED = 100
 # In the order of how few studies share a value.
 LISTED = ("study.study_uid", "study.accession_number", "study.patient_id", "study.study_id")
+# So many candidates more are mostly the rest of the last day, which would cost SQLite a second question.
+_REST_OF_DAY = 8
 _PARTIAL = frozenset(("accession_number", "study_id"))
 
 
@@ -203,13 +205,17 @@ class TextWindow:
     """Of the candidates up to the last edge; None: of all."""
 
     async def edge(self, reader: Reader, count: int) -> str | None:
-        numbers = await self._numbers(reader, None, count + 1)
+        asked = count + 1 + _REST_OF_DAY
+        numbers = await self._numbers(reader, None, asked)
         if len(numbers) <= count:
             self.numbers = numbers
             return None
         # The page is sorted from whole days.
-        self.numbers = [*numbers, *await self._numbers(reader, numbers[-1], None)]
-        return f"{99999999 - (numbers[-1] >> 32):08}"
+        end = numbers[count] | 0xFFFFFFFF
+        if len(numbers) == asked and numbers[-1] <= end:
+            numbers = [*numbers, *await self._numbers(reader, numbers[-1], None)]
+        self.numbers = [number for number in numbers if number <= end]
+        return f"{99999999 - (end >> 32):08}"
 
     def hits(self, edge: str | None) -> str | None:
         del edge  # The numbers reach to it.
