@@ -12,6 +12,7 @@ from dicomweb_box.archive import (
     inventory,
     rejected,
     remove,
+    rule_runs,
     selections,
     upload_settling,
 )
@@ -38,6 +39,7 @@ STEPS = (
     Step(name="delete removed blobs", rest=2, do=remove.drain_removals),
     Step(name="erase what was rejected long ago", rest=60, do=rejected.erase_expired),
     Step(name="fill declared attributes", rest=2, do=declared.fill),
+    Step(name="apply rules", rest=1, do=rule_runs.step),
     Step(name="sweep old selections", rest=3600, do=selections.sweep),
     Step(name="store uploaded archives", rest=1, do=upload_settling.settle_arrived),
     Step(name="give up unfinished uploads", rest=3600, do=upload_settling.expire),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import xxhash
 
-from dicomweb_box.archive import index, ingest
+from dicomweb_box.archive import index, ingest, rules
 from dicomweb_box.archive.blob_keys import moment_of, tag_of
 from dicomweb_box.archive.ingest import Blob, Origin
 from dicomweb_box.archive.outcomes import Refused
@@ -54,6 +54,8 @@ async def reindex(box: Box, *, progress: Callable[[int], None] = lambda done: No
                 done.unreadable.append(key)
         progress(start + _AT_ONCE)
     await box.database.write(_forget_provenance)
+    # What they saw meanwhile was not whole.
+    await box.database.write(lambda w: rules.all_again(w, box.clock().isoformat(timespec="microseconds")))
     return done
 
 

@@ -46,8 +46,11 @@ create table rule (
     unique (realm, folded)
 );
 
--- How far each reader of the feed has come.
+-- How far each reader of the feed has come. Rows are read in the order of their transactions: none with a number
+-- below pg_snapshot_xmin can still come, while one with a lower id can.
 create table change_cursor (
     reader text collate "C" primary key,
+    txid bigint not null,
     change_id bigint not null
 );
+create index change_by_transaction on change (txid, id);

@@ -1,0 +1,432 @@
+"""Rules that label, as instances come and go and rules change."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING, SYSTEM, Scope
+from dicomweb_box.archive import labels, reindex, remove, rule_runs, rules
+from dicomweb_box.archive.ingest import receive, store
+from dicomweb_box.archive.labels import Target
+from dicomweb_box.archive.outcomes import Stored
+from dicomweb_box.archive.rules import Wanted
+from dicomweb_box.box import Box
+from dicomweb_box.errors import BadRequest, Conflict, NotFound
+from tests.builders import make_dataset, new_uid, part10, pieces
+
+CT = (("Modality", "CT"),)
+
+
+async def keep(
+    box: Box, *, of_study: str | None = None, source: str = "test", **attributes: object
+) -> tuple[str, str, str]:
+    """Store one instance; its study, series and instance."""
+    dataset = make_dataset(study=of_study, **attributes)
+    outcome = await store(box, await receive(box, pieces(part10(dataset))), source=source, actor=SYSTEM)
+    assert isinstance(outcome, Stored)
+    return outcome.study_uid, outcome.series_uid, outcome.instance_uid
+
+
+async def make(box: Box, *pairs: tuple[str, str], level: rules.Target = "series", label: str = "x") -> str:
+    wanted = Wanted(name=f"rule {label} {level} {pairs}"[:60], conditions=pairs, level=level, label=label)
+    return await rules.make(box, wanted, scope=EVERYTHING, actor=ANONYMOUS)
+
+
+async def catch_up(box: Box) -> int:
+    """Do what the worker does until nothing is left; the number of its steps."""
+    steps = 0
+    while await rule_runs.step(box):
+        steps += 1
+        assert steps < 500
+    return steps
+
+
+async def labelled(box: Box, *, by_hand: bool = False) -> set[tuple[str, Target]]:
+    rows = await box.database.fetch_all(
+        "select label.name, study_uid, series_uid from label_member"
+        f" join label on label.id = label_id where (rule_id = '') = {'true' if by_hand else 'false'}"
+    )
+    return {(row["name"], (row["study_uid"], row["series_uid"])) for row in rows}
+
+
+async def test_what_is_stored_already_and_what_comes_is_labelled(box: Box) -> None:
+    study, series, _ = await keep(box, Modality="CT")
+    await keep(box, Modality="MR")
+    rule = await make(box, *CT)
+    await make(box, *CT, level="study", label="y")
+
+    await catch_up(box)
+    assert await labelled(box) == {("x", (study, series)), ("y", (study, ""))}
+
+    later, of_later, _ = await keep(box, Modality="CT")
+    await keep(box, Modality="MR")
+    await catch_up(box)
+    assert await labelled(box) == {
+        *(("x", (study, series)), ("y", (study, ""))),
+        *(("x", (later, of_later)), ("y", (later, ""))),
+    }
+    shown = await rules.rule(box, rule, scope=EVERYTHING, actor=ANONYMOUS)
+    assert (shown.run, shown.run_done, shown.run_total, shown.labelled) == ("done", 2, 2, 2)
+    assert await catch_up(box) == 0
+
+
+async def test_all_conditions_must_hold_of_one_instance_but_of_any_one(box: Box) -> None:
+    study, series, _ = await keep(box, ImageType=["ORIGINAL"], InstanceNumber=1)
+    await keep(box, of_study=study, series=series, ImageType=["DERIVED"], InstanceNumber=2)
+    await make(box, ("ImageType", "DERIVED"), ("InstanceNumber", "1"), label="none")
+    await make(box, ("ImageType", "DERIVED"), ("InstanceNumber", "2"), label="one")
+
+    await catch_up(box)
+
+    assert await labelled(box) == {("one", (study, series))}
+
+
+async def test_what_an_instance_lacks_is_not_taken_from_the_others(box: Box) -> None:
+    study, series, _ = await keep(box, StationName="A")
+    await keep(box, of_study=study, series=series, BodyPartExamined="HIP")
+    await make(box, ("StationName", "A"), ("BodyPartExamined", "HIP"), label="both")
+    await make(box, ("StationName", '""'), ("BodyPartExamined", "HIP"), label="without")
+
+    await catch_up(box)
+
+    assert await labelled(box) == {("without", (study, series))}
+
+
+@pytest.mark.dicom("PS3.4 C.2.2.2")
+@pytest.mark.parametrize(
+    ("pair", "holds"),
+    [
+        (("PatientName", "doe*"), True),
+        (("PatientName", "roe*"), False),
+        (("StudyDate", "20260101-20260131"), True),
+        (("StudyDate", "-20251231"), False),
+        (("00080060", "MR\\CT"), True),
+        (("AccessionNumber", '""'), False),
+        (("RequestAttributesSequence.RequestedProcedureID", "RP?"), True),
+        (("RequestAttributesSequence.RequestedProcedureID", "XP?"), False),
+        (("00091001:ACME 1.0", "special"), True),
+        (("00091001:OTHER", "special"), False),
+        (("source", "stow:*"), True),
+        (("source", "import:*"), False),
+        (("Rows", "4"), True),
+        (("SliceThickness", "2.50"), True),
+    ],
+)
+async def test_conditions_are_matched_as_searches_are(box: Box, pair: tuple[str, str], holds: bool) -> None:
+    from pydicom.dataset import Dataset
+
+    request = Dataset()
+    request.RequestedProcedureID = "RP1"
+    dataset = make_dataset(RequestAttributesSequence=[request], SliceThickness="2.5")
+    dataset.private_block(0x0009, "ACME 1.0", create=True).add_new(1, "LO", "special")
+    await store(box, await receive(box, pieces(part10(dataset))), source="stow:ann", actor=SYSTEM)
+    await make(box, pair)
+
+    await catch_up(box)
+
+    assert bool(await labelled(box)) is holds
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        (),
+        (("Nonsense", "x"),),
+        (("Modality", ""),),
+        (("Modality", "*"),),
+        (("StudyDate", "yesterday"),),
+        (("ModalitiesInStudy", "CT"),),
+        (("Labels", "x"),),
+        (("source", ""),),
+        (("Modality", "C" * 2000),),
+        (CT[0],) * 21,
+    ],
+)
+async def test_conditions_that_cannot_be_meant_are_refused(
+    box: Box, pairs: tuple[tuple[str, str], ...]
+) -> None:
+    with pytest.raises(BadRequest):
+        await make(box, *pairs)
+
+
+async def test_a_rule_and_a_hand_never_touch_what_the_other_gave(box: Box) -> None:
+    study, series, _ = await keep(box)
+    await labels.change(box, [(study, series)], add=["x"], scope=EVERYTHING, actor=ANONYMOUS)
+    rule = await make(box, *CT)
+    await catch_up(box)
+    assert await labelled(box) == await labelled(box, by_hand=True) == {("x", (study, series))}
+    held = await labels.of_studies(box, [study], scope=EVERYTHING, actor=ANONYMOUS)
+    ((one,),) = held.values()
+    assert (one.by_hand, [rule_id for rule_id, _ in one.rules]) == (True, [rule])
+
+    changed = await labels.change(box, [(study, series)], remove=["x"], scope=EVERYTHING, actor=ANONYMOUS)
+    assert (changed.removed, changed.kept) == (1, 1)
+    assert (await labelled(box), await labelled(box, by_hand=True)) == ({("x", (study, series))}, set())
+
+    await labels.change(box, [(study, series)], add=["x"], scope=EVERYTHING, actor=ANONYMOUS)
+    await rules.delete(box, rule, scope=EVERYTHING, actor=ANONYMOUS)
+    await catch_up(box)
+    assert (await labelled(box), await labelled(box, by_hand=True)) == (set(), {("x", (study, series))})
+    assert await rules.every(box, scope=EVERYTHING, actor=ANONYMOUS) == []
+
+
+async def test_a_changed_rule_takes_away_what_is_no_longer_true(box: Box) -> None:
+    await keep(box, Modality="CT")
+    study, _, _ = await keep(box, Modality="MR")
+    rule = await make(box, *CT)
+    await catch_up(box)
+
+    wanted = Wanted(name="r", conditions=(("Modality", "MR"),), level="study", label="new")
+    await rules.change(box, rule, wanted, scope=EVERYTHING, actor=ANONYMOUS)
+    await catch_up(box)
+    assert await labelled(box) == {("new", (study, ""))}
+
+    await rules.switch(box, rule, enabled=False, scope=EVERYTHING, actor=ANONYMOUS)
+    await catch_up(box)
+    assert await labelled(box) == set()
+    await keep(box, Modality="MR")
+    assert await catch_up(box) == 0
+
+    await rules.switch(box, rule, enabled=True, scope=EVERYTHING, actor=ANONYMOUS)
+    await catch_up(box)
+    assert len(await labelled(box)) == 2
+
+
+async def test_a_removed_instance_takes_the_label_it_alone_gave(box: Box) -> None:
+    study, series, first = await keep(box, InstanceNumber=1)
+    await keep(box, of_study=study, series=series, InstanceNumber=2)
+    await make(box, ("InstanceNumber", "1"), level="study")
+    await catch_up(box)
+    assert await labelled(box) == {("x", (study, ""))}
+
+    await remove.remove(box, study, series, first, scope=EVERYTHING, actor=ANONYMOUS)
+    await catch_up(box)
+
+    assert await labelled(box) == set()
+
+
+async def test_a_long_series_is_looked_through_until_one_matches(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicomweb_box.archive.rule_truth._STEP", 2)
+    study, series, _ = await keep(box, InstanceNumber=1)
+    for number in range(2, 8):
+        await keep(box, of_study=study, series=series, InstanceNumber=number)
+    await make(box, ("InstanceNumber", "7"))
+    await make(box, ("InstanceNumber", "8"), label="y")
+
+    await catch_up(box)
+
+    assert await labelled(box) == {("x", (study, series))}
+
+
+async def test_a_run_goes_in_bounded_pieces_and_goes_on_where_it_was(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rule_runs, "_STUDIES", 2)
+    for _ in range(5):
+        await keep(box)
+    rule = await make(box, *CT)
+
+    for _ in range(3):
+        await rule_runs.step(box)
+    halfway = await rules.rule(box, rule, scope=EVERYTHING, actor=ANONYMOUS)
+    assert (halfway.run, halfway.run_done, halfway.run_total, halfway.labelled) == ("running", 4, 5, 4)
+
+    done = await rule_runs.run_to_end(box, halfway)
+    assert (done.run, done.run_done) == ("done", 5)
+    assert len(await labelled(box)) == 5
+
+
+async def test_two_who_work_on_one_run_do_its_pieces_once(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rule_runs, "_STUDIES", 1)
+    for _ in range(4):
+        await keep(box)
+    rule = await rules.rule(box, await make(box, *CT), scope=EVERYTHING, actor=ANONYMOUS)
+
+    one, two = await asyncio.gather(rule_runs.run_to_end(box, rule), rule_runs.run_to_end(box, rule))
+
+    assert one.run == two.run == "done"
+    assert await box.database.fetch_value("select count(*) from change where kind = 'labelled'") == 4
+
+
+async def test_a_rule_that_changes_while_its_piece_is_computed_wins(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await keep(box)
+    rule = await make(box, *CT)
+    await rule_runs.step(box)
+    stale = await rules.rule(box, rule, scope=EVERYTHING, actor=ANONYMOUS)
+    wanted = Wanted(name="r", conditions=(("Modality", "MR"),), level="series", label="x")
+    await rules.change(box, rule, wanted, scope=EVERYTHING, actor=ANONYMOUS)
+
+    await rule_runs.run_piece(box, stale)
+    assert await labelled(box) == set()
+    await catch_up(box)
+    assert await labelled(box) == set()
+
+
+async def test_labels_of_rules_outlive_a_rebuilt_index_and_are_gone_through_again(box: Box) -> None:
+    study, series, _ = await keep(box)
+    rule = await make(box, *CT)
+    await catch_up(box)
+
+    await reindex.reindex(box)
+
+    assert await labelled(box) == {("x", (study, series))}
+    assert (await rules.rule(box, rule, scope=EVERYTHING, actor=ANONYMOUS)).run == "waiting"
+    await catch_up(box)
+    assert await labelled(box) == {("x", (study, series))}
+
+
+async def test_a_label_that_a_rule_gives_is_not_deleted(box: Box) -> None:
+    rule = await make(box, *CT)
+    (label,) = await labels.every(box, scope=EVERYTHING, actor=ANONYMOUS)
+
+    with pytest.raises(Conflict):
+        await labels.delete(box, label.id, scope=EVERYTHING, actor=ANONYMOUS)
+    await rules.delete(box, rule, scope=EVERYTHING, actor=ANONYMOUS)
+    await catch_up(box)
+    await labels.delete(box, label.id, scope=EVERYTHING, actor=ANONYMOUS)
+
+
+async def test_names_are_unique_and_unknown_rules_not_found(box: Box) -> None:
+    wanted = Wanted(name=" My  rule ", conditions=CT, level="series", label="x")
+    rule = await rules.make(box, wanted, scope=EVERYTHING, actor=ANONYMOUS)
+    assert (await rules.rule(box, rule, scope=EVERYTHING, actor=ANONYMOUS)).name == "My rule"
+
+    with pytest.raises(Conflict):
+        await rules.make(box, wanted, scope=EVERYTHING, actor=ANONYMOUS)
+    await rules.change(box, rule, wanted, scope=EVERYTHING, actor=ANONYMOUS)
+    with pytest.raises(NotFound):
+        await rules.change(box, "nothing", wanted, scope=EVERYTHING, actor=ANONYMOUS)
+    with pytest.raises(Conflict):
+        await rules.every(box, scope=Scope(sources=frozenset()), actor=ANONYMOUS)
+    await rules.delete(box, rule, scope=EVERYTHING, actor=ANONYMOUS)
+    with pytest.raises(NotFound):
+        await rules.delete(box, rule, scope=EVERYTHING, actor=ANONYMOUS)
+    await rules.make(box, wanted, scope=EVERYTHING, actor=ANONYMOUS)
+
+
+async def test_a_preview_tells_how_many_it_would_be(box: Box) -> None:
+    for modality in ("CT", "CT", "MR"):
+        await keep(box, Modality=modality)
+
+    whole = await rule_runs.preview(box, CT, "series", scope=EVERYTHING)
+    part = await rule_runs.preview(box, CT, "study", scope=EVERYTHING, most=2)
+
+    assert (whole.matches, whole.studies, whole.more) == (2, 3, False)
+    assert (part.studies, part.more) == (2, True)
+    assert await labelled(box) == set()
+
+
+# In any order
+
+
+@dataclass
+class World:
+    """What a run of steps left, by a reckoning of its own."""
+
+    instances: dict[str, tuple[str, str, dict[str, str]]] = field(default_factory=dict)
+    rules: dict[str, tuple[dict[str, str], str, str, bool]] = field(default_factory=dict)
+
+    def expected(self) -> set[tuple[str, Target]]:
+        return {
+            (label, (study, "" if level == "study" else series))
+            for wanted, level, label, enabled in self.rules.values()
+            for study, series, values in self.instances.values()
+            if enabled and all(values.get(name) == value for name, value in wanted.items())
+        }
+
+
+STUDIES = [new_uid() for _ in range(2)]
+VALUES = {"Modality": ("CT", "MR"), "StationName": ("A", "B"), "ImageComments": ("c", "d")}
+some_values = st.fixed_dictionaries(
+    {}, optional={name: st.sampled_from(found) for name, found in VALUES.items()}
+)
+one_rule = st.tuples(
+    some_values.filter(bool), st.sampled_from(("study", "series")), st.sampled_from(("x", "y")), st.booleans()
+)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("store"), st.sampled_from((0, 1)), st.sampled_from((0, 1)), some_values),
+        st.tuples(st.just("remove"), st.integers(0, 9)),
+        st.tuples(st.just("make"), one_rule),
+        st.tuples(st.just("change"), st.integers(0, 9), one_rule),
+        st.tuples(st.just("delete"), st.integers(0, 9)),
+        st.tuples(st.just("work"), st.integers(1, 4)),
+    ),
+    max_size=14,
+)
+
+
+@pytest.mark.parametrize("batch", [1, 500])
+@settings(
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(steps=steps)
+def test_labels_are_the_same_in_whatever_order_things_come(
+    make_box: Callable[..., object], batch: int, steps: list[tuple]
+) -> None:
+    from tests.databases import run_apart
+
+    run_apart(_whatever_order(make_box, batch, steps))
+
+
+async def _whatever_order(make_box: Callable[..., object], batch: int, steps: list[tuple]) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rule_runs, "_CHANGES", batch)
+        patched.setattr(rule_runs, "_STUDIES", 1 if batch == 1 else 40)
+        async with make_box() as box:
+            world = World()
+            for number, (what, *given_) in enumerate(steps):
+                await _do(box, world, number, what, given_)
+            await catch_up(box)
+            assert await labelled(box) == world.expected()
+
+
+async def _do(box: Box, world: World, number: int, what: str, given_: list) -> None:
+    as_system = {"scope": EVERYTHING, "actor": SYSTEM}
+    if what == "store":
+        study, series, values = STUDIES[given_[0]], f"{STUDIES[given_[0]]}.{given_[1]}", given_[2]
+        lacking = {"Modality": None} if "Modality" not in values else {}
+        uid = (await keep(box, of_study=study, series=series, **lacking, **values))[2]
+        world.instances[uid] = (study, series, values)
+    elif what == "remove" and world.instances:
+        uid = sorted(world.instances)[given_[0] % len(world.instances)]
+        study, series, _ = world.instances.pop(uid)
+        await remove.remove(box, study, series, uid, **as_system)
+    elif what == "make":
+        wanted, level, label, enabled = given_[0]
+        made = Wanted(
+            name=f"rule {number}",
+            conditions=tuple(wanted.items()),
+            level=level,
+            label=label,
+            enabled=enabled,
+        )
+        world.rules[await rules.make(box, made, **as_system)] = given_[0]
+    elif what == "change" and world.rules:
+        key = sorted(world.rules)[given_[0] % len(world.rules)]
+        wanted, level, label, enabled = world.rules[key] = given_[1]
+        made = Wanted(
+            name=f"rule {number}",
+            conditions=tuple(wanted.items()),
+            level=level,
+            label=label,
+            enabled=enabled,
+        )
+        await rules.change(box, key, made, **as_system)
+    elif what == "delete" and world.rules:
+        key = sorted(world.rules)[given_[0] % len(world.rules)]
+        del world.rules[key]
+        await rules.delete(box, key, **as_system)
+    elif what == "work":
+        for _ in range(given_[0]):
+            await rule_runs.step(box)
