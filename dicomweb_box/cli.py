@@ -190,6 +190,41 @@ def index_list(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     return 0
 
 
+def rule_list(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Print the rules, what each labels, and how far it has run."""
+    from dicomweb_box.accounts.access import EVERYTHING, SYSTEM
+    from dicomweb_box.archive import rules
+
+    found = _run(_existing(chosen), lambda box: rules.every(box, scope=EVERYTHING, actor=SYSTEM))
+    if asked["json"]:
+        names = ("id", "name", "conditions", "level", "label", "enabled", "run", "labelled")
+        _print_json([{name: getattr(rule, name) for name in names} for rule in found])
+        return 0
+    for rule in found:
+        state = "deleting" if rule.ended else rule.run if rule.enabled else "off"
+        print(f"{rule.name}: {rule.label} on {rule.labelled} {rule.level}, {state}")
+    return 0
+
+
+def rule_run(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Run a rule over all that is stored."""
+    from dicomweb_box.accounts.access import EVERYTHING, SYSTEM
+    from dicomweb_box.archive import rule_runs, rules
+
+    async def job(box: "Box") -> rules.Rule:
+        found = await rules.every(box, scope=EVERYTHING, actor=SYSTEM)
+        rule = next((one for one in found if asked["name"] in (one.name, one.id) and not one.ended), None)
+        if rule is None:
+            raise BadSetting("there is no rule of this name")
+        await rules.run_again(box, rule.id, scope=EVERYTHING, actor=SYSTEM)
+        await rule_runs.run_to_end(box, rule)
+        return await rules.rule(box, rule.id, scope=EVERYTHING, actor=SYSTEM)
+
+    rule = _run(_existing(chosen), job)
+    print(f"{rule.label} on {rule.labelled} {rule.level}")
+    return 0
+
+
 def ohif_install(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     """Fetch the OHIF viewer and put its files where `serve` serves them at /ohif/."""
     from dicomweb_box.web import ohif_files
@@ -301,6 +336,13 @@ def _parser() -> argparse.ArgumentParser:
     one = _command(index_commands, "add", index_add, "declare one")
     one.add_argument("attribute", metavar="KEYWORD|TAG")
     _command(index_commands, "list", index_list, "print those declared")
+
+    rule = commands.add_parser("rule", help="rules that label by themselves")
+    rule_commands = rule.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    one = _command(rule_commands, "list", rule_list, "print those there are")
+    one.add_argument("--json", action="store_true", help="print them as JSON")
+    one = _command(rule_commands, "run", rule_run, "run one over all that is stored")
+    one.add_argument("name", metavar="NAME")
 
     ohif = commands.add_parser("ohif", help="the OHIF viewer at /ohif/")
     ohif_commands = ohif.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)

@@ -258,3 +258,23 @@ def test_every_command_explains_itself(data: Path) -> None:
         done = run(*arguments, "--help", data=data)
         assert done.returncode == 0
         assert done.stdout.startswith("usage: dicomweb-box")
+
+
+def test_rules_are_listed_and_run(data: Path, folder: Path) -> None:
+    imported(folder, data=data)
+    assert run("rule", "list", data=data).stdout == ""
+    with started(data) as server:
+        made = httpx.post(
+            f"{server.url}/rules",
+            json={"name": "all CT", "label": "ct", "level": "series", "attribute": "Modality", "value": "CT"},
+            headers={"Accept": "application/json"},
+        )
+        assert made.status_code == 201
+
+    done = run("rule", "run", "all CT", data=data)
+
+    assert (done.returncode, done.stdout) == (0, "ct on 2 series\n")
+    assert run("rule", "list", data=data).stdout == "all CT: ct on 2 series, done\n"
+    (listed,) = json.loads(run("rule", "list", "--json", data=data).stdout)
+    assert listed["conditions"] == [["Modality", "CT"]]
+    assert run("rule", "run", "nothing", data=data).returncode == 2

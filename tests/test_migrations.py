@@ -223,7 +223,7 @@ async def indexes(database: Database) -> set[str]:
             "select indexname from pg_indexes where schemaname = 'public'"
             " and indexname not like '%!_pkey' escape '!' and indexname not like '%!_key' escape '!'"
         )
-    own = ("study_text", "study_brief", "study_words")
+    own = ("study_text", "study_brief", "study_words", "change_by_transaction")
     return {row[0] for row in await database.fetch_all(sql) if not row[0].startswith(own)}
 
 

@@ -23,11 +23,13 @@ class Cursor:
 async def cursor(read: Reader, reader: str) -> Cursor:
     """How far a reader has come; the beginning, for one that is not known."""
     row = await read.fetch_one(
-        "select txid, change_id from change_cursor where reader = :reader", {"reader": reader}
+        "select transaction_id, change_id from change_cursor where reader = :reader", {"reader": reader}
     )
-    return (
-        Cursor(txid=0, change_id=0) if row is None else Cursor(txid=row["txid"], change_id=row["change_id"])
-    )
+    return Cursor(txid=0, change_id=0) if row is None else _cursor(row)
+
+
+def _cursor(row: Row) -> Cursor:
+    return Cursor(txid=row["transaction_id"], change_id=row["change_id"])
 
 
 async def after(read: Reader, at: Cursor, most: int) -> tuple[Sequence[Row], Cursor]:
@@ -53,9 +55,11 @@ async def advance(w: Writer, reader: str, before: Cursor, behind: Cursor) -> boo
     if await cursor(w, reader) != before:
         return False
     moved = await w.fetch_value(
-        "insert into change_cursor (reader, txid, change_id) values (:reader, :txid, :id)"
-        " on conflict (reader) do update set txid = excluded.txid, change_id = excluded.change_id"
-        " where change_cursor.txid = :old_txid and change_cursor.change_id = :old_id returning reader",
+        "insert into change_cursor (reader, transaction_id, change_id) values (:reader, :txid, :id)"
+        " on conflict (reader) do update set transaction_id = excluded.transaction_id,"
+        " change_id = excluded.change_id"
+        " where change_cursor.transaction_id = :old_txid and change_cursor.change_id = :old_id"
+        " returning reader",
         {
             "reader": reader,
             "txid": behind.txid,
@@ -78,7 +82,8 @@ async def skip_to_end(w: Writer, reader: str) -> None:
         )
         end = Cursor(txid=oldest - 1, change_id=2**62)
     await w.execute(
-        "insert into change_cursor (reader, txid, change_id) values (:reader, :txid, :id)"
-        " on conflict (reader) do update set txid = excluded.txid, change_id = excluded.change_id",
+        "insert into change_cursor (reader, transaction_id, change_id) values (:reader, :txid, :id)"
+        " on conflict (reader) do update set transaction_id = excluded.transaction_id,"
+        " change_id = excluded.change_id",
         {"reader": reader, "txid": end.txid, "id": end.change_id},
     )

@@ -443,7 +443,10 @@ async def spread(box: Box, targets: Sequence[Target], *, scope: Scope, actor: Ac
 
 
 async def forget_gone(w: Writer, realm: str, targets: Iterable[Target]) -> None:
-    """Take the labels from those of these series, and their studies, that are no longer there."""
+    """Take the labels from those of these series, and their studies, that are no longer there.
+
+    What is rejected is: it may be restored.
+    """
     for some in chunks(sorted(set(targets)), _AT_ONCE):
         series, params = in_list("series", sorted({series for _, series in some}))
         studies, more = in_list("study", sorted({study for study, _ in some}))

@@ -288,13 +288,11 @@ async def preview(
     return Preview(matches=len(found), studies=len(studies), more=len(rows) > most)
 
 
-async def run_to_end(box: Box, rule: Rule, progress: Any = None) -> Rule:
+async def run_to_end(box: Box, rule: Rule) -> Rule:
     """Run a rule until it is done, whoever else works on it; the rule as it then is."""
     while True:
         found = await box.database.read(rules.known)
         now = next((one for one in found if one.id == rule.id), None)
         if now is None or now.run == "done":
             return now or replace(rule, run="done")
-        if progress is not None:
-            progress(now.run_done, now.run_total)
         await run_piece(box, now)

@@ -50,7 +50,7 @@ create table rule (
 -- below pg_snapshot_xmin can still come, while one with a lower id can.
 create table change_cursor (
     reader text collate "C" primary key,
-    txid bigint not null,
+    transaction_id bigint not null,
     change_id bigint not null
 );
 create index change_by_transaction on change (txid, id);

@@ -46,9 +46,9 @@ create table rule (
     unique (realm, folded)
 ) without rowid;
 
--- How far each reader of the feed has come; `txid` is PostgreSQL's (archive/changes.py).
+-- How far each reader of the feed has come; `transaction_id` is PostgreSQL's (archive/changes.py).
 create table change_cursor (
     reader text primary key,
-    txid integer not null,
+    transaction_id integer not null,
     change_id integer not null
 ) without rowid;

@@ -21,6 +21,7 @@ NAVIGATION = (
     ("/series", "Series"),
     ("/upload", "Upload"),
     ("/labels", "Labels"),
+    ("/rules", "Rules"),
     ("/held", "Decisions"),
     ("/rejected", "Rejected"),
     ("/status", "Status"),

@@ -14,6 +14,7 @@ from dicomweb_box.web import (
     ohif,
     patients,
     reject,
+    rules,
     selections,
     series,
     status,
@@ -49,6 +50,8 @@ def routes() -> list[BaseRoute]:
         *selections.ROUTES,
         # /labels: words on studies and series
         *labels.ROUTES,
+        # /rules: what gives labels by itself
+        *rules.ROUTES,
         # /held, /disagreements: what waits for a decision
         *held.ROUTES,
         # /upload: files that people bring
