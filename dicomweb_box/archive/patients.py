@@ -112,13 +112,15 @@ async def _ids_with_words(
     held = await browse_words.holding(r, words, scope.realm, FEW)
     bind = Parameters()
     where = [f"realm = {bind(scope.realm)}", *browse_words.condition(words, bind, r.dialect)]
+    few = f" order by study_date desc, study_time desc, study_uid limit {FEW}"
     if held is not None:
+        # Without an order, for which SQLite would walk all studies instead of looking up these.
         names, params = in_list("id", held)
         bind.values.update(params)
-        where.append(f"id in {names}")
-    newest = "order by study_date desc, study_time desc, study_uid"
-    sql = f"select patient_id from study where {' and '.join(where)}{_seen(scope, bind)} {newest} limit {FEW}"
+        where, few = [f"id in {names}", *where], ""
+    sql = f"select patient_id from study where {' and '.join(where)}{_seen(scope, bind)}{few}"
     rows = await r.fetch_all(sql, bind.values)
+    # An empty ID is nobody's.
     found = sorted({row[0] for row in rows if row[0] > after})
     return found[:most], held is None and len(rows) == FEW
 

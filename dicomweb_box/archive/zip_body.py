@@ -4,11 +4,12 @@ The format is the standard library's; here what it writes is only taken away bef
 """
 
 import zipfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import IO, cast
 
 from dicomweb_box.archive.body import Body, Later, Through, total_length
+from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.box import Box, in_thread
 
 _MADE = (1980, 1, 1, 0, 0, 0)  # the time on every member: equal asks give equal bytes
@@ -16,6 +17,13 @@ _READABLE = 0o644 << 16
 
 Find = Callable[[], Awaitable[Sequence[Body]]]
 """Finds a member's body when its turn comes."""
+
+
+def name_of(instance: Instance, numbers: Mapping[str, int | None]) -> str:
+    """Study, series and instance by UID and series number: no attribute of a patient is in a name."""
+    number = numbers.get(instance.series_uid)
+    series = instance.series_uid if number is None else f"{number}-{instance.series_uid}"
+    return f"{instance.study_uid}/{series}/{instance.instance_uid}.dcm"
 
 
 class ZipWriter:

@@ -1,6 +1,6 @@
 """Studies, series and instances as ZIP archives of files (PS3.18 Supplement 211)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,7 +11,7 @@ from dicomweb_box.archive.body import Body, Later, settle_first
 from dicomweb_box.archive.directory_body import File, directory
 from dicomweb_box.archive.explicit_body import stored_body
 from dicomweb_box.archive.retrieve import Instance
-from dicomweb_box.archive.zip_body import ZipWriter
+from dicomweb_box.archive.zip_body import ZipWriter, name_of
 from dicomweb_box.asgi.blob_response import BlobResponse
 from dicomweb_box.dicom.dicomdir import FILE_NAME
 from dicomweb_box.dicom.media_types import Accepted, Offer, choose
@@ -60,7 +60,7 @@ async def answer(request: Request, ask: Asked, given: Sequence[Given], missing: 
         body = _file_set(ask, writer, given, etag)
     else:
         numbers = await retrieve.series_numbers(ask.box, uids["study"], scope=ask.scope)
-        body = [writer.member(_name(one.instance, numbers), partial(_found, one)) for one in given]
+        body = [writer.member(name_of(one.instance, numbers), partial(_found, one)) for one in given]
     name = uids.get("instance") or uids.get("series") or uids["study"]
     headers = [("Content-Disposition", f'attachment; filename="{name}.zip"')]
     if missing:
@@ -70,13 +70,6 @@ async def answer(request: Request, ask: Asked, given: Sequence[Given], missing: 
     status = 206 if missing else 200
     body.append(writer.end())
     return BlobResponse(ask.box, body, content_type=ZIP, etag=etag, status=status, headers=headers)
-
-
-def _name(instance: Instance, numbers: Mapping[str, int | None]) -> str:
-    """Study, series and instance by UID and number: no attribute of a patient is in a name."""
-    number = numbers.get(instance.series_uid)
-    series = instance.series_uid if number is None else f"{number}-{instance.series_uid}"
-    return f"{instance.study_uid}/{series}/{instance.instance_uid}.dcm"
 
 
 def _file_set(ask: Asked, writer: ZipWriter, given: Sequence[Given], etag: str) -> list[Body]:

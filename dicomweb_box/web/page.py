@@ -74,6 +74,7 @@ def _environment() -> jinja2.Environment:
         "number": words.number,
         "size": words.size,
         "sop_class": sop_class,
+        "value": words.first,
         "keyword": words.keyword,
     }
     return environment

@@ -2,21 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import cast
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dicomweb_box.archive import browse, patients, selections
+from dicomweb_box.archive import browse, patients, selection_summary, selection_zip, selections
 from dicomweb_box.archive.selections import NONE, Members
+from dicomweb_box.asgi.blob_response import BlobResponse
 from dicomweb_box.asgi.identity import identify
 from dicomweb_box.errors import BadRequest
 from dicomweb_box.web.actions import offered
 from dicomweb_box.web.forms import Fields, posted
 from dicomweb_box.web.page import page, wants_fragment
 from dicomweb_box.web.selected import of, remember, selected
-from dicomweb_box.web.targets import Targets, named
+from dicomweb_box.web.targets import Targets, asked, named, targets
 from dicomweb_box.web.twins import as_json, done, for_programs
 from dicomweb_box.web.views import Level, ask_of, view_of
 
@@ -33,11 +35,33 @@ async def show(request: Request) -> Response:
     """What is selected, and what can be done with it."""
     key = request.path_params["id"]
     actor, scope = identify(request)
-    found = await selections.members(request.app.state.box, key, scope=scope, actor=actor)
+    box = request.app.state.box
+    found = await selection_summary.summary(box, key, scope=scope, actor=actor)
     if for_programs(request):
-        return as_json(_resource(key, found))
-    actions = offered("selection", Targets(selection=key).query)
-    return page(request, "selections/show.html", key=key, members=found, actions=actions)
+        held = await selections.members(box, key, scope=scope, actor=actor)
+        return as_json(_resource(key, held) | {"summary": found})
+    return page(
+        request,
+        "selections/show.html",
+        key=key,
+        summary=found,
+        actions=offered("selection", Targets(selection=key).query),
+    )
+
+
+async def download(request: Request) -> Response:
+    """Studies and series as one ZIP archive of instances as they were stored."""
+    actor, scope = identify(request)
+    box = request.app.state.box
+    found = await targets(request, asked(request))
+    members = Members(studies=found.studies, series=found.series)
+    body = selection_zip.archive(box, members, scope=scope, actor=actor)
+    name = found.studies[0] if len(found.studies) == 1 and not found.series else "selection"
+    headers = [("Content-Disposition", f'attachment; filename="{name}.zip"')]
+    answer = BlobResponse(
+        box, body, content_type="application/zip", headers=headers, cache_control="no-store"
+    )
+    return cast(Response, answer)
 
 
 async def add(request: Request) -> Response:
@@ -144,6 +168,7 @@ def _resource(key: str, found: Members) -> dict[str, object]:
 
 
 ROUTES = [
+    Route("/download", download, methods=["GET"], name="download"),
     Route("/selection", tick, methods=["POST"], name="selection_tick"),
     Route("/selections", create, methods=["POST"], name="selections"),
     Route("/selections/{id}.json", show, name="selection_json"),

@@ -1,6 +1,10 @@
 """Selections by people's forms and by programs."""
 
+import io
+import zipfile
+
 import httpx
+import pydicom
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -33,7 +37,9 @@ async def test_programs_make_one_and_change_it(box: Box, client: httpx.AsyncClie
 
     assert made.status_code == 201
     assert made.json() == {"id": address.removeprefix("/selections/"), "study": [one], "series": []}
-    assert added.json() == shown.json() == made.json() | {"series": [f"{two}/{series}"]}
+    assert "summary" in shown.json()
+    assert shown.json() | added.json() == shown.json()
+    assert added.json() == made.json() | {"series": [f"{two}/{series}"]}
     assert taken.json()["study"] == []
     assert gone.status_code == 200
     assert (await client.get(f"{address}.json", headers=PROGRAM)).status_code == 404
@@ -146,3 +152,114 @@ def test_actions_are_offered_where_they_belong(monkeypatch: pytest.MonkeyPatch) 
 
     assert [offer.href for offer in offered("study", "study=1")] == ["/label?study=1", "/correct?study=1"]
     assert [offer.name for offer in offered("selection", "selection=a")] == ["Label"]
+
+
+async def test_the_browser_selects_what_its_page_shows_ticked(box: Box, client: httpx.AsyncClient) -> None:
+    one, two = await keep(box), await keep(box)
+    same_origin = {"Sec-Fetch-Site": "same-origin"}
+
+    first = await client.post(
+        "/selection",
+        data={"shown": [one, two], "study": [one], "back": "/studies?q=doe"},
+        headers=same_origin,
+    )
+    listed = await read(client, "/studies")
+    await client.post("/selection", data={"shown": [one, two], "study": [two]}, headers=same_origin)
+    other_page = await read(client, "/series")
+
+    assert (first.status_code, first.headers["location"]) == (303, "/studies?q=doe")
+    cookie = first.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    ticked = [one.attributes["value"] for one in listed.elements["input"] if "checked" in one.attributes]
+    assert one in ticked
+    assert two not in ticked
+    assert "1 study" in " ".join(other_page.one("main").text.split())
+
+
+async def test_a_tick_is_answered_by_the_bar_alone(box: Box, client: httpx.AsyncClient) -> None:
+    study = await keep(box)
+
+    answer = await client.post(
+        "/selection",
+        data={"shown": study, "study": study},
+        headers={"HX-Request": "true", "Sec-Fetch-Site": "same-origin"},
+    )
+
+    assert "<html" not in answer.text
+    assert 'id="selection"' in answer.text
+    assert "set-cookie" in answer.headers
+
+
+async def test_all_of_a_page_or_all_that_match_are_selected(box: Box, client: httpx.AsyncClient) -> None:
+    series = new_uid()
+    knees = [await keep(box, StudyDescription="Knee", series=series if not n else None) for n in range(3)]
+    chest = await keep(box, StudyDescription="Chest")
+    same_origin = {"Sec-Fetch-Site": "same-origin"}
+
+    async def selected() -> dict[str, list[str]]:
+        key = client.cookies["selection"]
+        found: dict[str, list[str]] = (await client.get(f"/selections/{key}.json")).json()
+        return found
+
+    await client.post(
+        "/selection", data={"every": "match", "back": "/studies?q=knee&limit=1"}, headers=same_origin
+    )
+    assert set((await selected())["study"]) == set(knees)
+    await client.post("/selection", data={"every": "page", "shown": [chest]}, headers=same_origin)
+    assert set((await selected())["study"]) == {*knees, chest}
+    await client.post("/selection", data={"every": "match", "back": "/series?q=knee"}, headers=same_origin)
+    assert f"{knees[0]}/{series}" in (await selected())["series"]
+    wrong = await client.post("/selection", data={"every": "match", "back": "/labels"}, headers=same_origin)
+    assert wrong.status_code == 400
+
+
+async def test_another_site_cannot_tick(box: Box, client: httpx.AsyncClient) -> None:
+    study = await keep(box)
+
+    answer = await client.post("/selection", data={"study": study}, headers={"Sec-Fetch-Site": "cross-site"})
+
+    assert answer.status_code == 403
+
+
+async def test_what_leads_elsewhere_is_not_followed(box: Box, client: httpx.AsyncClient) -> None:
+    study = await keep(box)
+
+    answer = await client.post("/selection", data={"study": study, "back": "//elsewhere.example/"})
+
+    assert answer.headers["location"] == "/studies"
+
+
+async def test_a_selection_is_downloaded_as_one_archive(box: Box, client: httpx.AsyncClient) -> None:
+    study, series = await keep(box), new_uid()
+    other = await keep(box, series=series, SeriesNumber=7)
+    await keep(box, study=other, SeriesNumber=8)
+    made = await client.post(
+        "/selections", json={"study": study, "series": f"{other}/{series}"}, headers=PROGRAM
+    )
+
+    answer = await client.get(f"/download?selection={made.json()['id']}")
+
+    assert answer.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        folders = [name.rsplit("/", 1)[0] for name in archive.namelist()]
+        assert pydicom.dcmread(io.BytesIO(archive.read(archive.namelist()[0]))).StudyInstanceUID == study
+    assert sorted(folders) == sorted([f"{study}/1-{folders[0].split('-')[1]}", f"{other}/7-{series}"])
+    assert (await client.get("/download?study=1.2.3")).status_code == 404
+
+
+async def test_a_selection_says_what_it_comes_to(box: Box, client: httpx.AsyncClient) -> None:
+    study = await keep(box, PatientName="Doe^Jane")
+    made = await client.post("/selections", json={"study": study}, headers=PROGRAM)
+    address = made.headers["location"]
+
+    page = await read(client, address)
+    twin = (await client.get(f"{address}.json")).json()
+
+    assert "1 instance in 1 series of 1 study" in " ".join(page.one("main").text.split())
+    assert "Explicit VR Little Endian" in page.one("main").text
+    assert f"/download?selection={address.removeprefix('/selections/')}" in page.addresses()
+    assert twin["summary"]["instances"] == 1
+    await client.post(f"{address}/clear", data={})
+    assert (await client.get(address)).status_code == 404
