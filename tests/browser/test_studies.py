@@ -22,7 +22,7 @@ def test_a_study_is_found_and_opened_without_scripts(plain_page: Any, store: Cal
     store(make_instance(PatientName="Walker^Wanda", PatientID="WALK-2", StudyDescription="First walk"))
 
     plain_page.goto("/studies")
-    plain_page.get_by_label("Patient ID").fill("WALK-2")
+    plain_page.get_by_role("searchbox").fill("WALK-2")
     plain_page.get_by_role("button", name="Search").click()
     plain_page.get_by_role("link", name="Walker, Wanda").first.click()
 
