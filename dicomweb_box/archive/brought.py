@@ -67,7 +67,7 @@ class Brought(Imported):
             kind = (name or self.path).lower()
             if not kind.endswith(_CLOSED_WITHIN if name else _OTHER_ARCHIVES):
                 self.skipped += 1
-                self.message = "not DICOM: left out"
+                self.message = "not DICOM"
                 return
             what = "an archive within an archive" if name else "an archive of this kind"
             message = f"{what} is not opened: send its files, or a zip archive of them"

@@ -271,7 +271,7 @@ async def change(
     async def work(w: Writer) -> Changed:
         at = _now(box)
         ids = await ensure(w, adding, scope=scope, actor=actor, at=at)
-        gone = await _known(w, scope, removing)
+        gone = await known(w, scope, removing)
         added = removed = kept = 0
         for some in chunks(wanted, _AT_ONCE):
             if len(await visible(w, some, scope)) < len(some):
@@ -337,7 +337,8 @@ async def _held(
     return {tuple(row) for row in rows if (row["study_uid"], row["series_uid"]) in wanted}
 
 
-async def _known(read: Reader, scope: Scope, named: Sequence[str]) -> list[str]:
+async def known(read: Reader, scope: Scope, named: Sequence[str]) -> list[str]:
+    """The ids of those of these labels that there are."""
     folded, params = in_list("folded", [fold(name) for name in named])
     rows = await read.fetch_all(
         f"select id from label where realm = :realm and folded in {folded}", {**params, "realm": scope.realm}

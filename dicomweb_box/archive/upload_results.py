@@ -3,14 +3,17 @@
 Those of one process that wait share a transaction. Writing one twice changes nothing.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dicomweb_box.accounts.access import Scope
+from dicomweb_box.archive import labels
 from dicomweb_box.archive.importing import Refusal
 from dicomweb_box.archive.uploads import FILE_COLUMNS, MOST_PATH, Announced, File, State, file_of
 from dicomweb_box.box import Box
-from dicomweb_box.database import GroupCommit, Writer
+from dicomweb_box.database import GroupCommit, Row, Writer
 from dicomweb_box.errors import NotFound
 
 
@@ -70,10 +73,7 @@ async def _write(w: Writer, result: Result) -> File | None:
     if before.state not in ("waiting", "arrived"):
         return before
     await _write_counts(w, before, result)
-    await w.execute_many(
-        "insert into upload_study (session_id, study_uid) values (:session, :study) on conflict do nothing",
-        [{"session": result.session_id, "study": uid} for uid in sorted(result.studies)],
-    )
+    await _bring(w, result)
     await w.execute_many(_REFUSAL, [_refusal(before, one, result.at) for one in result.refusals])
     return await _write_file(w, result)
 
@@ -96,6 +96,34 @@ async def _write_file(w: Writer, result: Result) -> File | None:
         },
     )
     return None if row is None else file_of(row)
+
+
+async def _bring(w: Writer, result: Result) -> None:
+    """Note the studies; those that the session had not brought before get its labels."""
+    fresh: list[Row] = []
+    for uid in sorted(result.studies):
+        fresh += await w.fetch_all(
+            "insert into upload_study (session_id, study_uid) values (:session, :study)"
+            " on conflict do nothing returning study_uid",
+            {"session": result.session_id, "study": uid},
+        )
+    if fresh:
+        await _label(w, result, [row["study_uid"] for row in fresh])
+
+
+async def _label(w: Writer, result: Result, studies: Sequence[str]) -> None:
+    session = await w.fetch_one(
+        "select realm, actor, labels from upload_session where id = :id", {"id": result.session_id}
+    )
+    named = json.loads(session["labels"]) if session is not None else []
+    if session is None or not named:
+        return
+    scope = Scope(realm=session["realm"])
+    actor = session["actor"]
+    ids = await labels.known(w, scope, named)  # but for labels that were deleted meanwhile
+    targets = [(uid, "") for uid in studies]
+    new = await labels.give(w, targets, ids, scope=scope, actor=actor, at=result.at)
+    await labels.record(w, new, scope.realm, source="upload", actor=actor, at=result.at)
 
 
 async def _write_counts(w: Writer, before: File, result: Result) -> None:

@@ -6,6 +6,7 @@ row.
 """
 
 import hashlib
+import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from dicomweb_box.accounts.access import Actor, Scope
-from dicomweb_box.archive import partial_files
+from dicomweb_box.archive import labels, partial_files
 from dicomweb_box.archive.importing import is_skipped
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Row, Writer, in_list
@@ -24,6 +25,7 @@ from dicomweb_box.errors import BadRequest, NotFound
 State = Literal["waiting", "arrived", "stored", "already", "skipped", "refused", "unpacked", "expired"]
 
 MOST_NAME = 200
+MOST_LABELS = 20
 MOST_PATH = 4096
 MOST_SIZE = 1 << 46
 MOST_ANNOUNCED = 1000
@@ -38,6 +40,8 @@ class Session:
 
     id: str
     name: str
+    labels: str
+    """JSON: names of labels for each study that it brings."""
     begun_at: str
     changed_at: str
     files: int
@@ -112,8 +116,14 @@ def stamp(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds")
 
 
-async def begin(box: Box, name: str, *, scope: Scope, actor: Actor) -> Session:
-    """A new session; without a name it is named for the moment. Raises BadRequest for a name that is none."""
+async def begin(box: Box, name: str, *, given: Sequence[str] = (), scope: Scope, actor: Actor) -> Session:
+    """A new session; without a name it is named for the moment. The labels `given` are put on what it brings.
+
+    Raises BadRequest for a name that is none, of the session or of a label, and for too many of them.
+    """
+    wanted = sorted({labels.name_of(text) for text in given})
+    if len(wanted) > MOST_LABELS:
+        raise BadRequest(f"An upload gives at most {MOST_LABELS} labels.")
     if len(name) > MOST_NAME or not name.isprintable():
         raise BadRequest(f"The name is longer than {MOST_NAME} characters, or holds some that do not print.")
     now = box.clock()
@@ -122,13 +132,16 @@ async def begin(box: Box, name: str, *, scope: Scope, actor: Actor) -> Session:
         "realm": scope.realm,
         "name": name or f"Upload of {now:%Y-%m-%d %H:%M} UTC",
         "actor": actor.name,
+        "labels": json.dumps(wanted),
         "at": stamp(now),
     }
 
     async def work(w: Writer) -> None:
+        # Made now, so that no file fails at one label too many.
+        await labels.ensure(w, wanted, scope=scope, actor=actor, at=row["at"])
         await w.execute(
-            "insert into upload_session (id, realm, name, actor, begun_at, changed_at)"
-            " values (:id, :realm, :name, :actor, :at, :at)",
+            "insert into upload_session (id, realm, name, actor, labels, begun_at, changed_at)"
+            " values (:id, :realm, :name, :actor, :labels, :at, :at)",
             row,
         )
 
@@ -274,7 +287,7 @@ def _row(session_id: str, one: Announced, now: str) -> dict[str, Any]:
     state, message = "waiting", ""
     parts = PurePosixPath(one.path.replace("\\", "/")).parts
     if parts and is_skipped(parts):
-        state, message = "skipped", "no instance, by its name: left out"
+        state, message = "skipped", "no instance, by its name"
     elif not one.size:
         state, message = "refused", "the file is empty"
     return {

@@ -59,12 +59,13 @@ async def begin(request: Request) -> Response:
     fields = await posted(request)
     actor, scope = identify(request)
     name = fields.one("name")
+    given = [one for text in fields.all("labels") for one in text.split(",") if one.strip()]
     try:
-        session = await uploads.begin(_box(request), name, scope=scope, actor=actor)
+        session = await uploads.begin(_box(request), name, given=given, scope=scope, actor=actor)
     except BadRequest as error:
         if for_programs(request):
             raise
-        return await _index(request, name=name, message=str(error), status=422)
+        return await _index(request, name=name, given=", ".join(given), message=str(error), status=422)
     return done(request, f"/upload/{session.id}", resource=resource_of(session), status=201)
 
 
@@ -89,6 +90,7 @@ async def show(request: Request) -> Response:
         "upload/show.html",
         fragment="live",
         session=session,
+        labels=json.loads(session.labels),
         studies=await _studies(request, session),
         files=files,
         filters=[(name, label) for name, (label, _) in FILTERS.items()],
@@ -126,11 +128,12 @@ async def remove(request: Request) -> Response:
 def resource_of(session: Session) -> dict[str, Any]:
     """A session as programs get it."""
     counts = {name: getattr(session, name) for name in Session.__dataclass_fields__}
+    counts["labels"] = json.loads(session.labels)
     return {**counts, "active": session.active, "address": f"/upload/{session.id}"}
 
 
 async def _index(
-    request: Request, *, name: str = "", message: str | None = None, status: int = 200
+    request: Request, *, name: str = "", given: str = "", message: str | None = None, status: int = 200
 ) -> Response:
     found, following = await _sessions(request)
     return page(
@@ -141,7 +144,10 @@ async def _index(
         following=f"/upload?{urlencode({'before': following})}" if following else None,
         first="/upload" if request.query_params.get("before") else None,
         name=name,
+        given=given,
         message=message,
+        # Such a message says what it is about.
+        invalid=None if message is None else "labels" if "label" in message else "name",
     )
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dicomweb_box.archive import upload_settling
+from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING
+from dicomweb_box.archive import labels, upload_settling
 from dicomweb_box.box import Box
 from tests.builders import make_instance, new_uid
 from tests.web.pages import Page, assert_well_made
@@ -214,3 +215,47 @@ async def test_partial_files_lie_in_the_data_folder_alone(client: httpx.AsyncCli
     await client.patch(file["address"], content=b"x" * 10, headers={"Upload-Offset": "0"})
 
     assert not Path(box.settings.data.parent, "outside.dcm").exists()
+
+
+async def test_labels_given_at_the_beginning_are_put_on_what_it_brings(
+    client: httpx.AsyncClient, box: Box
+) -> None:
+    study, inside = new_uid(), new_uid()
+    answer = await client.post(
+        "/upload", data={"name": "Labelled", "labels": " Teaching ,to check,"}, headers=JSON
+    )
+    session = answer.headers["location"]
+    await sent(client, session, "a.dcm", make_instance(study=study))
+    await sent(client, session, "b.dcm", make_instance(study=study))
+    await sent(client, session, "c.zip", zipped(c_dot_dcm=make_instance(study=inside)))
+    await upload_settling.settle_arrived(box)
+
+    assert answer.json()["labels"] == ["Teaching", "to check"]
+    for uid in (study, inside):
+        given = await labels.of_studies(box, [uid], scope=EVERYTHING, actor=ANONYMOUS)
+        assert [one.name for one in given[uid, ""]] == ["Teaching", "to check"]
+        assert all(one.by_hand for one in given[uid, ""])
+    assert "Teaching" in said(await read(client, session))
+
+
+async def test_a_label_deleted_meanwhile_is_not_given(client: httpx.AsyncClient, box: Box) -> None:
+    answer = await client.post("/upload", json={"labels": ["Passing"]}, headers=JSON)
+    [made] = await labels.every(box, scope=EVERYTHING, actor=ANONYMOUS)
+    await labels.delete(box, made.id, scope=EVERYTHING, actor=ANONYMOUS)
+
+    file = await sent(client, answer.headers["location"], "a.dcm", make_instance())
+
+    assert file["state"] == "stored"
+
+
+@pytest.mark.parametrize("given", ["a" * 65, "back\\slash", ",".join(str(one) for one in range(21))])
+async def test_labels_that_cannot_be_are_said_beside_their_field(
+    client: httpx.AsyncClient, given: str
+) -> None:
+    answer = await client.post("/upload", data={"labels": given})
+
+    assert answer.status_code == 422
+    page = Page(answer.text)
+    assert_well_made(page)
+    [field] = [one for one in page.elements["input"] if one.attributes.get("aria-invalid")]
+    assert field.attributes["id"] == "labels"
