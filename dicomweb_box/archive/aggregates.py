@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dicomweb_box.archive import levels, series_dictionary
+from dicomweb_box.archive import levels, overlays, series_dictionary
 from dicomweb_box.archive.decide import Owner, decide
 from dicomweb_box.archive.levels import Chosen, Level
 from dicomweb_box.database import Row, Writer, in_list
+from dicomweb_box.dicom.overlay import read as read_overlay
 
 _REVISED = ", revision = revision + 1"
 
@@ -23,6 +24,10 @@ class StudyRow(Owner):
 
     study_uid: str = ""
     study_date: str = ""
+    overlay: str | None = None
+    """Corrections in force (dicom.overlay); `attributes` are those without."""
+    recorrected: bool = False
+    """They are not those that the row was written with."""
     series_added: int = 0
     modalities_changed: bool = False
 
@@ -64,17 +69,25 @@ class Touched:
     async def _load_studies(self, w: Writer, uids: list[str]) -> None:
         names, params = in_list("uid", uids)
         rows = await w.fetch_all(
-            "select id, study_uid, attributes, disagreement, study_date, instance_count, size from study"
+            "select id, study_uid, coalesce(uncorrected, attributes) as attributes, disagreement, study_date,"
+            " instance_count, size, overlay from study"
             f" where realm = :realm and study_uid in {names} order by study_uid" + _locked(w),
             {**params, "realm": self.realm},
         )
         for row in rows:
             self.studies[row["study_uid"]] = StudyRow(
-                **_owner(row, "study"), study_uid=row["study_uid"], study_date=row["study_date"]
+                **_owner(row, "study"),
+                study_uid=row["study_uid"],
+                study_date=row["study_date"],
+                overlay=row["overlay"],
             )
-        for uid in uids:
-            if uid not in self.studies:
-                self.studies[uid] = StudyRow(level="study", id=0, is_new=True, study_uid=uid)
+        new = [uid for uid in uids if uid not in self.studies]
+        # Corrections outlive their study's row, which a rejection or a rebuilt index takes away.
+        corrected = await overlays.in_force(w, self.realm, new) if new else {}
+        for uid in new:
+            self.studies[uid] = StudyRow(
+                level="study", id=0, is_new=True, study_uid=uid, overlay=corrected.get(uid)
+            )
 
     async def _load_series(self, w: Writer, pairs: list[tuple[str, str]]) -> None:
         ids = {self.studies[study].id: study for study, _ in pairs if not self.studies[study].is_new}
@@ -142,6 +155,17 @@ class Touched:
             series.take(row["size"])
             series.sources[row["source"]] = series.sources.get(row["source"], 0) - 1
 
+    async def correct(self, w: Writer, study_uids: list[str]) -> None:
+        """Give these studies, where they are there, the corrections that are in force for them now."""
+        if missing := sorted(set(study_uids) - self.studies.keys()):
+            await self._load_studies(w, missing)
+        corrected = await overlays.in_force(w, self.realm, study_uids)
+        for uid in study_uids:
+            study = self.studies[uid]
+            found = corrected.get(uid)
+            study.recorrected |= study.overlay != found
+            study.overlay = found
+
     async def settle(self, w: Writer, *, at: str) -> None:
         """Write every touched study and series: values, counters, modalities; empty ones are deleted."""
         days: dict[str, int] = {}
@@ -164,16 +188,21 @@ class Touched:
                 )
 
     async def _settle_study(self, w: Writer, study: StudyRow, at: str, days: dict[str, int]) -> None:
-        if study.as_before or study.is_empty:
+        if (study.as_before and not study.recorrected) or study.is_empty:
             return
         decision = await decide(w, study)
-        chosen, day = decision.chosen, decision.chosen.columns["study_date"]
+        chosen = decision.chosen
+        described = _described_study(chosen, study.overlay)
+        day = described["study_date"]
         if study.is_new:
             owner = {"realm": self.realm, "study_uid": study.study_uid, "stored_at": at, "changed_at": at}
-            study.id = await _insert(w, "study", {**owner, **_described(chosen)})
+            study.id = await _insert(w, "study", {**owner, **described})
             await levels.record(w, "study", study.id, decision.votes)
-        elif (chosen.attributes, chosen.disagreement) != (study.attributes, study.disagreement):
-            await _update(w, "study", study.id, _described(chosen))
+        elif study.recorrected or (chosen.attributes, chosen.disagreement) != (
+            study.attributes,
+            study.disagreement,
+        ):
+            await _update(w, "study", study.id, described)
             # The date and time stand beside each modality.
             study.modalities_changed = True
         if study.is_new or day != study.study_date:
@@ -264,6 +293,15 @@ def _described(chosen: Chosen) -> dict[str, Any]:
         "answer": chosen.answer,
         "disagreement": chosen.disagreement,
     }
+
+
+def _described_study(chosen: Chosen, overlay: str | None) -> dict[str, Any]:
+    """A study row's columns: with the corrections in force, and what it would say without."""
+    if not overlay:
+        return {**_described(chosen), "overlay": None, "uncorrected": None}
+    disputed = filter(None, chosen.disagreement.split(","))
+    corrected = levels.describe("study", read_overlay(overlay).over(chosen.elements), disputed)
+    return {**_described(corrected), "overlay": overlay, "uncorrected": chosen.attributes}
 
 
 async def _insert(w: Writer, table: str, columns: dict[str, Any]) -> int:

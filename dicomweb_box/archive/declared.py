@@ -4,14 +4,14 @@ A declared attribute is filled from the instances already held, in steps that ca
 for each instance that becomes current. While it is being filled it is not searched.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dicomweb_box.archive import series_dictionary
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Reader, Row, Writer, in_list
-from dicomweb_box.dicom import json_model
+from dicomweb_box.dicom import json_model, overlay
 from dicomweb_box.dicom.attribute_path import AttributePath, parse, values
 from dicomweb_box.dicom.attributes import BY_TAG, indexed_value, kind_of
 from dicomweb_box.errors import BadQuery
@@ -110,17 +110,44 @@ async def index_arrivals(w: Writer, realm: str, arrivals: Sequence[tuple[str, by
         return
     names, params = in_list("uid", [uid for uid, _ in arrivals])
     rows = await w.fetch_all(
-        "select id, study_id, series_id, instance_uid from instance"
-        f" where realm = :realm and state = 'current' and instance_uid in {names}",
+        "select instance.id, instance.study_id, instance.series_id, instance.instance_uid, study.overlay"
+        " from instance join study on study.id = instance.study_id"
+        f" where instance.realm = :realm and instance.state = 'current' and instance.instance_uid in {names}",
         {"realm": realm, **params},
     )
     by_uid = {row["instance_uid"]: row for row in rows}
     kept: list[dict[str, Any]] = []
     for uid, json in arrivals:
-        dataset = json_model.top_level(json)
+        dataset = _as_given(by_uid[uid], json)
         for attribute in attributes:
             kept.extend(_values(attribute, by_uid[uid], dataset))
     await w.execute_many(_KEEP, kept)
+
+
+async def refresh(w: Writer, study_ids: Sequence[int], tags: Collection[str]) -> None:
+    """Give the instances of these studies anew their values of what is declared below one of these tags."""
+    for attribute in await known(w):
+        if attribute.path.head not in tags or not study_ids:
+            continue
+        names, params = in_list("study", study_ids)
+        await w.execute(
+            f"delete from attribute_value where attribute_id = :id and study_id in {names}",
+            {**params, "id": attribute.id},
+        )
+        rows = await w.fetch_all(f"{_ROWS} where i.study_id in {names} and i.state = 'current'", params)
+        await w.execute_many(_KEEP, _values_of_rows(attribute, rows))
+
+
+def _as_given(row: Row, json: bytes) -> Mapping[str, Any]:
+    dataset = json_model.top_level(json)
+    return overlay.read(row["overlay"]).over(dataset) if row["overlay"] else dataset
+
+
+_ROWS = (
+    "select i.id, i.study_id, i.series_id, i.metadata, i.metadata_dictionary, i.state, s.dictionary,"
+    " study.overlay from instance i left join series s on s.id = i.series_id"
+    " left join study on study.id = i.study_id"
+)
 
 
 _KEEP = (
@@ -150,9 +177,7 @@ async def fill(box: Box) -> bool:
         return False
     attribute = waiting[0]
     rows = await box.database.fetch_all(
-        "select i.id, i.study_id, i.series_id, i.metadata, i.metadata_dictionary, i.state, s.dictionary"
-        " from instance i left join series s on s.id = i.series_id"
-        " where i.id > :after order by i.id limit :step",
+        f"{_ROWS} where i.id > :after order by i.id limit :step",
         {"after": attribute.filled_to, "step": _STEP},
     )
     kept = await in_thread(box, _values_of_rows, attribute, rows)
@@ -186,9 +211,6 @@ def _values_of_rows(attribute: Declared, rows: Sequence[Row]) -> list[dict[str, 
     kept: list[dict[str, Any]] = []
     for row in rows:
         if row["state"] == "current":
-            kept.extend(
-                _values(
-                    attribute, row, json_model.top_level(series_dictionary.metadata_json(row, dictionaries))
-                )
-            )
+            json = series_dictionary.metadata_json(row, dictionaries)
+            kept.extend(_values(attribute, row, _as_given(row, json)))
     return kept

@@ -34,7 +34,7 @@ async def text_of(box: Box, instance: Instance, form: Text) -> bytes:
     nested too deeply for that, OutOfResources where too many wait.
     """
     # Among the pictures: a long report takes seconds, in which searches must not wait for a thread.
-    name = f"text {__version__} {instance.blob_key} {form}"
+    name = f"text {__version__} {instance.blob_key} {instance.version.hex()} {form}"
     making = partial(_text, box, instance, form)
     return await box.resource(Renderings, Renderings).get(name, making, costly="no")
 

@@ -1,17 +1,19 @@
 """Instances as bodies: as stored, and in Explicit VR Little Endian (PS3.18 8.7.3.2)."""
 
 import asyncio
+import mmap
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from dicomweb_box.archive import decoding
+from dicomweb_box.archive import decoding, metadata
 from dicomweb_box.archive.body import Body, Later, Made, Piece
 from dicomweb_box.archive.derived_dataset import deflated, inflated
 from dicomweb_box.archive.retrieve import Instance, frame_table
 from dicomweb_box.box import Box, in_thread
-from dicomweb_box.dicom import explicit, pixels
-from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE, Decoded, Encoded, Stretch
+from dicomweb_box.dicom import explicit, overlay, pixels
+from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE, Changes, Decoded, Encoded, Stretch
 from dicomweb_box.dicom.file_meta import file_meta
 from dicomweb_box.dicom.image import NATIVE
 from dicomweb_box.errors import NotFound
@@ -24,9 +26,40 @@ def can_be_explicit(transfer_syntax_uid: str) -> bool:
     return transfer_syntax_uid in NATIVE or pixels.decodable(transfer_syntax_uid)
 
 
-def stored_body(instance: Instance) -> list[Body]:
+def arrived_body(instance: Instance) -> list[Body]:
     """The bytes that arrived."""
     return [Piece(instance.blob_key, 0, instance.size)]
+
+
+async def stored_body(box: Box, instance: Instance) -> list[Body]:
+    """The bytes that arrived; where its study is corrected, in `given_syntax` with the corrected values.
+
+    Raises UnreadableInstance or Damaged where its bytes cannot be followed.
+    """
+    if instance.overlay is None:
+        return arrived_body(instance)
+    if instance.given_syntax != instance.transfer_syntax_uid:
+        return await explicit_body(box, instance)
+    return await in_thread(box, _rewritten, box, instance, None, await changes_of(box, instance), True)
+
+
+def stored_later(box: Box, instance: Instance) -> list[Body]:
+    """As `stored_body`; what is corrected is looked through only when its turn comes."""
+    if instance.overlay is None:
+        return arrived_body(instance)
+    return [Later(partial(stored_body, box, instance))]
+
+
+async def changes_of(box: Box, instance: Instance) -> Changes | None:
+    """What the corrections of its study change in the instance's bytes; None where there are none."""
+    if instance.overlay is None:
+        return None
+    json = await metadata.as_arrived(box, instance.id)
+    return await in_thread(box, _changes, box, instance, instance.overlay, json)
+
+
+def _changes(box: Box, instance: Instance, text: str, json: bytes) -> Changes:
+    return overlay.changes(json, overlay.read(text), system=box.settings.ae_title, source=instance.source)
 
 
 async def explicit_body(box: Box, instance: Instance) -> list[Body]:
@@ -35,17 +68,21 @@ async def explicit_body(box: Box, instance: Instance) -> list[Body]:
     Raises UnreadableInstance or Damaged where its bytes cannot be followed.
     """
     if instance.transfer_syntax_uid == EXPLICIT_LITTLE:
-        return stored_body(instance)
+        return await stored_body(box, instance)
+    changes = await changes_of(box, instance)
     if deflated(instance):
         path, size = await inflated(box, instance)
-        return [await in_thread(box, meta_of, box, instance), Piece(path, 0, size)]
+        meta = await in_thread(box, meta_of, box, instance)
+        if changes is None:
+            return [meta, Piece(path, 0, size)]
+        return [meta, *await in_thread(box, _rewritten_file, path, changes)]
     frames = None
     if instance.transfer_syntax_uid not in NATIVE:
         try:
             frames = (await frame_table(box, instance)).fragments
         except NotFound:
             frames = None
-    return await in_thread(box, _rewritten, box, instance, frames)
+    return await in_thread(box, _rewritten, box, instance, frames, changes)
 
 
 def explicit_later(box: Box, instance: Instance) -> list[Body]:
@@ -77,15 +114,38 @@ def meta_of(box: Box, instance: Instance, transfer_syntax_uid: str = EXPLICIT_LI
     return file_meta(head, instance.dataset_offset, transfer_syntax_uid)
 
 
-def _rewritten(box: Box, instance: Instance, frames: explicit.FrameFragments | None) -> list[Body]:
+def _rewritten(
+    box: Box,
+    instance: Instance,
+    frames: explicit.FrameFragments | None,
+    changes: Changes | None,
+    keep: bool = False,
+) -> list[Body]:
+    stored, at = instance.transfer_syntax_uid, instance.dataset_offset
     with box.blobs.open(instance.blob_key) as blob, memoryview(blob.buffer()) as source:
-        meta = file_meta(source, instance.dataset_offset, EXPLICIT_LITTLE)
-        pieces = explicit.rewrite(source, instance.dataset_offset, instance.transfer_syntax_uid, frames)
+        meta = file_meta(source, at, stored if keep else EXPLICIT_LITTLE)
+        pieces = explicit.rewrite(source, at, stored, frames, changes=changes, keep=keep)
     body: list[Body] = [meta]
     for piece in pieces:
         if isinstance(piece, Encoded):
             raise TypeError(type(piece))
         body += body_of(box, instance, piece)
+    return body
+
+
+def _rewritten_file(path: Path, changes: Changes) -> list[Body]:
+    """An inflated data set with changes."""
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as source,
+    ):
+        pieces = explicit.rewrite(source, 0, EXPLICIT_LITTLE, changes=changes)
+    body: list[Body] = []
+    for piece in pieces:
+        if isinstance(piece, Decoded | Encoded):
+            raise TypeError(type(piece))
+        body.append(piece if isinstance(piece, bytes) else Piece(path, piece.offset, piece.length))
     return body
 
 

@@ -28,10 +28,10 @@ async def study_to_join(box: Box, study_uid: str, *, scope: Scope) -> Joined:
     """The study as far as this scope sees it; an empty one where there is none."""
     where, params = visibility.series_condition(scope)
     row = await box.database.fetch_one(
-        "select study.attributes, max(series.series_number) from study"
+        "select coalesce(study.uncorrected, study.attributes), max(series.series_number) from study"
         " join series on series.study_id = study.id where study.realm = :realm"
         f" and study.study_uid = :study_uid and series.instance_count > 0 and {where}"
-        " group by study.id, study.attributes",
+        " group by study.id, study.attributes, study.uncorrected",
         params | {"realm": scope.realm, "study_uid": study_uid},
     )
     if row is None:

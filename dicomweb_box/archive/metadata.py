@@ -19,8 +19,9 @@ from dicomweb_box.accounts.access import Actor, Scope
 from dicomweb_box.archive import visibility
 from dicomweb_box.archive.derived import Derived, DerivedFiles, Make
 from dicomweb_box.archive.missing import missing
+from dicomweb_box.archive.overlays import laid_over
 from dicomweb_box.box import Box
-from dicomweb_box.database import Reader, in_list
+from dicomweb_box.database import Reader, Row, in_list
 from dicomweb_box.dicom import json_model, uids
 from dicomweb_box.dicom.multipart import closing, part_head
 from dicomweb_box.dicom.xml_model import to_xml
@@ -30,7 +31,7 @@ _AT_REST = b'"BulkDataURI":"instances/'
 _AVAILABLE = "00083002"
 _GZIP_LEVEL = 4
 _SHARDS = 64
-_WRITTEN = 2
+_WRITTEN = 3
 """Raised where the files' content changes: those of earlier versions are then not found."""
 
 XML = "application/dicom+xml"
@@ -57,7 +58,8 @@ async def of_instance(
     where, params = visibility.series_condition(scope)
     row = await box.database.fetch_one(
         "select instance.metadata, case when instance.metadata_dictionary = 1 then series.dictionary end,"
-        " instance.transfer_syntax_uid from instance join series on series.id = instance.series_id"
+        " instance.transfer_syntax_uid, study.overlay, instance.source"
+        " from instance join series on series.id = instance.series_id"
         " join study on study.id = instance.study_id where instance.realm = :realm"
         " and instance.instance_uid = :instance_uid and instance.state = 'current'"
         f" and series.series_uid = :series_uid and study.study_uid = :study_uid and {where}",
@@ -73,45 +75,51 @@ async def of_instance(
         raise await missing(
             box, "there is no such instance", study_uid, series_uid, instance_uid, scope=scope
         )
-    json = _told(decompress(row[0], row[1]), row[2])
+    json = _told(laid_over(decompress(row[0], row[1]), row[3], row[4], system=box.settings.ae_title), row[2])
     return b"[" + json.replace(_AT_REST + instance_uid.encode() + b"/", b'"BulkDataURI":"') + b"]"
 
 
 async def of_row(box: Box, instance_id: int) -> bytes:
-    """One instance's DICOM JSON object as it rests in the index, by its row; NotFound."""
-    row = await box.database.fetch_one(
-        "select instance.metadata, case when instance.metadata_dictionary = 1 then series.dictionary end"
-        " from instance join series on series.id = instance.series_id where instance.id = :id",
-        {"id": instance_id},
-    )
+    """One instance's DICOM JSON object, bulk data named as in the index, by its row; NotFound."""
+    row = await _row(box, instance_id)
+    return laid_over(decompress(row[0], row[1]), row[3], row[4], system=box.settings.ae_title)
+
+
+async def as_arrived(box: Box, instance_id: int) -> bytes:
+    """The same without corrections."""
+    row = await _row(box, instance_id)
+    return decompress(row[0], row[1])
+
+
+async def _row(box: Box, instance_id: int) -> Row:
+    row = await box.database.fetch_one(f"{_ROW} where instance.id = :id", {"id": instance_id})
     if row is None:
         raise NotFound("there is no such instance")
-    return decompress(row[0], row[1])
+    return row
+
+
+_ROW = (
+    "select instance.metadata, case when instance.metadata_dictionary = 1 then series.dictionary end,"
+    " instance.frames, study.overlay, instance.source, instance.id"
+    " from instance join series on series.id = instance.series_id"
+    " join study on study.id = instance.study_id"
+)
 
 
 async def of_rows(box: Box, instance_ids: Sequence[int]) -> dict[int, bytes]:
     """The same of several instances at once, by their rows; what is gone is left out."""
     ids, params = in_list("instance", instance_ids)
-    rows = await box.database.fetch_all(
-        "select instance.id, instance.metadata,"
-        " case when instance.metadata_dictionary = 1 then series.dictionary end"
-        f" from instance join series on series.id = instance.series_id where instance.id in {ids}",
-        params,
-    )
-    return {row[0]: decompress(row[1], row[2]) for row in rows}
+    rows = await box.database.fetch_all(f"{_ROW} where instance.id in {ids}", params)
+    return {
+        row[5]: laid_over(decompress(row[0], row[1]), row[3], row[4], system=box.settings.ae_title)
+        for row in rows
+    }
 
 
 async def of_row_with_frames(box: Box, instance_id: int) -> tuple[bytes, bytes | None]:
     """As `of_row`, and the packed frame table where there is one, by one question; NotFound."""
-    row = await box.database.fetch_one(
-        "select instance.metadata, case when instance.metadata_dictionary = 1 then series.dictionary end,"
-        " instance.frames from instance join series on series.id = instance.series_id"
-        " where instance.id = :id",
-        {"id": instance_id},
-    )
-    if row is None:
-        raise NotFound("there is no such instance")
-    return decompress(row[0], row[1]), row[2]
+    row = await _row(box, instance_id)
+    return laid_over(decompress(row[0], row[1]), row[3], row[4], system=box.settings.ae_title), row[2]
 
 
 async def of_series(
@@ -132,7 +140,7 @@ async def of_series(
     where, params = visibility.series_condition(scope)
     params |= {"realm": scope.realm, "study_uid": study_uid, "series_uid": series_uid}
     sql = (
-        "select study.id, study.stored_at, series.id, series.revision, series.stored_at"
+        "select study.id, study.stored_at, series.id, series.revision, series.stored_at, study.overlay"
         " from study join series on series.study_id = study.id"
         " where study.realm = :realm and study.study_uid = :study_uid and series.series_uid = :series_uid"
         f" and series.instance_count > 0 and {where}"
@@ -150,7 +158,7 @@ async def of_study(
     del actor
     where, params = visibility.series_condition(scope)
     sql = (
-        "select study.id, study.stored_at, series.id, series.revision, series.stored_at"
+        "select study.id, study.stored_at, series.id, series.revision, series.stored_at, study.overlay"
         " from study join series on series.study_id = study.id"
         " where study.realm = :realm and study.study_uid = :study_uid and series.instance_count > 0"
         f" and {where} order by series.series_number is null, series.series_number, series.series_uid"
@@ -218,6 +226,7 @@ class _Part:
 
     series_uid: str
     dictionary: bytes | None
+    overlay: str | None
     rows: Sequence[Any]
 
 
@@ -226,6 +235,7 @@ async def _file(box: Box, asked: _Asked, rows: list[tuple[Any, ...]], params: di
     # The visible series and their revisions are the name: actors share a file only where they see the same.
     # UIDs and times are in it because a database gives the row numbers of deleted rows to new ones.
     state = f"{_WRITTEN} {params['realm']} {params['study_uid']} {params.get('series_uid')} {rows}"
+    state += box.settings.ae_title if any(row[-1] for row in rows) else ""  # said in what was corrected
     digest = xxhash.xxh3_128_hexdigest(state.encode())
     identity = rows[0][0] if asked.level == "study" else rows[0][2]
     family = f"{asked.level}-{identity}-"
@@ -236,7 +246,7 @@ async def _file(box: Box, asked: _Asked, rows: list[tuple[Any, ...]], params: di
         older = family if asked.shared else None
 
         async def from_index() -> Make:
-            objects = _objects(await _parts(box, rows), study_level=asked.level == "study")
+            objects = _objects(box, await _parts(box, rows), study_level=asked.level == "study")
             if asked.form == "xml":
                 return lambda file: _write_xml(file, objects, digest)
             return lambda file: _write_json(file, objects)
@@ -255,28 +265,31 @@ async def _file(box: Box, asked: _Asked, rows: list[tuple[Any, ...]], params: di
 async def _parts(box: Box, wanted: list[tuple[Any, ...]]) -> list[_Part]:
     async def work(reader: Reader) -> list[_Part]:
         parts = []
-        for _, _, series_id, revision, stored_at in wanted:
+        for study_id, _, series_id, revision, stored_at, overlay in wanted:
             series = await reader.fetch_one(
                 "select series_uid, dictionary, revision, stored_at from series where id = :id",
                 {"id": series_id},
             )
             if series is None or (series[2], series[3]) != (revision, stored_at):
                 raise _ChangedMeanwhile
+            study = await reader.fetch_one("select overlay from study where id = :id", {"id": study_id})
+            if study is None or study[0] != overlay:
+                raise _ChangedMeanwhile
             rows = await reader.fetch_all(
-                "select metadata, metadata_dictionary, transfer_syntax_uid from instance"
+                "select metadata, metadata_dictionary, transfer_syntax_uid, source from instance"
                 " where series_id = :id and state = 'current'"
                 # Pictures first: a viewer takes a series for what its first instance is, and some series
                 # have a report or a presentation state among their pictures.
                 ' order by "rows" is null, instance_number is null, instance_number, instance_uid',
                 {"id": series_id},
             )
-            parts.append(_Part(series[0], series[1], rows))
+            parts.append(_Part(series[0], series[1], overlay, rows))
         return parts
 
     return await box.database.read(work)
 
 
-def _objects(parts: Sequence[_Part], *, study_level: bool) -> Iterator[bytes]:
+def _objects(box: Box, parts: Sequence[_Part], *, study_level: bool) -> Iterator[bytes]:
     """The DICOM JSON of one instance after another."""
     plain = zstandard.ZstdDecompressor()
     for part in parts:
@@ -284,8 +297,9 @@ def _objects(parts: Sequence[_Part], *, study_level: bool) -> Iterator[bytes]:
         if part.dictionary is not None:
             own = zstandard.ZstdDecompressor(dict_data=_dictionary(part.dictionary))
         below = b'"BulkDataURI":"series/' + part.series_uid.encode() + b"/instances/"
-        for metadata, with_dictionary, syntax in part.rows:
-            json = _told((own if with_dictionary else plain).decompress(metadata), syntax)
+        for metadata, with_dictionary, syntax, source in part.rows:
+            json = (own if with_dictionary else plain).decompress(metadata)
+            json = _told(laid_over(json, part.overlay, source, system=box.settings.ae_title), syntax)
             yield json.replace(_AT_REST, below) if study_level else json
 
 

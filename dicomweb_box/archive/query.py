@@ -41,7 +41,7 @@ async def search(box: Box, query: Query, *, scope: Scope, actor: Actor, base: st
     names no limit. Raises BadQuery for a strict query that asks what cannot be matched or returned.
     """
     del actor  # The scope says what it may see; who asked matters to the audit alone.
-    shape, warnings = shape_of(query, base)
+    shape, warnings = shape_of(query, base, box.settings.ae_title)
     if query.strict and warnings:
         raise BadQuery(warnings[0])
     limit = _limit(box, query)
@@ -61,7 +61,7 @@ async def count(box: Box, query: Query, *, scope: Scope, actor: Actor) -> int:
     """How many rows match, whatever the query's limit and offset; raises as `search`."""
     del actor
     query = replace(query, offset=0, limit=None, include=(), include_all=False, order=())
-    shape, _ = shape_of(query, "")
+    shape, _ = shape_of(query, "", box.settings.ae_title)
     asked = _Search(query, scope, shape, None)
     counted = await box.database.read(asked.count)
     if counted is not None:

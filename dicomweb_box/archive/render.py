@@ -45,7 +45,9 @@ _LARGE = 1 << 20
 def name_of(shown: Picture, view: View, media_type: str) -> str:
     """What tells this picture from every other; equal names mean equal bytes."""
     state = shown.state.sha256 if shown.state is not None else None
-    facts = (__version__, shown.instance.sha256, shown.number, state, view, media_type)
+    # Words on the picture are about patient and study, which may be corrected; the picture itself is not.
+    instance = shown.instance.version if view.annotation else shown.instance.sha256
+    facts = (__version__, instance, shown.number, state, view, media_type)
     return xxhash.xxh3_128_hexdigest(repr(facts).encode())
 
 

@@ -4,18 +4,22 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
+import xxhash
+
 from dicomweb_box.accounts.access import Actor, Scope
 from dicomweb_box.archive import visibility
 from dicomweb_box.archive.missing import missing
 from dicomweb_box.box import Box
 from dicomweb_box.dicom.frames import FrameTable
+from dicomweb_box.dicom.overlay import given_syntax
 from dicomweb_box.errors import NotFound
 
 _COLUMNS = (
     "instance.id, study.study_uid, series.series_uid, instance.instance_uid, instance.sop_class_uid,"
     " instance.transfer_syntax_uid, instance.blob_key, instance.size, instance.sha256,"
     " instance.dataset_offset,"
-    ' instance."rows", instance."columns", instance.bits_allocated, instance.number_of_frames'
+    ' instance."rows", instance."columns", instance.bits_allocated, instance.number_of_frames,'
+    " instance.source, study.overlay"
 )
 _FROM = (
     " from instance join series on series.id = instance.series_id join study on study.id = instance.study_id"
@@ -44,6 +48,19 @@ class Instance:
     columns: int | None
     bits_allocated: int | None
     number_of_frames: int | None
+    source: str = ""
+    overlay: str | None = None
+    """The corrections in force for its study (dicom.overlay)."""
+
+    @property
+    def version(self) -> bytes:
+        """What tells all that is given of it, corrected attributes included, from every other state."""
+        return self.sha256 + xxhash.xxh3_128_digest(self.overlay.encode()) if self.overlay else self.sha256
+
+    @property
+    def given_syntax(self) -> str:
+        """Its transfer syntax where nobody asks for another."""
+        return given_syntax(self.transfer_syntax_uid, self.overlay)
 
 
 async def instances(

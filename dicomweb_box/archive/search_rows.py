@@ -8,13 +8,14 @@ from urllib.parse import quote
 
 import orjson
 
-from dicomweb_box.archive import labelled, series_dictionary
+from dicomweb_box.archive import labelled, overlays, series_dictionary
 from dicomweb_box.archive.series_dictionary import metadata_json
 from dicomweb_box.database import Row
 from dicomweb_box.dicom import attributes, json_model
 from dicomweb_box.dicom.attribute_path import LABELS, AttributePath, project
 from dicomweb_box.dicom.attributes import DERIVED, SERIES_LEVEL_TAGS, STUDY_LEVEL_TAGS, Level
 from dicomweb_box.dicom.matching import Query
+from dicomweb_box.dicom.overlay import given_syntax
 
 _PLAIN = re.compile(r"[\w .-]*", re.ASCII)
 _UNRESERVED = re.compile(r"[\w.-]*", re.ASCII)
@@ -39,9 +40,10 @@ INSTANCE_COLUMNS = (
     "study.id as study_id, study.study_uid, series.id as series_id, series.series_uid,"
     " series.answer as series_answer, instance.instance_uid, instance.sop_class_uid,"
     " instance.transfer_syntax_uid, instance.instance_number,"
-    ' instance."rows", instance."columns", instance.bits_allocated, instance.number_of_frames'
+    ' instance."rows", instance."columns", instance.bits_allocated, instance.number_of_frames,'
+    " study.overlay"
 )
-_METADATA = ", instance.metadata, instance.metadata_dictionary, series.dictionary"
+_METADATA = ", instance.source, instance.metadata, instance.metadata_dictionary, series.dictionary"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +60,8 @@ class Shape:
     everything: bool
     labels: bool
     """Labels are asked for."""
+    system: str
+    """Who corrected what is corrected."""
     scanned: bool
     """Keys are matched in the rows' DICOM JSON."""
 
@@ -80,7 +84,7 @@ class Shape:
         return INSTANCE_COLUMNS + (parent if self.relational else "") + (_METADATA if deep else "")
 
 
-def shape_of(query: Query, base: str) -> tuple[Shape, list[str]]:
+def shape_of(query: Query, base: str, system: str) -> tuple[Shape, list[str]]:
     """The shape of a query's rows, and a sentence for each asked attribute that they do not hold."""
     held = {"study": STUDY_LEVEL_TAGS, "series": STUDY_LEVEL_TAGS | SERIES_LEVEL_TAGS}.get(query.level)
     defaults = _DEFAULTS[query.level]
@@ -99,6 +103,7 @@ def shape_of(query: Query, base: str) -> tuple[Shape, list[str]]:
         extra=tuple(extra),
         everything=query.include_all,
         labels=LABELS in wanted,
+        system=system,
         scanned=False,
     )
     return shape, warnings
@@ -167,6 +172,7 @@ class Assembler:
         if self._shape.level == "series":
             return {**orjson.loads(row["study_attributes"]), **orjson.loads(row["series_attributes"])}
         json = metadata_json(row, self._dictionaries)
+        json = overlays.laid_over(json, row["overlay"], row["source"], system=self._shape.system)
         return json_model.writable(json_model.top_level(self._with_bulk_urls(row, json)))
 
     def _with_bulk_urls(self, row: Row, json: bytes) -> bytes:
@@ -224,7 +230,7 @@ class Assembler:
                 _ONLINE,
                 self._zone(row),
                 _retrieve_url(f"{self._shape.base}{_series_path(row)}/instances/{_segment(uid)}"),
-                _text("00083002", "UI", row["transfer_syntax_uid"]),
+                _text("00083002", "UI", given_syntax(row["transfer_syntax_uid"], row["overlay"])),
                 _text("0020000D", "UI", row["study_uid"]),
                 _text("0020000E", "UI", row["series_uid"]),
                 ',"00200013":{"vr":"IS"}' if number is None else _number("00200013", "IS", number),

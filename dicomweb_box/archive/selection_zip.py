@@ -10,7 +10,6 @@ from dicomweb_box.accounts.access import Actor, Scope
 from dicomweb_box.archive import retrieve
 from dicomweb_box.archive.body import Body, Later
 from dicomweb_box.archive.explicit_body import stored_body
-from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.archive.selections import Members
 from dicomweb_box.archive.zip_body import ZipWriter, name_of
 from dicomweb_box.box import Box
@@ -30,10 +29,6 @@ def archive(box: Box, members: Members, *, scope: Scope, actor: Actor) -> list[B
         except NotFound:
             return []
         numbers = await retrieve.series_numbers(box, study_uid, scope=scope)
-        return [writer.member(name_of(one, numbers), partial(_stored, one)) for one in found]
+        return [writer.member(name_of(one, numbers), partial(stored_body, box, one)) for one in found]
 
     return [*(Later(partial(of_one, study, series)) for study, series in pairs), writer.end()]
-
-
-async def _stored(instance: Instance) -> Sequence[Body]:
-    return stored_body(instance)

@@ -9,12 +9,12 @@ from dicomweb_box.archive import decoding, metadata
 from dicomweb_box.archive.body import Body, Later, Piece
 from dicomweb_box.archive.derived import Derived
 from dicomweb_box.archive.derived_dataset import deflated, inflated
-from dicomweb_box.archive.explicit_body import body_of, meta_of
+from dicomweb_box.archive.explicit_body import body_of, changes_of, meta_of
 from dicomweb_box.archive.frame_body import image_of, native_bytes
 from dicomweb_box.archive.retrieve import Instance, frame_table
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.dicom import explicit, json_model, transcode
-from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE, Encapsulation, Encoded, Stretch
+from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE, Changes, Encapsulation, Encoded, Stretch
 from dicomweb_box.dicom.frames import FrameTable
 from dicomweb_box.dicom.image import NATIVE, Image
 from dicomweb_box.errors import Damaged, NotFound
@@ -52,7 +52,8 @@ async def transcoded_body(box: Box, instance: Instance, target: str) -> list[Bod
     changes = transcode.changes(image, target, dataset, image.frame_length / max(1, first.size))
     how = Encapsulation(frames=table.count, changes=changes)
     source = await _source(box, instance)
-    pieces = await in_thread(box, _rewritten, box, instance, source, table, how)
+    corrected = await changes_of(box, instance)
+    pieces = await in_thread(box, _rewritten, box, instance, source, table, how, corrected)
     body: list[Body] = [await in_thread(box, meta_of, box, instance, target)]
     for piece in pieces:
         if isinstance(piece, Stretch) and isinstance(source.source, Path):
@@ -100,16 +101,21 @@ async def _source(box: Box, instance: Instance) -> Piece:
 
 
 def _rewritten(
-    box: Box, instance: Instance, source: Piece, table: FrameTable, how: Encapsulation
+    box: Box,
+    instance: Instance,
+    source: Piece,
+    table: FrameTable,
+    how: Encapsulation,
+    corrected: Changes | None,
 ) -> list[explicit.Piece]:
     frames = table.fragments if instance.transfer_syntax_uid not in NATIVE else None
     if isinstance(source.source, str):
         with box.blobs.open(source.source) as blob, memoryview(blob.buffer()) as data:
             syntax = instance.transfer_syntax_uid
-            return explicit.rewrite(data, source.offset, syntax, frames, encapsulation=how)
+            return explicit.rewrite(data, source.offset, syntax, frames, encapsulation=how, changes=corrected)
     with (
         source.source.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
         memoryview(mapped) as data,
     ):
-        return explicit.rewrite(data, 0, EXPLICIT_LITTLE, encapsulation=how)
+        return explicit.rewrite(data, 0, EXPLICIT_LITTLE, encapsulation=how, changes=corrected)

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from dicomweb_box.dicom.charset import Charset, charset
 from dicomweb_box.dicom.image import UNTRANSFORMED, Image
 from dicomweb_box.dicom.vr_lookup import LONG_VRS, SWAP_UNIT, implicit_vr
 from dicomweb_box.errors import UnreadableInstance
@@ -68,6 +69,18 @@ class Encapsulation:
     """Whole elements by tag."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Changes:
+    """What else is to become of the data set."""
+
+    elements: Mapping[int, bytes] = field(default_factory=dict)
+    """Whole elements at its top, by tag: in the place of those that are there, or added."""
+    items: Mapping[int, bytes] = field(default_factory=dict)
+    """Whole items to be added to sequences at its top, by tag."""
+    utf8: bool = False
+    """Text becomes UTF-8; `elements` then say so."""
+
+
 @dataclass(slots=True)
 class _Level:
     """A data set, sequence or item that is being read."""
@@ -84,11 +97,20 @@ class _Level:
     slots: dict[int, int] = field(default_factory=dict)
     """Pieces that hold an element whose value is decided later."""
     parent: "_Level | None" = None
+    tail: bytes = b""
+    """Items to be added to the sequence."""
+    charset: Charset | None = None
+    """None: that of what is around it."""
     signed: bool | None = None
     """What Pixel Representation means here, once that was found out."""
 
 
 FrameFragments = Callable[[int], Fragments]
+
+_UNCHANGED = Changes()
+_CHARACTER_SET = 0x00080005
+_TEXT_VRS = frozenset((b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"))
+"""What Specific Character Set speaks of (PS3.5 6.1.2.2)."""
 
 _SHORTS = frozenset(
     (0x00280002, 0x00280006, 0x00280010, 0x00280011, 0x00280100, 0x00280101, 0x00280102, 0x00280103)
@@ -115,14 +137,19 @@ def rewrite(
     frames: FrameFragments | None = None,
     *,
     encapsulation: Encapsulation | None = None,
+    changes: Changes | None = None,
+    keep: bool = False,
 ) -> list[Piece]:
     """The data set that begins at `offset` of `source`, as pieces of Explicit VR Little Endian.
 
     `frames` names the fragments of each frame of the data set's own encapsulated Pixel Data; without it they
-    are walked. With an `encapsulation` its frames become items of encoded bytes instead. Raises
-    UnreadableInstance where elements run past their container's end.
+    are walked. With an `encapsulation` its frames become items of encoded bytes instead; with `keep`
+    encapsulated Pixel Data stays as it is. Raises UnreadableInstance where elements run past their
+    container's end.
     """
-    return _Rewriter(source, offset, transfer_syntax_uid, frames, encapsulation).pieces()
+    return _Rewriter(
+        source, offset, transfer_syntax_uid, frames, encapsulation, changes or _UNCHANGED, keep
+    ).pieces()
 
 
 def length(pieces: list[Piece]) -> int:
@@ -145,6 +172,8 @@ class _Rewriter:
         transfer_syntax_uid: str,
         frames: FrameFragments | None,
         encapsulation: Encapsulation | None,
+        changes: Changes,
+        keep: bool,
     ) -> None:
         self.source = source
         self.at = offset
@@ -152,7 +181,12 @@ class _Rewriter:
         self.transfer_syntax_uid = transfer_syntax_uid
         self.frames = frames
         self.encapsulation = encapsulation
-        self.changes = sorted(encapsulation.changes.items(), reverse=True) if encapsulation else []
+        self.keep, self.utf8 = keep, changes.utf8
+        self.items = dict(changes.items)
+        """Items still to be added to sequences."""
+        elements = {**changes.elements, **(encapsulation.changes if encapsulation else {})}
+        elements |= {tag: _whole_sequence(tag, items) for tag, items in changes.items.items()}
+        self.changes = sorted(elements.items(), reverse=True)
         """Elements still to be put in, the next one last."""
         big = transfer_syntax_uid == EXPLICIT_BIG
         self.encapsulated = transfer_syntax_uid not in (
@@ -186,6 +220,7 @@ class _Rewriter:
                 self._item(level)
             else:
                 self._element(level)
+        self._put_in(_UNDEFINED)
         self._flush()
         for text, position, level in self.signs:
             text[position : position + 2] = b"SS" if _signed(level) else b"US"
@@ -195,6 +230,7 @@ class _Rewriter:
 
     def _close(self) -> None:
         level = self.levels.pop()
+        self.out += level.tail
         if self.levels:
             self.out += _SEQUENCE_TAIL if level.sequence else _ITEM_TAIL
 
@@ -255,16 +291,37 @@ class _Rewriter:
             self._encapsulate(self.encapsulation)
         elif vr == b"SQ":
             self._open_sequence(level, tag, level.implicit, level.order, end)
-        elif number == 0 or (self.encapsulated and len(self.levels) == 1 and tag in _EXTENDED_OFFSETS):
+        elif tag in self.items and len(self.levels) == 1:
+            # What stands where the sequence belongs is none: the items are all there is.
+            self.out += _whole_sequence(tag, self.items.pop(tag))
+            self.at = end
+        elif number == 0 or self._tells_of_other_bytes(tag):
+            self.at = end
+        elif tag == _CHARACTER_SET and self.utf8 and len(self.levels) > 1 and not self._alone(level, end):
+            self._note(level, tag, end)
             self.at = end
         else:
             self._value(level, tag, vr, end)
 
+    def _tells_of_other_bytes(self, tag: int) -> bool:
+        return self.encapsulated and not self.keep and len(self.levels) == 1 and tag in _EXTENDED_OFFSETS
+
+    def _alone(self, level: _Level, end: int) -> bool:
+        """Whether the element that ends there is the last of its item and no text came before it."""
+        following = bytes(self.source[end : end + 4])
+        return (level.end is not None and end >= level.end) or following == _ITEM_TAIL[:4]
+
     def _put_in(self, tag: int) -> bool:
-        """Put in the changed elements up to this tag; whether it is one of them."""
+        """Put in the changed elements up to this tag; whether it is one of them.
+
+        A sequence that is there is not put in: its items are added to those it has.
+        """
         put = None
         while self.changes and self.changes[-1][0] <= tag:
             put, element = self.changes.pop()
+            if put == tag and tag in self.items:
+                return False
+            self.items.pop(put, None)
             self.out += element
         return put == tag
 
@@ -291,6 +348,9 @@ class _Rewriter:
         return vr, size
 
     def _undefined(self, level: _Level, tag: int, vr: bytes) -> None:
+        if tag == _PIXEL_DATA and self.encapsulated and self.keep:
+            self._keep_fragments()
+            return
         if tag == _PIXEL_DATA and self.encapsulated:
             self._pixel_data(level)
             return
@@ -303,7 +363,10 @@ class _Rewriter:
 
     def _open_sequence(self, level: _Level, tag: int, implicit: bool, order: str, end: int | None) -> None:
         self.out += struct.pack("<HH2sHI", tag >> 16, tag & 0xFFFF, b"SQ", 0, _UNDEFINED)
-        self.levels.append(_Level(sequence=True, implicit=implicit, order=order, end=end, parent=level))
+        tail = self.items.pop(tag, b"") if len(self.levels) == 1 else b""
+        self.levels.append(
+            _Level(sequence=True, implicit=implicit, order=order, end=end, parent=level, tail=tail)
+        )
 
     def _value(self, level: _Level, tag: int, vr: bytes, end: int) -> None:
         size = end - self.at
@@ -314,6 +377,11 @@ class _Rewriter:
             level.slots[tag] = len(self.done)
         if not vr:
             self.signs.append((self.out, len(self.out) + 4, level))
+        if self.utf8 and vr in _TEXT_VRS:
+            value = self._as_utf8(level, self.source[self.at : end])
+            self.out += _head(tag, vr, len(value)) + value
+            self.at = end
+            return
         self.out += _head(tag, vr or b"US", size)
         if size > LARGE:
             self._flush()
@@ -324,8 +392,18 @@ class _Rewriter:
         if tag in level.slots:
             self._flush()
 
+    def _as_utf8(self, level: _Level, value: memoryview | bytes) -> bytes:
+        known: Charset | None = None
+        at: _Level | None = level
+        while at is not None and known is None:
+            known, at = at.charset, at.parent
+        text = (known or charset(b"")).decode(bytes(value)).rstrip("\0").encode()
+        return text + b" " * (len(text) % 2)
+
     def _note(self, level: _Level, tag: int, end: int) -> None:
         """Keep what later elements depend on."""
+        if tag == _CHARACTER_SET:
+            level.charset = charset(bytes(self.source[self.at : end]))
         if tag in _SHORTS and end - self.at >= 2:
             level.integers[tag] = struct.unpack_from(level.order + "H", self.source, self.at)[0]
         elif tag in (_PHOTOMETRIC, _NUMBER_OF_FRAMES):
@@ -391,6 +469,17 @@ class _Rewriter:
             self.at += size
         return tuple(found[1:])
 
+    def _keep_fragments(self) -> None:
+        begin = self.at
+        self._fragments()
+        whole = self.at - begin
+        ended = bytes(self.source[self.at - 8 : self.at]) == _SEQUENCE_TAIL
+        self.out += _head(_PIXEL_DATA, b"OB", _UNDEFINED)
+        self._flush()
+        self.done.append(Stretch(begin, whole))
+        if not ended:
+            self.out += _SEQUENCE_TAIL
+
     def _describe_native(self, level: _Level, image: Image) -> None:
         """What decoding makes of colour: RGB, colour by pixel (PS3.3 C.7.6.3.1.2, .3)."""
         if image.transfer_syntax_uid in UNTRANSFORMED:
@@ -401,6 +490,11 @@ class _Rewriter:
             self.done[slot] = _head(_PHOTOMETRIC, b"CS", len(text)) + text
         if (slot := level.slots.get(_PLANAR)) is not None:
             self.done[slot] = _head(_PLANAR, b"US", 2) + b"\0\0"
+
+
+def _whole_sequence(tag: int, items: bytes) -> bytes:
+    head = struct.pack("<HH2sHI", tag >> 16, tag & 0xFFFF, b"SQ", 0, _UNDEFINED)
+    return head + items + _SEQUENCE_TAIL
 
 
 def swapped(value: bytes | memoryview, unit: int) -> bytes:

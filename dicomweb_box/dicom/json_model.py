@@ -79,7 +79,7 @@ def top_level(text: bytes) -> Dataset:
             pass
         else:
             return parsed
-    return {tag: element for tag, piece in _pieces(text) if (element := _parsed(piece)) is not None}
+    return {tag: element for tag, piece in pieces(text) if (element := _parsed(piece)) is not None}
 
 
 def all_or_none(text: bytes) -> Dataset | None:
@@ -98,7 +98,7 @@ def whole(text: bytes) -> Dataset:
     try:
         parsed: Dataset = orjson.loads(text)
     except orjson.JSONDecodeError:
-        return {tag: one for tag, piece in _pieces(text) if (one := _parsed(piece, len(text))) is not None}
+        return {tag: one for tag, piece in pieces(text) if (one := _parsed(piece, len(text))) is not None}
     return parsed
 
 
@@ -153,7 +153,7 @@ def _parsed(piece: memoryview, most: int = _MOST_PARSED // 4) -> Element | None:
     return element
 
 
-def _pieces(text: bytes) -> Iterator[tuple[str, memoryview]]:
+def pieces(text: bytes) -> Iterator[tuple[str, memoryview]]:
     """(tag, text) of each attribute at the top, without following what is inside."""
     view, depth, begun = memoryview(text), 0, 0
     for token in _TOKENS.finditer(text):

@@ -13,6 +13,7 @@ from dicomweb_box.archive.explicit_body import (
     explicit_body,
     explicit_later,
     stored_body,
+    stored_later,
     without_bytes,
 )
 from dicomweb_box.archive.retrieve import Instance
@@ -70,12 +71,12 @@ async def instance(request: Request) -> BlobResponse:
 async def alone(request: Request, ask: Asked, found: Instance, location: str) -> BlobResponse:
     """One instance in the transfer syntax and form that is asked for; raises NotAcceptable."""
     targets = await _targets(ask, found, alone=True)
-    offer = _chosen(ask, found.transfer_syntax_uid, targets, alone=True)
-    body = stored_body(found)
-    if offer.transfer_syntax != found.transfer_syntax_uid:
+    offer = _chosen(ask, found.given_syntax, targets, alone=True)
+    body = stored_later(ask.box, found)
+    if found.overlay is not None or offer.transfer_syntax != found.transfer_syntax_uid:
         body = await unless_gone(request, _rewritten(ask, found, offer.transfer_syntax))
     part = Part(offer.content_type, location, body)
-    etag = tag_of(found.sha256, str(offer))
+    etag = tag_of(found.version, str(offer))
     if offer.multipart:
         return multipart(ask.box, [part], _DICOM, etag)
     return single(ask.box, part, etag)
@@ -83,7 +84,7 @@ async def alone(request: Request, ask: Asked, found: Instance, location: str) ->
 
 async def _targets(ask: Asked, found: Instance, *, alone: bool) -> tuple[str, ...]:
     """The transfer syntaxes to encode the instance in; looked up for who asks for more than is there."""
-    if not _asks_for_encoding(ask.accepted, found.transfer_syntax_uid, alone=alone):
+    if not _asks_for_encoding(ask.accepted, found.given_syntax, alone=alone):
         return ()
     return await transcoding.targets(ask.box, found)
 
@@ -97,11 +98,13 @@ def _asks_for_encoding(accepted: tuple[Accepted, ...], stored: str, *, alone: bo
 async def _rewritten(ask: Asked, found: Instance, syntax: str | None) -> list[Body]:
     """The instance in another transfer syntax; what cannot be decoded is found out before the answer."""
     try:
+        if syntax == found.given_syntax:
+            return await stored_body(ask.box, found)
         if syntax is not None and syntax != EXPLICIT_LITTLE:
             return await transcoded_body(ask.box, found, syntax)
         return await settle_first(await explicit_body(ask.box, found))
     except (Damaged, UnreadableInstance) as error:
-        offered = tuple(map(str, _offers(found.transfer_syntax_uid, (), alone=True, named=False)[:2]))
+        offered = tuple(map(str, _offers(found.given_syntax, (), alone=True, named=False)[:2]))
         message = f"the instance can only be given as it was stored: {error}"
         raise NotAcceptable(message, offered) from error
 
@@ -125,7 +128,7 @@ async def _several(request: Request) -> BlobResponse:
         Part(f"{_DICOM}; transfer-syntax={one.transfer_syntax}", _location(request, one.instance), one.body)
         for one in given
     ]
-    etag = tag_of([(one.instance.sha256, one.transfer_syntax) for one in given])
+    etag = tag_of([(one.instance.version, one.transfer_syntax) for one in given])
     if len(parts) == len(found):
         return multipart(ask.box, parts, _DICOM, etag)
     # PS3.18 10.4.3.1: some of the content cannot be given.
@@ -142,7 +145,7 @@ async def _given(ask: Asked, found: Sequence[Instance], *, most_measured: int) -
     chosen, refusals = await _chosen_each(ask, found)
     lost = await without_bytes(ask.box, found)
     able = [one for one in found if one.id not in lost and one.id in chosen]
-    rewritten = sum(chosen[one.id] != one.transfer_syntax_uid for one in able)
+    rewritten = sum(one.overlay is not None or chosen[one.id] != one.transfer_syntax_uid for one in able)
     given: list[Given] = []
     for one in able:
         body = await _body(ask, one, chosen[one.id], measured=rewritten <= most_measured)
@@ -154,14 +157,15 @@ async def _given(ask: Asked, found: Sequence[Instance], *, most_measured: int) -
 
 
 async def _body(ask: Asked, one: Instance, syntax: str, *, measured: bool) -> list[Body] | None:
-    if syntax == one.transfer_syntax_uid:
-        return stored_body(one)
-    if syntax != EXPLICIT_LITTLE:
+    stored = syntax == one.given_syntax
+    if stored and (one.overlay is None or not measured):
+        return stored_later(ask.box, one)
+    if not stored and syntax != EXPLICIT_LITTLE:
         return transcoded_later(ask.box, one, syntax)
     if not measured:
         return explicit_later(ask.box, one)
     try:
-        return await explicit_body(ask.box, one)
+        return await (stored_body if stored else explicit_body)(ask.box, one)
     except (Damaged, UnreadableInstance):
         return None
 
@@ -171,7 +175,7 @@ async def _chosen_each(ask: Asked, found: Sequence[Instance]) -> tuple[dict[int,
     alike: dict[tuple[str, tuple[str, ...]], str | NotAcceptable] = {}
     chosen: dict[int, str] = {}
     for one in found:
-        stored, targets = one.transfer_syntax_uid, await _targets(ask, one, alone=False)
+        stored, targets = one.given_syntax, await _targets(ask, one, alone=False)
         if (stored, targets) not in alike:
             try:
                 offer = _chosen(ask, stored, targets, alone=False)

@@ -264,7 +264,7 @@ async def _names(given: Sequence[_Given], view: View) -> list[str]:
 def _name(one: _Given, view: View) -> str:
     if one.picture is not None:
         return render.name_of(one.picture, view, one.media_type)
-    return repr((__version__, one.instance.sha256, one.media_type, view if one.shown.count else None))
+    return repr((__version__, one.instance.version, one.media_type, view if one.shown.count else None))
 
 
 def _part(asking: _Rendering, one: _Given, body: list[Body]) -> Part:

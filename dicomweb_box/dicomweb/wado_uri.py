@@ -90,7 +90,7 @@ async def _whole(
     else:
         content_type = media_type
     view = wanted.view(found.rows or 1, found.columns or 1)
-    etag = tag_of(found.sha256, media_type, view)
+    etag = tag_of(found.version, media_type, view)
     body: list[Body] = []
     if not not_modified(request.scope["headers"], etag):
         body = await unless_gone(request, _made(shown.whole, media_type, view))

@@ -13,6 +13,7 @@ from dicomweb_box.archive.explicit_body import stored_body
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.archive.zip_body import ZipWriter, name_of
 from dicomweb_box.asgi.blob_response import BlobResponse
+from dicomweb_box.box import Box
 from dicomweb_box.dicom.dicomdir import FILE_NAME
 from dicomweb_box.dicom.media_types import Accepted, Offer, choose
 from dicomweb_box.dicomweb.retrieval import Asked, flag, tag_of, warning
@@ -53,14 +54,14 @@ async def answer(request: Request, ask: Asked, given: Sequence[Given], missing: 
     uids = request.path_params
     deflate, dicomdir = flag(request, "deflate"), flag(request, "dicomdir")
     etag = tag_of(
-        ZIP, deflate, dicomdir, missing, [(one.instance.sha256, one.transfer_syntax) for one in given]
+        ZIP, deflate, dicomdir, missing, [(one.instance.version, one.transfer_syntax) for one in given]
     )
     writer = ZipWriter(ask.box, deflate=deflate)
     if dicomdir:
         body = _file_set(ask, writer, given, etag)
     else:
         numbers = await retrieve.series_numbers(ask.box, uids["study"], scope=ask.scope)
-        body = [writer.member(name_of(one.instance, numbers), partial(_found, one)) for one in given]
+        body = [writer.member(name_of(one.instance, numbers), partial(_body, ask.box, one)) for one in given]
     name = uids.get("instance") or uids.get("series") or uids["study"]
     headers = [("Content-Disposition", f'attachment; filename="{name}.zip"')]
     if missing:
@@ -81,7 +82,7 @@ def _file_set(ask: Asked, writer: ZipWriter, given: Sequence[Given], etag: str) 
         instance = one.instance
         folder = f"SE{series.setdefault(instance.series_uid, len(series) + 1):06d}"
         file_id = ("DICOM", folder, f"IM{number:06d}")
-        body.append(writer.member("/".join(file_id), partial(_filed, one, file_id, files)))
+        body.append(writer.member("/".join(file_id), partial(_filed, ask.box, one, file_id, files)))
 
     async def directory_of_files() -> list[Body]:
         return [await directory(ask.box, files, etag)]
@@ -89,21 +90,24 @@ def _file_set(ask: Asked, writer: ZipWriter, given: Sequence[Given], etag: str) 
     return [*body, writer.member(FILE_NAME, directory_of_files)]
 
 
-async def _filed(one: Given, file_id: tuple[str, ...], files: list[File]) -> list[Body]:
+async def _filed(box: Box, one: Given, file_id: tuple[str, ...], files: list[File]) -> list[Body]:
     """The file's body; it is noted with the transfer syntax that it really has."""
-    body = await _found(one)
-    stored = body == stored_body(one.instance)
-    syntax = one.instance.transfer_syntax_uid if stored else one.transfer_syntax
+    body, syntax = await _found(box, one)
     files.append(File(one.instance, syntax, file_id))
     return body
 
 
-async def _found(one: Given) -> list[Body]:
+async def _body(box: Box, one: Given) -> list[Body]:
+    return (await _found(box, one))[0]
+
+
+async def _found(box: Box, one: Given) -> tuple[list[Body], str]:
+    """The instance's body, and the transfer syntax that it has."""
     body: list[Body] = []
     try:
         for piece in one.body:
             body += await piece.make() if isinstance(piece, Later) else [piece]
-        return await settle_first(body)
+        return await settle_first(body), one.transfer_syntax
     except (Damaged, UnreadableInstance):
         # A file names its own transfer syntax: better as it was stored than an archive that breaks off.
-        return stored_body(one.instance)
+        return await stored_body(box, one.instance), one.instance.given_syntax

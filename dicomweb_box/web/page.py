@@ -23,6 +23,7 @@ NAVIGATION = (
     ("/labels", "Labels"),
     ("/rules", "Rules"),
     ("/held", "Decisions"),
+    ("/corrections", "Corrections"),
     ("/rejected", "Rejected"),
     ("/status", "Status"),
 )

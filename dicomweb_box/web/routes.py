@@ -5,6 +5,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from dicomweb_box.web import (
+    correct,
     erase,
     events,
     health,
@@ -40,7 +41,8 @@ def routes() -> list[BaseRoute]:
         *viewer.ROUTES,
         Route("/studies/{study_uid}.json", studies.show_json, name="study_json"),
         Route("/studies/{study_uid}", studies.show, name="study"),
-        # /reject, /rejected, /erase: care of the data
+        # /correct, /corrections, /reject, /rejected, /erase: care of the data
+        *correct.ROUTES,
         *reject.ROUTES,
         *erase.ROUTES,
         *series.ROUTES,

@@ -1,21 +1,23 @@
 """Pages: the list of studies and one study; each with its JSON twin."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dicomweb_box.archive import browse, disagreements, patients
+from dicomweb_box.archive import browse, corrections, disagreements, patients
 from dicomweb_box.archive.browse import Ask, Entry
+from dicomweb_box.archive.corrections import Correction
 from dicomweb_box.archive.missing import missing
 from dicomweb_box.archive.query import search
 from dicomweb_box.asgi.identity import identify
 from dicomweb_box.dicom.attributes import Level
 from dicomweb_box.dicom.matching import from_parameters
 from dicomweb_box.errors import NotFound
-from dicomweb_box.web import labels, listing, ohif, words
+from dicomweb_box.web import correct, labels, listing, ohif, words
 from dicomweb_box.web.actions import offered
 from dicomweb_box.web.page import page
 from dicomweb_box.web.selected import selected
@@ -45,9 +47,15 @@ async def show(request: Request) -> Response:
         labels=await labels.of_study(request, study_uid),
         label_names=await labels.names(request),
         selection=await selected(request),
+        corrections=[correct.shown(one) for one in await _corrections(request, study_uid)],
         actions=offered("study", Targets(studies=(study_uid,)).query),
         viewer=ohif.address(study_uid) if await ohif.installed(request) else None,
     )
+
+
+async def _corrections(request: Request, study_uid: str) -> Sequence[Correction]:
+    actor, scope = identify(request)
+    return await corrections.of_study(request.app.state.box, study_uid, scope=scope, actor=actor)
 
 
 async def show_json(request: Request) -> Response:
