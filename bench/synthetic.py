@@ -250,7 +250,7 @@ async def _copy(w: Writer, table: str, studies: int, more: int) -> None:
 def _words(dialect: str, patient_id: str, accession_number: str) -> str:
     line = "chr(10)" if dialect == "postgresql" else "char(10)"
     folded = ("replace(patient_name, '^', ' ')", f"lower({patient_id})", f"lower({accession_number})")
-    return f" || {line} || ".join((*folded, "lower(study_description)"))
+    return f" || {line} || ".join((*folded, "lower(study_description)", "''", "''"))
 
 
 def _changes(dialect: str, table: str, more: int) -> dict[str, str]:

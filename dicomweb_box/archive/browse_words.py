@@ -12,6 +12,8 @@ from dicomweb_box.dicom.matches import Exact, Match, Pattern
 
 MOST_WORDS = 8
 _LENGTH = 3
+_MOST_TERMS = 100
+_LAST = "\U0010ffff"
 _BETWEEN = re.compile(r"[\s,^=*?]+")
 _SEARCHED = frozenset(f"study.{column}" for column in SEARCHED_WORDS)
 _NAMED = frozenset(("study.patient_id", "study.accession_number", "study.study_id", "study.study_uid"))
@@ -19,7 +21,7 @@ _NAMED = frozenset(("study.patient_id", "study.accession_number", "study.study_i
 
 def words_of(text: str) -> tuple[str, ...]:
     """The words of what somebody typed, as the index keeps them; a comma or `^` divides as a space does."""
-    folded = (person_name.words(word) for word in _BETWEEN.split(text) if word)
+    folded = (person_name.level(word) for word in _BETWEEN.split(text) if word)
     return tuple(dict.fromkeys(word for word in folded if word))[:MOST_WORDS]
 
 
@@ -49,17 +51,17 @@ async def holding(reader: Reader, words: tuple[str, ...], realm: str, most: int)
     """The ids of the studies that may hold all these words; None where they are more than `most`."""
     bind = Parameters()
     if reader.dialect == "postgresql":
-        select = "select id from study_words where "
-        where = [f"realm = {bind(realm)}"]
-        where += [_holds("words", word, bind, reader.dialect) for word in words]
-    elif any(len(word) >= _LENGTH for word in words):
-        select = "select rowid from study_words where "
-        where = [f"study_words match {bind(_question(words))}"]
+        where = [f"realm = {bind(realm)}", *(_holds("words", word, bind, reader.dialect) for word in words)]
+        sql = f"select id from study_words where {' and '.join(where)}"
     else:
-        select = "select id from study indexed by study_words_short where "
-        where = [f"realm = {bind(realm)}"]
-        where += [_holds("words", word, bind, reader.dialect) for word in words]
-    rows = await reader.fetch_all(f"{select}{' and '.join(where)} limit {bind(most + 1)}", bind.values)
+        parts = [await _question(reader, word) for word in words]
+        if "" in parts:
+            return []
+        if not any(parts):
+            return None
+        question = bind(" AND ".join(part for part in parts if part))
+        sql = f"select rowid from study_words where study_words match {question}"
+    rows = await reader.fetch_all(f"{sql} limit {bind(most + 1)}", bind.values)
     return None if len(rows) > most else [row[0] for row in rows]
 
 
@@ -74,9 +76,21 @@ def _holds(column: str, word: str, bind: Parameters, dialect: Dialect) -> str:
     return like(column, f"*{word}*", bind, dialect)
 
 
-def _question(words: tuple[str, ...]) -> str:
-    """All trigrams of the words: the index keeps which it holds, not where they stand."""
-    trigrams = dict.fromkeys(
-        word[place : place + _LENGTH] for word in words for place in range(len(word) - _LENGTH + 1)
+async def _question(reader: Reader, word: str) -> str | None:
+    """An expression for SQLite's trigrams that each text with this word satisfies: the index keeps which it
+    holds, not where they stand. "": no text has it; None: too many may.
+    """
+    if len(word) >= _LENGTH:
+        trigrams = dict.fromkeys(word[place : place + _LENGTH] for place in range(len(word) - _LENGTH + 1))
+        return "(" + " AND ".join(map(_quoted, trigrams)) + ")"
+    rows = await reader.fetch_all(
+        f"select term from study_words_terms where term >= :word and term < :end limit {_MOST_TERMS + 1}",
+        {"word": word, "end": word + _LAST},
     )
-    return " AND ".join('"' + trigram.replace('"', '""') + '"' for trigram in trigrams)
+    if len(rows) > _MOST_TERMS:
+        return None
+    return "(" + " OR ".join(_quoted(row[0]) for row in rows) + ")" if rows else ""
+
+
+def _quoted(trigram: str) -> str:
+    return '"' + trigram.replace('"', '""') + '"'

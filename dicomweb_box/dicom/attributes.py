@@ -220,7 +220,8 @@ def index_columns(level: Level, element: Element) -> dict[str, Any]:
     if level == "study":
         for name in ("patient_name", "referring_physician_name"):
             columns[f"{name}_sounds"] = person_name.sounds(columns[name])
-        columns["words"] = person_name.words(*(columns[name] for name in SEARCHED_WORDS))
+        # Each character is to begin a trigram: short words are found by those.
+        columns["words"] = person_name.words(*(columns[name] for name in SEARCHED_WORDS)) + "\n\n"
     return columns
 
 

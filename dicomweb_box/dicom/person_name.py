@@ -42,7 +42,12 @@ def fold(name: Name | None) -> str:
 
 def words(*texts: str) -> str:
     """Texts as a search for words compares them: no case, accents, width or delimiters; each on a line."""
-    return "\n".join(_level(text.translate(_DELIMITERS)) for text in texts if text)
+    return "\n".join(level(text) for text in texts if text)
+
+
+def level(text: str) -> str:
+    """One text so, such as a word that is searched for."""
+    return _level(text.translate(_DELIMITERS))
 
 
 def groups(folded: str) -> tuple[str, ...]:
