@@ -157,7 +157,8 @@ export class Pane {
     if (!this.drawn.bitmap.width) return;
     const { columns, rows } = this.size;
     context.setTransform(this.matrix);
-    context.imageSmoothingQuality = "high";
+    // The better and dearer way matters only where many pixels become one.
+    context.imageSmoothingQuality = this.drawn.bitmap.width > 1.5 * columns * this.scale ? "high" : "low";
     context.drawImage(this.drawn.bitmap, 0, 0, columns, rows);
     const matrix = this.matrix;
     const { instance } = this.stack.at(this.drawn.position);
@@ -201,7 +202,8 @@ export class Pane {
         : [],
     };
     for (const [where, lines] of Object.entries(rows)) {
-      this.corners[where].textContent = lines.filter((one) => one && one.trim() && one.trim() !== "–").join("\n");
+      const text = lines.filter((one) => one && one.trim() && one.trim() !== "–").join("\n");
+      if (this.corners[where].textContent !== text) this.corners[where].textContent = text;
     }
     this.tellDirections(instance, position);
     this.element.classList.toggle("inverted", this.inverted);
@@ -223,6 +225,8 @@ export class Pane {
     const named = found
       ? { right: found.right, left: opposite(found.right), bottom: found.bottom, top: opposite(found.bottom) }
       : {};
-    for (const edge of edges) this.corners[edge].textContent = named[edge] || "";
+    for (const edge of edges) {
+      if (this.corners[edge].textContent !== (named[edge] || "")) this.corners[edge].textContent = named[edge] || "";
+    }
   }
 }

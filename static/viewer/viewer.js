@@ -159,10 +159,11 @@ class Viewer {
 
   async openSeries(pane, seriesUid) {
     this.play(false);
-    const series = this.series.find((one) => one.uid === seriesUid);
     this.panel.say("");
+    pane.opening = seriesUid;
     try {
-      pane.open(await stackOf(this.studyUid, series.uid), 0);
+      const stack = await stackOf(this.studyUid, seriesUid);
+      if (pane.opening === seriesUid) pane.open(stack, 0); // else another was chosen meanwhile
     } catch (error) {
       this.panel.say(`The series cannot be opened: ${error.message}`);
     }
@@ -200,13 +201,14 @@ class Viewer {
     if (!this.panes.slice(0, layout).includes(this.active)) this.activate(this.panes[0]);
     const at = this.series.findIndex((one) => one.uid === this.active.stack.told.uid);
     this.panes.slice(0, layout).forEach((pane, n) => {
-      const series = this.series[(at + n) % this.series.length];
-      if (!pane.stack) this.openSeries(pane, series.uid);
+      if (pane.stack) return;
+      pane.open(this.active.stack, this.active.position);
+      this.openSeries(pane, this.series[(at + n) % this.series.length].uid);
     });
   }
 
   activate(pane) {
-    if (this.active === pane || !pane.stack) return;
+    if (this.active === pane) return;
     this.play(false);
     this.active = pane;
     this.show();
@@ -305,6 +307,8 @@ class Viewer {
     this.drawing = true;
     requestAnimationFrame(() => {
       this.drawing = false;
+      if (this.telling) this.tell();
+      this.telling = false;
       const shown = this.shown;
       for (const pane of shown) pane.draw();
       const rows = [this.active, ...shown.filter((pane) => pane !== this.active)].map((pane) => pane.wanted());
@@ -315,6 +319,11 @@ class Viewer {
 
   // As `changed`, and tells the controls, the address bar and who listens.
   show() {
+    this.telling = true;
+    this.changed();
+  }
+
+  tell() {
     const { stack, position, here, window } = this.active;
     const { instance, index, frame } = here;
     const { panel } = this;
@@ -326,7 +335,7 @@ class Viewer {
     panel.attributes.href = `/studies/${this.studyUid}/series/${stack.told.uid}/instances/${instance.uid}`;
     if (document.activeElement !== panel.center) panel.center.value = window ? written(window).split(",")[0] : "";
     if (document.activeElement !== panel.width) panel.width.value = window ? written(window).split(",")[1] : "";
-    if (this.offered !== instance) this.offer(instance, stack);
+    this.offer(instance, stack);
     for (const tool of ["scroll", "window", "pan", "zoom", "measure"]) panel.press(`tool-${tool}`, this.tool === tool);
     for (const layout of LAYOUTS) panel.press(`layout-${layout}`, this.layout === layout);
     const on = { cine: this.cine.playing, invert: this.active.inverted, flip: this.active.flipped, link: this.linked, words: this.words };
@@ -338,11 +347,13 @@ class Viewer {
       else link.removeAttribute("aria-current");
     }
     this.later();
-    this.changed();
   }
 
+  // The windows and the speed of an instance; most of a series have the same.
   offer(instance, stack) {
-    this.offered = instance;
+    const facts = JSON.stringify([stack.told.uid, instance.grey, instance.presets, instance.milliseconds]);
+    if (this.offered === facts) return;
+    this.offered = facts;
     const named = [...(instance.presets || []), ...(stack.told.presets || [])];
     const plain = ({ center, width, function: shape }) => ({ center, width, function: shape });
     this.panel.offer(instance.grey ? [["As stored", null], ["Automatic", "automatic"], ...named.map((one) => [one.name, plain(one)])] : []);
