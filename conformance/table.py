@@ -69,6 +69,7 @@ ROWS: dict[int, str] = {
     57: "Metadata of study, series and instance in JSON",
     58: "Metadata of study, series and instance in XML",
     59: "Metadata prepared when stored",
+    60: "Metadata follow corrections of patient and study",
     61: "Large values by BulkDataURI, none dropped",
     62: "Values of text and numbers inline",
     63: "NaN, infinities, and DS and IS that are no numbers",
@@ -122,6 +123,7 @@ ROWS: dict[int, str] = {
     112: "Multipart bodies as senders really write them",
     113: "What is stored is kept, usable or not",
     116: "Delete a study, a series, an instance",
+    117: "Reject and restore; 410 Gone meanwhile",
     123: "Retrieve Capabilities, in WADL and JSON",
     132: "An OpenAPI document, equal to what is answered",
 }

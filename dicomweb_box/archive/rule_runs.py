@@ -93,7 +93,7 @@ async def _of_arrivals(box: Box, realm: str, instance_uids: list[str], asked: li
         names, params = in_list("uid", some)
         rows = await box.database.fetch_all(
             "select instance.metadata, instance.metadata_dictionary, instance.series_id, instance.source,"
-            " series.dictionary, series.series_uid, study.study_uid from instance"
+            " series.dictionary, series.series_uid, study.study_uid, study.overlay from instance"
             " join series on series.id = instance.series_id join study on study.id = series.study_id"
             f" where instance.realm = :realm and instance.state = 'current' and instance_uid in {names}",
             {**params, "realm": realm},

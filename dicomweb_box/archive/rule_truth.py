@@ -14,7 +14,7 @@ from dicomweb_box.archive import series_dictionary
 from dicomweb_box.archive.labels import Target
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Row, in_list
-from dicomweb_box.dicom import json_model
+from dicomweb_box.dicom import json_model, overlay
 from dicomweb_box.dicom.attributes import SERIES_LEVEL_TAGS, STUDY_LEVEL_TAGS
 from dicomweb_box.dicom.header_conditions import Conditions
 
@@ -57,7 +57,8 @@ async def of_studies(
     names, params = in_list("study", study_uids)
     rows = await box.database.fetch_all(
         "select series.id, series.series_uid, series.attributes, series.disagreement, series.dictionary,"
-        " study.study_uid, study.attributes as study_attributes, study.disagreement as study_disagreement"
+        " study.study_uid, study.overlay, study.attributes as study_attributes,"
+        " study.disagreement as study_disagreement"
         " from study join series on series.study_id = study.id"
         f" where study.realm = :realm and study.study_uid in {names} order by series.id",
         {**params, "realm": realm},
@@ -110,6 +111,7 @@ def _examine(series: _Series, rows: Sequence[Row], found: Fulfilled) -> None:
         if not series.open:
             return
         joined = {**dict(zip(row.keys(), row, strict=True)), "dictionary": series.row["dictionary"]}
+        joined["overlay"] = series.row["overlay"]
         dataset = header(joined, series.dictionaries)
         uids = series.row["study_uid"], series.row["series_uid"]
         found |= {
@@ -126,5 +128,6 @@ def _close(series: _Series, found: Fulfilled) -> None:
 
 
 def header(row: Any, dictionaries: dict[int, series_dictionary.Dictionary]) -> Mapping[str, Any]:
-    """What an instance says, as DICOM JSON."""
-    return json_model.top_level(series_dictionary.metadata_json(row, dictionaries))
+    """What an instance says, with the corrections of its study, as DICOM JSON."""
+    dataset = json_model.top_level(series_dictionary.metadata_json(row, dictionaries))
+    return overlay.read(row["overlay"]).over(dataset) if row["overlay"] else dataset

@@ -3,16 +3,20 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING, SYSTEM, Scope
-from dicomweb_box.archive import labels, reindex, remove, rule_runs, rules
+from dicomweb_box.archive import corrections, labels, reindex, remove, rule_runs, rules
 from dicomweb_box.archive.ingest import receive, store
 from dicomweb_box.archive.labels import Target
 from dicomweb_box.archive.outcomes import Stored
+from dicomweb_box.archive.reject import Target as RejectTarget
+from dicomweb_box.archive.reject import Why, reject
+from dicomweb_box.archive.restore import restore
 from dicomweb_box.archive.rules import Wanted
 from dicomweb_box.box import Box
 from dicomweb_box.errors import BadRequest, Conflict, NotFound
@@ -72,6 +76,32 @@ async def test_what_is_stored_already_and_what_comes_is_labelled(box: Box) -> No
     shown = await rules.rule(box, rule, scope=EVERYTHING, actor=ANONYMOUS)
     assert (shown.run, shown.run_done, shown.run_total, shown.labelled) == ("done", 2, 2, 2)
     assert await catch_up(box) == 0
+
+
+async def test_what_is_corrected_rejected_and_restored_is_looked_at_again(box: Box) -> None:
+    who: dict[str, Any] = {"scope": EVERYTHING, "actor": ANONYMOUS}
+    study, series, _ = await keep(box, PatientID="P1")
+    await make(box, ("PatientID", "P2"))
+    await catch_up(box)
+    assert await labelled(box) == set()
+
+    value = {"00100020": {"vr": "LO", "Value": ["P2"]}}
+    correction = await corrections.correct(box, [study], value, reason="mixed up", **who)
+    await catch_up(box)
+    assert await labelled(box) == {("x", (study, series))}
+    await keep(box, of_study=study, series=series, PatientID="P1")
+    await catch_up(box)
+    assert await labelled(box) == {("x", (study, series))}
+
+    act = await reject(box, RejectTarget(study_uid=study), Why(reason="113001"), **who)
+    await catch_up(box)
+    await restore(box, act.id, **who)
+    await catch_up(box)
+    assert await labelled(box) == {("x", (study, series))}
+
+    await corrections.undo(box, correction, **who)
+    await catch_up(box)
+    assert await labelled(box) == set()
 
 
 async def test_all_conditions_must_hold_of_one_instance_but_of_any_one(box: Box) -> None:
