@@ -1,6 +1,7 @@
 """Import: files, folders and zip archives from this machine's disk, through the one way in."""
 
 import asyncio
+import struct
 import zipfile
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -23,7 +24,12 @@ HARMLESS = 64 << 20
 MOST_EXPANSION = 200
 """Beyond HARMLESS, how many times its size an archive or member may expand to: blank pixels reach 100."""
 
+MOST_DIRECTORY = 32 << 20
+"""Bytes of an archive's list of members: some 300,000 of them, which are held in memory."""
+
 _SKIPPED_NAMES = frozenset({"dicomdir", "thumbs.db", "desktop.ini"})
+_END_WITHIN = 65_536 + 22
+_ZIP64_END = 56
 _ARCHIVE_BEGINS = (b"PK\x03\x04", b"PK\x05\x06")
 _UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 
@@ -73,6 +79,10 @@ class Imported:
 
 class _TooLarge(Exception):
     """The archive expands beyond all measure."""
+
+
+class _TooMany(Exception):
+    """The archive has more members than can be listed."""
 
 
 def candidates(paths: Iterable[Path], imported: Imported) -> list[Candidate]:
@@ -171,9 +181,10 @@ def _open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]
 
 def _members(path: Path, imported: Imported) -> Iterator[Candidate]:
     try:
+        _check_directory(path)
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if not info.is_dir()]
-    except _UNREADABLE as error:
+    except (*_UNREADABLE, _TooMany) as error:
         imported.note(Candidate(path=path), _refused(error))
         return
     for info in members:
@@ -181,6 +192,31 @@ def _members(path: Path, imported: Imported) -> Iterator[Candidate]:
             imported.skipped += 1
         else:
             yield Candidate(path=path, member=info)
+
+
+def _check_directory(path: Path) -> None:
+    if _directory_size(path) > MOST_DIRECTORY:
+        raise _TooMany
+
+
+def _directory_size(path: Path) -> int:
+    """Bytes of the central directory, by the record at the archive's end; 0 where there is none."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _END_WITHIN))
+        tail = file.read()
+        at = tail.rfind(b"PK\x05\x06")
+        if at < 0 or len(tail) < at + 16:
+            return 0
+        (told,) = struct.unpack_from("<I", tail, at + 12)
+        if at < 20 or tail[at - 20 : at - 16] != b"PK\x06\x07":
+            return int(told)
+        # Zip64: the locator before it says where the larger record lies, right before the locator as a rule.
+        file.seek(max(0, size - len(tail) + at - 20 - _ZIP64_END))
+        record = file.read(_ZIP64_END)
+        return max(
+            int(told) % 0xFFFFFFFF, struct.unpack_from("<Q", record, 40)[0] if len(record) >= 48 else 0
+        )
 
 
 def is_archive(begin: bytes) -> bool:
@@ -210,6 +246,8 @@ def _refused(error: Exception) -> Refused:
         return Refused(reason=FailureReason.OUT_OF_RESOURCES, message=str(error))
     if isinstance(error, _TooLarge):
         message = f"the archive expands to more than {MOST_EXPANSION} times its size"
+    elif isinstance(error, _TooMany):
+        message = "the archive has too many members: send it in parts"
     elif isinstance(error, OSError):
         message = f"the file cannot be read: {error.strerror or type(error).__name__}"
     elif isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError):

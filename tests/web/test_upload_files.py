@@ -1,15 +1,22 @@
 """Files that a program uploads: announced, sent whole or in chunks, gone on with, settled."""
 
 import asyncio
+import os
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from dicomweb_box.archive import upload_settling
+from dicomweb_box.accounts.access import EVERYTHING, Actor, Scope
+from dicomweb_box.archive import importing, upload_chunks, upload_settling, uploads
+from dicomweb_box.archive.partial_files import PartialFile
+from dicomweb_box.archive.reindex import reindex
 from dicomweb_box.box import Box
-from tests.builders import make_instance, new_uid
+from dicomweb_box.errors import NotFound, OutOfResources
+from tests.builders import make_instance, new_uid, pieces
 from tests.web.uploading import (
     JSON,
     announced,
@@ -99,7 +106,7 @@ async def test_a_wrong_digest_keeps_nothing(client: httpx.AsyncClient, box: Box,
     assert answer.status_code == 400
     assert "Content-Digest" in answer.json()["error"]
     assert (await client.head(file["address"])).headers["upload-offset"] == "0"
-    assert (await client.get("/studies.json")).json() == []
+    assert (await client.get("/studies.json")).json()["studies"] == []
     assert sum(path.stat().st_size for path in partial_files(box)) == 0
     assert (await patch(client, file, data)).json()["state"] == "stored"
 
@@ -408,3 +415,150 @@ async def test_listed_files_come_in_pages_and_by_state(
     assert [one["path"] for one in (*first["files"], *second["files"])] == ["2.dcm", "1.dcm", "0.dcm"]
     assert second["next"] is None
     assert bad.status_code == 400
+
+
+async def test_an_archive_with_too_many_members_is_refused_before_they_are_listed(
+    client: httpx.AsyncClient, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "MOST_DIRECTORY", 500)
+    session = await begun(client)
+    few = await sent(
+        client, session, "few.zip", zipped(**{f"{n}_dot_dcm": make_instance() for n in range(5)})
+    )
+    many = await sent(client, session, "many.zip", zipped(**{f"{n}_dot_txt": b"x" for n in range(50)}))
+    await upload_settling.settle_arrived(box)
+
+    assert (await client.get(few["address"])).json()["stored"] == 5
+    refused = (await client.get(many["address"])).json()
+    assert (refused["state"], "too many members" in refused["message"]) == ("refused", True)
+
+
+async def test_a_bomb_is_refused_member_by_member(client: httpx.AsyncClient, box: Box) -> None:
+    session = await begun(client)
+    bomb = zipped(zeros_dot_dcm=bytes(80 << 20), good_dot_dcm=make_instance())
+    file = await sent(client, session, "bomb.zip", bomb)
+    await upload_settling.settle_arrived(box)
+
+    settled = (await client.get(file["address"])).json()
+    assert [settled[name] for name in ("state", "stored", "refused")] == ["unpacked", 1, 1]
+    [refused] = (await client.get(f"{session}/files.json?state=refused")).json()["files"]
+    assert "times its size" in refused["message"]
+
+
+async def test_what_never_became_complete_is_given_up_after_a_week_and_begins_again(
+    client: httpx.AsyncClient, box: Box
+) -> None:
+    session = await begun(client)
+    data = make_instance()
+    file = await announced(client, session, "a.dcm", len(data))
+    await patch(client, file, data[:100])
+
+    assert await upload_settling.expire(box) == 0
+    later = replace(box, clock=lambda: box.clock() + upload_settling.KEPT + timedelta(hours=1))
+    assert await upload_settling.expire(later) == 1
+
+    assert partial_files(box) == []
+    assert (await client.get(file["address"])).json()["state"] == "expired"
+    shown = await session_of(client, session)
+    assert (shown["active"], shown["refused"], shown["received_size"]) == (False, 1, 0)
+    again = await announced(client, session, "a.dcm", len(data))
+    assert (again["id"], again["state"], again["received"]) == (file["id"], "waiting", 0)
+    assert (await patch(client, again, data)).json()["state"] == "stored"
+    assert counts(await session_of(client, session)) == (1, 1, 1, 0, 0, 0)
+
+
+async def test_partial_files_that_no_record_knows_are_deleted_after_a_week(box: Box) -> None:
+    stray = box.settings.data / "uploads" / "gone" / "file"
+    fresh = box.settings.data / "uploads" / "new" / "file"
+    for path in (stray, fresh):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x")
+    os.utime(stray, (0, 0))
+
+    await upload_settling.expire(box)
+
+    assert partial_files(box) == [fresh]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_full_disk_is_507_and_the_file_goes_on_later(
+    client: httpx.AsyncClient, box: Box, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    session = await begun(client)
+    data = make_instance()
+    file = await announced(client, session, "a.dcm", len(data))
+    offset = 0 if whole else 100
+    if not whole:
+        await patch(client, file, data[:100])
+
+    def full(*arguments: Any) -> None:
+        raise OutOfResources("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(box.blobs, "put", full)
+        patched.setattr(PartialFile, "write", full)
+        answer = await patch(client, file, data[offset:], offset)
+        assert (answer.status_code, list(answer.json())) == (507, ["error"])
+    assert (await client.head(file["address"])).headers["upload-offset"] == str(offset)
+
+    assert (await patch(client, file, data[offset:], offset)).json()["state"] == "stored"
+
+
+async def test_an_archive_waits_for_room_and_is_unpacked_then(
+    client: httpx.AsyncClient, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await begun(client)
+    file = await sent(client, session, "a.zip", zipped(a_dot_dcm=make_instance()))
+
+    def full(*arguments: Any) -> None:
+        raise OutOfResources("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(box.blobs, "put", full)
+        assert await upload_settling.settle_arrived(box) == 0
+    waiting = (await client.get(file["address"])).json()
+    assert (waiting["state"], "storage is full" in waiting["message"]) == ("arrived", True)
+    assert await upload_settling.settle_arrived(box) == 0  # only a minute later
+
+    later = replace(box, clock=lambda: box.clock() + timedelta(minutes=2))
+    assert await upload_settling.settle_arrived(later) == 1
+    assert (await client.get(file["address"])).json()["state"] == "unpacked"
+
+
+async def test_the_sessions_of_others_are_not_seen_by_who_does_not_see_everything(box: Box) -> None:
+    carol, bob = (Actor(name=name, kind="user") for name in ("carol", "bob"))
+    few = Scope(studies=frozenset())
+    made = await uploads.begin(box, "Carol's", scope=few, actor=carol)
+
+    with pytest.raises(NotFound):
+        await uploads.session(box, made.id, scope=few, actor=bob)
+    assert (await uploads.sessions(box, before="", limit=9, scope=few, actor=bob))[0] == []
+    assert (await uploads.session(box, made.id, scope=few, actor=carol)).name == "Carol's"
+    assert (await uploads.session(box, made.id, scope=EVERYTHING, actor=bob)).name == "Carol's"
+    with pytest.raises(NotFound):
+        await uploads.announce(box, made.id, [uploads.Announced(path="a", size=1)], scope=few, actor=bob)
+
+
+async def test_a_corrected_file_of_the_same_user_is_served_and_of_another_held(box: Box) -> None:
+    async def brought(actor: Actor, data: bytes) -> str:
+        session = await uploads.begin(box, "", scope=EVERYTHING, actor=actor)
+        file = await upload_chunks.take(box, session.id, "a.dcm", pieces(data), scope=EVERYTHING, actor=actor)
+        return f"{file.state} {file.message}"
+
+    carol, bob = (Actor(name=name, kind="user") for name in ("carol", "bob"))
+    one, corrected, other = (make_instance(instance="1.2.3", PatientID=name) for name in ("A", "B", "C"))
+
+    assert await brought(carol, one) == "stored "
+    assert await brought(carol, corrected) == "stored "
+    assert "held for a decision" in await brought(bob, other)
+
+
+async def test_records_outlive_a_rebuilt_index(client: httpx.AsyncClient, box: Box) -> None:
+    study = new_uid()
+    session = await begun(client)
+    await sent(client, session, "a.dcm", make_instance(study=study))
+
+    await reindex(box)
+
+    shown = await session_of(client, session)
+    assert (shown["stored"], shown["studies"]) == (1, [study])
