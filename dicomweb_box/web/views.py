@@ -162,14 +162,14 @@ async def ask_of(box: Box, view: View) -> Ask:
 
 async def sealed(box: Box, view: View, place: Sequence[Any]) -> str:
     """A place in the view's order, for an address; sealed, since a row's values may be a patient's."""
-    return await opaque.seal(box, _PLACE, orjson.dumps([view.order, *place]).decode())
+    return await opaque.seal(box, _PLACE, orjson.dumps([view.level, view.order, *place]).decode())
 
 
 async def _place(box: Box, view: View, text: str) -> tuple[Any, ...]:
     try:
-        order, *place = orjson.loads(await opaque.unseal(box, _PLACE, text))
+        level, order, *place = orjson.loads(await opaque.unseal(box, _PLACE, text))
     except NotFound:
-        order, place = None, []
-    if order != view.order:
+        level, order, place = None, None, []
+    if (level, order) != (view.level, view.order):
         raise BadQuery("The address names no place in this list; begin with its first page.")
     return tuple(place)

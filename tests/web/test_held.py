@@ -159,3 +159,24 @@ async def test_nothing_to_accept_is_said(box: Box, client: httpx.AsyncClient) ->
         answer = await client.post("/disagreements/accept", data=given, headers=JSON)
         assert answer.status_code == status
         assert answer.json()["error"]
+
+
+async def test_a_version_of_what_was_rejected_waits_until_that_is_restored(
+    box: Box, client: httpx.AsyncClient
+) -> None:
+    uids = {name: new_uid() for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")}
+    await keep(box, **uids)
+    why = {"study": uids["StudyInstanceUID"], "reason": "113001"}
+    rejected = await client.post("/reject", json=why, headers=JSON)
+    await keep(box, **uids, PatientName="Other^Olga")
+    (version,) = await held(client)
+    serve = f"/held/{version['instance_uid']}/{version['sha256']}/serve"
+
+    early = await client.post(serve, headers=JSON)
+    await client.post(f"/rejected/{rejected.json()['rejected'][0]['id']}/restore")
+    late = await client.post(serve)
+
+    assert early.status_code == 409
+    assert "restore" in early.json()["error"]
+    assert late.status_code == 303
+    assert await served_name(client, uids) == "Other^Olga"

@@ -217,3 +217,25 @@ async def test_programs_get_the_same_as_json(box: Box, client: httpx.AsyncClient
     assert len(shown["series"]) == 1
     assert shown["disagreement"] == {"study": [], "series": {}}
     assert (missing.status_code, list(missing.json())) == (404, ["error"])
+
+
+async def test_a_place_in_one_list_is_no_place_in_another(box: Box, client: httpx.AsyncClient) -> None:
+    for _ in range(2):
+        await keep(box)
+    older = (await client.get("/studies.json?limit=1")).json()["older"]
+    place = urlsplit(older).query
+
+    same = await client.get(f"/studies?{place}")
+    other = await client.get(f"/series?{place}")
+
+    assert same.status_code == 200
+    assert other.status_code == 400
+
+
+async def test_the_title_of_a_study_tells_nothing_of_it(box: Box, client: httpx.AsyncClient) -> None:
+    study = await keep(box, StudyDescription="Control of Jane Doe")
+
+    page = await read(client, f"/studies/{study}")
+
+    assert page.one("title").text == "Study · dicomweb_box"
+    assert "Control of Jane Doe" in page.one("main").text
