@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from pydicom.dataset import Dataset
 
 from conformance.shown_objects import shown
 from dicomweb_box.accounts.access import ANONYMOUS, SYSTEM, Scope
@@ -368,3 +369,69 @@ async def test_the_study_page_leads_to_the_viewer(box: Box, client: httpx.AsyncC
 
     assert links(page)["View"] == f"/studies/{study}/viewer"
     assert f"/studies/{study}/viewer?series={series}" in page.addresses()
+
+
+@pytest.mark.dicom("PS3.3 C.8.5.5")
+async def test_the_regions_of_an_ultrasound_are_told_where_they_are_lengths(
+    box: Box, client: httpx.AsyncClient
+) -> None:
+    stored = await keep(box, Modality="US", SequenceOfUltrasoundRegions=[region(3), region(4)])
+
+    (one,) = (await told(client, stored.study_uid))["stack"]["instances"]
+
+    (found,) = one["regions"]
+    assert (found["left"], found["bottom"]) == (1, 3)
+    assert (found["between_rows"], found["between_columns"]) == pytest.approx((0.2, 0.1))
+    assert "spacing" not in one
+
+
+def region(unit: int) -> Dataset:
+    """A region whose horizontal axis has this unit (3: centimetres; 4: seconds)."""
+    made = Dataset()
+    made.RegionLocationMinX0, made.RegionLocationMinY0 = 1, 0
+    made.RegionLocationMaxX1, made.RegionLocationMaxY1 = 3, 3
+    made.PhysicalUnitsXDirection, made.PhysicalUnitsYDirection = unit, 3
+    made.PhysicalDeltaX, made.PhysicalDeltaY = 0.01, 0.02
+    return made
+
+
+@pytest.mark.dicom("PS3.3 C.7.6.16")
+async def test_each_frame_of_an_enhanced_object_has_its_own_place(
+    box: Box, client: httpx.AsyncClient
+) -> None:
+    shared, measures, orientation = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing = ["0.7", "0.6"]
+    orientation.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
+    stored = await keep(
+        box,
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1",
+        NumberOfFrames=2,
+        PixelData=bytes(64),
+        SharedFunctionalGroupsSequence=[shared],
+        PerFrameFunctionalGroupsSequence=[at_height("0"), at_height("5")],
+    )
+
+    (one,) = (await told(client, stored.study_uid))["stack"]["instances"]
+
+    assert [place["position"][2] for place in one["places"]] == [0, 5]
+    assert one["places"][1]["orientation"] == [1, 0, 0, 0, 1, 0]
+    assert (one["spacing"]["between_rows"], one["spacing"]["plane"]) == (0.7, "patient")
+
+
+def at_height(z: str) -> Dataset:
+    """Functional groups of a frame so high."""
+    groups, position = Dataset(), Dataset()
+    position.ImagePositionPatient = ["0", "0", z]
+    groups.PlanePositionSequence = [position]
+    return groups
+
+
+async def test_frames_that_are_said_beyond_measure_are_not_listed_one_by_one(
+    box: Box, client: httpx.AsyncClient
+) -> None:
+    stored = await keep(box, NumberOfFrames=2_000_000_000, FrameTime="40")
+
+    found = await told(client, stored.study_uid)
+
+    assert found["stack"]["instances"][0]["milliseconds"] == [40.0]
