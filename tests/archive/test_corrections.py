@@ -292,6 +292,18 @@ async def test_zip_wado_uri_transcoded_and_multipart_follow(box: Box) -> None:
     assert "P9" in tagged.text
 
 
+async def test_a_downloaded_selection_follows(box: Box) -> None:
+    kept = await keep(box, make_instance())
+    await correct(box, kept.study_uid, PatientID="P9")
+
+    async with client_of(box) as client:
+        answer = await client.get(f"http://localhost/download?study={kept.study_uid}")
+
+    archive = zipfile.ZipFile(io.BytesIO(answer.content))
+    (name,) = (one for one in archive.namelist() if one.endswith(".dcm"))
+    assert pydicom.dcmread(io.BytesIO(archive.read(name))).PatientID == "P9"
+
+
 async def test_late_instances_are_corrected_too_and_votes_are_of_what_arrived(box: Box) -> None:
     study = new_uid()
     first = await keep(box, make_instance(study=study, PatientID="P1"))
