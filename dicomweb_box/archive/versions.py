@@ -146,7 +146,9 @@ async def _serve(w: Writer, version: Version, arrival: index.Arrival) -> None:
     if isinstance(result, index.StaleDictionary):
         raise _Stale(result.dictionary)  # with the transaction undone
     if isinstance(result, index.Held):
-        raise Conflict("the instance was rejected: restore or erase that first, then decide about this version")
+        raise Conflict(
+            "the instance was rejected: restore or erase that first, then decide about this version"
+        )
     if not isinstance(result, index.Indexed):
         raise Conflict("this version is served already")
 

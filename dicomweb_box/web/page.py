@@ -63,7 +63,11 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"static_url": static_url, "program_version": __version__, "navigation": NAVIGATION}
+    environment.globals |= {
+        "static_url": static_url,
+        "program_version": __version__,
+        "navigation": NAVIGATION,
+    }
     environment.filters |= {
         "first": words.first,
         "several": words.values,
