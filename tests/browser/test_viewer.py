@@ -175,6 +175,7 @@ def test_the_viewer_is_accessible_and_not_wider_than_its_window(page: Any, study
 
 def test_the_window_follows_a_drag_and_the_address_follows_the_window(page: Any, study: str) -> None:
     canvas = open_viewer(page, study)
+    drawn(page, 0)
     page.keyboard.press("End")
     drawn(page, 39)
     before = grey(page, 0.47, 0.47)
@@ -321,12 +322,12 @@ def test_invert_turn_mirror_and_the_letters_follow(page: Any, study: str) -> Non
     until(page, "document.querySelector('.corner.right').textContent === 'P'")
     assert letters() == ["A", "R", "P", "L"]
     page.keyboard.press("i")
-    assert page.locator(".pane.inverted").count() == 1
+    page.locator(".pane.inverted").wait_for()
     page.keyboard.press("r")
     until(page, "document.querySelector('.corner.right').textContent === 'L'")
-    assert page.locator(".pane.inverted").count() == 0
+    until(page, "!document.querySelector('.pane.inverted')")
     page.keyboard.press("o")
-    assert not page.locator(".corner.top-left").first.is_visible()
+    page.locator(".corner.top-left").first.wait_for(state="hidden")
 
 
 def test_two_series_scroll_together_by_where_they_are(page: Any, study: str) -> None:
