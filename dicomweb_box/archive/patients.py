@@ -114,14 +114,14 @@ async def _ids_with_words(
     where = [f"realm = {bind(scope.realm)}", *browse_words.condition(words, bind, r.dialect)]
     few = f" order by study_date desc, study_time desc, study_uid limit {FEW}"
     if held is not None:
-        # Without an order, for which SQLite would walk all studies instead of looking up these.
+        # Neither ordered nor by realm: for either SQLite would walk an index of all studies.
         names, params = in_list("id", held)
         bind.values.update(params)
-        where, few = [f"id in {names}", *where], ""
-    sql = f"select patient_id from study where {' and '.join(where)}{_seen(scope, bind)}{few}"
+        where, few = [f"id in {names}", *where[1:]], ""
+    sql = f"select patient_id, realm from study where {' and '.join(where)}{_seen(scope, bind)}{few}"
     rows = await r.fetch_all(sql, bind.values)
     # An empty ID is nobody's.
-    found = sorted({row[0] for row in rows if row[0] > after})
+    found = sorted({row[0] for row in rows if row[0] > after and row[1] == scope.realm})
     return found[:most], held is None and len(rows) == FEW
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING, SYSTEM, Scope
-from dicomweb_box.archive import browse, browse_filters
+from dicomweb_box.archive import browse, browse_filters, corrections
 from dicomweb_box.archive.browse import Ask, Listed, Total
 from dicomweb_box.archive.browse_filters import Filters
 from dicomweb_box.archive.browse_order import sorts
@@ -270,3 +270,14 @@ async def test_choices_are_what_is_there(box: Box, cast: dict[str, str]):
     assert choices.modalities == ("CT", "MR")
     assert choices.body_parts == ("KNEE",)
     assert choices.sources == ("other", "test")
+
+
+async def test_a_corrected_study_is_found_by_what_it_was_corrected_to(box: Box):
+    study = await keep(box, PatientName="Wrong^Name")
+    name = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "Right^Name"}]}}
+
+    done = await corrections.correct(box, [study], name, reason="mistyped", **ALL)
+    assert (await found(box, q="right"), await found(box, q="wrong")) == ([study], [])
+
+    await corrections.undo(box, done, **ALL)
+    assert (await found(box, q="right"), await found(box, q="wrong")) == ([], [study])
