@@ -49,6 +49,12 @@ def is_named(plan: Plan) -> bool:
 
 async def holding(reader: Reader, words: tuple[str, ...], realm: str, most: int) -> list[int] | None:
     """The ids of the studies that may hold all these words; None where they are more than `most`."""
+    found = await some_holding(reader, words, realm, most + 1)
+    return None if found is None or len(found) > most else found
+
+
+async def some_holding(reader: Reader, words: tuple[str, ...], realm: str, most: int) -> list[int] | None:
+    """The same, but at most so many of them; None where the index does not tell, since nearly all may."""
     bind = Parameters()
     if reader.dialect == "postgresql":
         where = [f"realm = {bind(realm)}", *(_holds("words", word, bind, reader.dialect) for word in words)]
@@ -61,8 +67,8 @@ async def holding(reader: Reader, words: tuple[str, ...], realm: str, most: int)
             return None
         question = bind(" AND ".join(part for part in parts if part))
         sql = f"select rowid from study_words where study_words match {question}"
-    rows = await reader.fetch_all(f"{sql} limit {bind(most + 1)}", bind.values)
-    return None if len(rows) > most else [row[0] for row in rows]
+    rows = await reader.fetch_all(f"{sql} limit {bind(most)}", bind.values)
+    return [row[0] for row in rows]
 
 
 def _is_exact(key: Match) -> bool:

@@ -17,7 +17,7 @@ from dicomweb_box.database import Reader, Row, in_list
 from dicomweb_box.errors import NotFound
 
 FEW = 1000
-"""Of so many matching studies, the newest, a search lists the patients."""
+"""Of so many matching studies a search lists the patients."""
 _PURPOSE = "patient"
 
 
@@ -109,7 +109,7 @@ async def _ids(
 async def _ids_with_words(
     r: Reader, scope: Scope, words: tuple[str, ...], after: str, most: int
 ) -> tuple[list[str], bool]:
-    held = await browse_words.holding(r, words, scope.realm, FEW)
+    held = await browse_words.some_holding(r, words, scope.realm, FEW + 1)
     bind = Parameters()
     where = [f"realm = {bind(scope.realm)}", *browse_words.condition(words, bind, r.dialect)]
     few = f" order by study_date desc, study_time desc, study_uid limit {FEW}"
@@ -122,7 +122,7 @@ async def _ids_with_words(
     rows = await r.fetch_all(sql, bind.values)
     # An empty ID is nobody's.
     found = sorted({row[0] for row in rows if row[0] > after and row[1] == scope.realm})
-    return found[:most], held is None and len(rows) == FEW
+    return found[:most], len(held) > FEW if held is not None else len(rows) == FEW
 
 
 async def _rows(r: Reader, scope: Scope, ids: Sequence[str]) -> list[Row]:
