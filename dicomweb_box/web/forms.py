@@ -50,10 +50,10 @@ async def posted(request: Request) -> Fields:
     body = await _body(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == _JSON:
-        return Fields(_from_json(body))
+        return Fields(_without_nul(_from_json(body)))
     if body and kind != _FORM:
         raise BadRequest(f"The body is neither {_FORM} nor {_JSON}.")
-    return Fields(_from_form(body))
+    return Fields(_without_nul(_from_form(body)))
 
 
 async def _body(request: Request) -> bytes:
@@ -64,6 +64,13 @@ async def _body(request: Request) -> bytes:
             raise RequestTooLarge(f"The form is larger than {MOST_BYTES} bytes.")
         parts.append(part)
     return b"".join(parts)
+
+
+def _without_nul(found: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The same; raises BadRequest for what no text of ours holds, and PostgreSQL does not take."""
+    if any("\0" in text for values in found.values() for text in values):
+        raise BadRequest("A field holds a NUL character.")
+    return found
 
 
 def _from_form(body: bytes) -> dict[str, list[str]]:

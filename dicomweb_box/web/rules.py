@@ -259,7 +259,9 @@ async def _form(request: Request, form: Form, rule: Rule | None, *, status: int 
         more += 1
     rows: Sequence[tuple[str, str]] = [*form.pairs, *[("", "")] * more][:MOST]
     context: dict[str, Any] = {"names": await labels.names(request), "suggested": [*SUGGESTED, SOURCE]}
-    fragment = "form" if request.query_params.get("do") else "progress"
+    # Only a rule that is kept has a run to look at; what was refused comes back as the form.
+    progress = rule is not None and status == 200 and not request.query_params.get("do")
+    fragment = "progress" if progress else "form"
     return page(
         request,
         "rules/show.html",

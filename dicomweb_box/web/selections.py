@@ -132,6 +132,8 @@ _LISTS: Mapping[str, Level] = {"/studies": "study", "/series": "series"}
 async def _matching(request: Request, address: str) -> Members:
     """The first studies or series of a list, by its address; BadRequest for an address of none."""
     parts = urlsplit(address)
+    if "%00" in parts.query:
+        raise BadRequest("back holds a NUL character.")
     level, patient = _LISTS.get(parts.path), None
     box = request.app.state.box
     if parts.path.startswith("/patients/"):

@@ -44,6 +44,8 @@ async def test_a_form_and_a_json_object_say_the_same(client: httpx.AsyncClient) 
         (b"[]", "application/json", "not a JSON object"),
         (b'{"name": {"a": 1}}', "application/json", "name is neither"),
         (b"name=a&name=b", "application/x-www-form-urlencoded", "name is given more than once"),
+        (b"name=a%00b", "application/x-www-form-urlencoded", "holds a NUL"),
+        (b'{"label": ["a", "b\\u0000"]}', "application/json", "holds a NUL"),
         (b"name=%ff", "application/x-www-form-urlencoded", "not UTF-8"),
         (b"name=a", "text/plain", "neither"),
         (b"sure=perhaps", "application/x-www-form-urlencoded", "sure is neither true nor false"),

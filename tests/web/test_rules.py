@@ -151,3 +151,13 @@ async def test_a_label_that_a_rule_gives_names_the_rule(box: Box, client: httpx.
     assert label["rules"] == ["CT of hips"]
     assert "delete the rule" in shown.one("main").text
     assert (await client.delete(f"/labels/{label['id']}", headers=PROGRAM)).status_code == 409
+
+
+async def test_a_new_rule_that_is_refused_comes_back_to_htmx_as_the_form(client: httpx.AsyncClient) -> None:
+    partial = {"HX-Request": "true", "HX-Request-Type": "partial"}
+
+    refused = await client.post("/rules", data={"name": ""}, headers=partial)
+    blank = await client.get("/rules/new", headers=partial)
+
+    assert (refused.status_code, blank.status_code) == (422, 200)
+    assert all("<form" in answer.text and "<html" not in answer.text for answer in (refused, blank))

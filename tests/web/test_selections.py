@@ -211,7 +211,10 @@ async def test_all_of_a_page_or_all_that_match_are_selected(box: Box, client: ht
     await client.post("/selection", data={"every": "match", "back": "/series?q=knee"}, headers=same_origin)
     assert f"{knees[0]}/{series}" in (await selected())["series"]
     wrong = await client.post("/selection", data={"every": "match", "back": "/labels"}, headers=same_origin)
-    assert wrong.status_code == 400
+    nul = await client.post(
+        "/selection", data={"every": "match", "back": "/studies?q=%00"}, headers=same_origin
+    )
+    assert wrong.status_code == nul.status_code == 400
 
 
 async def test_another_site_cannot_tick(box: Box, client: httpx.AsyncClient) -> None:
