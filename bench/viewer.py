@@ -52,11 +52,12 @@ def main() -> None:
     if chromium is None:
         sys.exit("chromium is not installed")
     with tempfile.TemporaryDirectory() as folder, started(Path(folder) / "data") as server:
-        study = _fill(server.dicomweb, count)
+        study = fill(server.dicomweb, count)
         _measure(chromium, f"{server.url}/studies/{study}/viewer", count)
 
 
-def _fill(dicomweb: str, count: int) -> str:
+def fill(dicomweb: str, count: int) -> str:
+    """Store a CT of `count` slices; its Study Instance UID."""
     made = [
         objects.make(objects.ct(), study=_FIRST, series=_FIRST, instance=_FIRST + number)
         for number in range(count)
