@@ -12,6 +12,7 @@ from dicomweb_box.archive.erased import forget_decisions
 from dicomweb_box.archive.missing import missing
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Row, Writer, in_list
+from dicomweb_box.errors import Conflict
 
 _CHUNK = 2000
 
@@ -24,11 +25,12 @@ async def remove(
     *,
     scope: Scope,
     actor: Actor,
+    most: int | None = None,
 ) -> int:
     """How many current instances were removed for good, their earlier versions with them.
 
     Held versions stay: they wait for a person. Raises NotFound where this actor sees nothing to remove, Gone
-    where it is rejected.
+    where it is rejected, and Conflict, removing nothing, where there are more than `most`.
     """
     at = box.clock().isoformat(timespec="microseconds")
 
@@ -36,6 +38,8 @@ async def remove(
         rows = await current_below(w, scope, study_uid, series_uid, instance_uid)
         if not rows:
             return 0
+        if most is not None and len(rows) > most:
+            raise Conflict("more instances have come since this was confirmed; look again at what would go")
         touched = await Touched.load(w, scope.realm, [])
         for chunk in chunks(rows):
             await touched.take_out(w, [row["id"] for row in chunk])

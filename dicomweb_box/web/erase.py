@@ -34,7 +34,9 @@ async def erase(request: Request) -> Response:
     erased = 0
     for target in meant.targets:
         try:
-            erased += await remove(request.app.state.box, *target.uids, scope=scope, actor=actor)
+            erased += await remove(
+                request.app.state.box, *target.uids, scope=scope, actor=actor, most=found.instances - erased
+            )
         except NotFound:  # one of several that somebody else took meanwhile
             continue
     return done(request, "/studies", resource={"erased": erased})

@@ -13,7 +13,7 @@ from dicomweb_box.archive.outcomes import Outcome, Refused, Stored
 from dicomweb_box.archive.reindex import reindex
 from dicomweb_box.box import Box
 from dicomweb_box.dicom.matching import from_parameters
-from dicomweb_box.errors import FailureReason, NotFound
+from dicomweb_box.errors import Conflict, FailureReason, NotFound
 from tests.builders import make_dataset, make_instance, new_uid, part10, pieces
 
 
@@ -207,6 +207,16 @@ async def test_removal_takes_a_vote_away(box: Box) -> None:
     await remove.remove(box, study, series, "1.2.0", scope=EVERYTHING, actor=ANONYMOUS)
     assert await one(box, "select study_description from study") == "Thorax"
     assert await one(box, "select disagreement from study") == ""
+
+
+async def test_nothing_is_removed_where_more_has_come_than_was_confirmed(box: Box) -> None:
+    await store(box, make_instance(study="1.2.3"))
+    await store(box, make_instance(study="1.2.3"))
+
+    with pytest.raises(Conflict):
+        await remove.remove(box, "1.2.3", scope=EVERYTHING, actor=ANONYMOUS, most=1)
+
+    assert await one(box, "select count(*) from instance where state = 'current'") == 2
 
 
 async def test_removing_the_last_instance_leaves_nothing_but_the_feed(box: Box) -> None:
