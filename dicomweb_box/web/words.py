@@ -28,13 +28,15 @@ def first(dataset: Mapping[str, Any], tag: str) -> Any:
 
 
 def person(value: Any) -> str:
-    """A person name: family name first, components apart (PS3.5 6.2.1.1); ideographic form in brackets."""
+    """A person name: family name first, components apart (PS3.5 6.2.1.1); the other groups in brackets."""
     if not isinstance(value, Mapping):
         return str(value) if value else NOTHING
-    shown = [_components(str(value[group])) for group in ("Alphabetic", "Ideographic") if value.get(group)]
-    if not shown:
-        return NOTHING
-    return shown[0] if len(shown) == 1 else f"{shown[0]} ({shown[1]})"
+    shown = [_components(str(value[group])) for group in _GROUPS if value.get(group)]
+    shown = [group for group in shown if group]
+    return shown[0] + "".join(f" ({group})" for group in shown[1:]) if shown else NOTHING
+
+
+_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 
 def day(value: Any) -> str:

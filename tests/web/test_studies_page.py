@@ -155,6 +155,15 @@ async def test_every_link_of_the_pages_leads_somewhere(box: Box, client: httpx.A
                 assert answer.status_code in (200, 206), address
 
 
+async def test_a_name_is_shown_in_all_its_groups(box: Box, client: httpx.AsyncClient) -> None:
+    name = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+    study = await keep(box, SpecificCharacterSet="ISO_IR 192", PatientName=name)
+
+    page = await read(client, f"/studies/{study}")
+
+    assert page.one("h1").text == "Yamada, Tarou (山田, 太郎) (やまだ, たろう)"
+
+
 async def test_what_a_data_set_says_never_becomes_markup(box: Box, client: httpx.AsyncClient) -> None:
     study = await keep(box, PatientName="<script>alert(1)</script>", StudyDescription="<b onclick=x>")
 
