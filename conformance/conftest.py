@@ -15,6 +15,7 @@ from conformance.server import started
 HERE = Path(__file__).parent
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps these tests on one worker of a parallel run, so that one server serves them all."""
     for item in items:

@@ -7,10 +7,15 @@ import axe_playwright_python
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+# Colours that are still changing have no contrast to be judged.
+STILL = """() => Promise.all(document.getAnimations()
+    .filter((one) => one.effect.getComputedTiming().endTime < Infinity)
+    .map((one) => one.finished.catch(() => 0)))"""
 
 
 def violations(page: Any) -> list[str]:
     """What axe-core finds wrong with the page as it is now, each with the elements it is about."""
+    page.evaluate(STILL)
     page.evaluate(AXE)  # by the debugger: the page's own policy allows no foreign script
     found = page.evaluate("rules => axe.run(document, {runOnly: {type: 'tag', values: rules}})", RULES)
     return [

@@ -20,6 +20,7 @@ WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--mute-audio")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps the tests of a file on one worker of a parallel run, with one browser."""
     for item in items:

@@ -37,6 +37,8 @@ def populate(server: Server) -> None:
         _done(client.post("/dicom-web/studies", content=multipart(objects), headers=PARTS))
         _done(client.post("/labels", data={"name": "seen"}))
         _done(client.post("/labels/apply", data={"study": study, "add": "seen"}))
+        rule = {"name": "All CT", "attribute": "Modality", "value": "CT", "label": "ct"}
+        _done(client.post("/rules", json=rule))
         _done(client.post("/selections", data={"study": study}))
         _done(client.post("/upload", data={"name": "A trial"}))
         _done(client.post("/reject", data={"study": rejected, "reason": "113001"}))
@@ -94,6 +96,7 @@ def _without_links(client: httpx.Client) -> list[str]:
     instance = f"{of_series}/instances/{first}"
     return [
         f"{instance}/compare?with={second}",
+        f"/studies/{study}/correct",
         *(f"{level}/reject" for level in (f"/studies/{study}", of_series, instance)),
     ]
 
