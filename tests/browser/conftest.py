@@ -83,7 +83,7 @@ def opened(
     )
     context.set_default_timeout(15_000)
     page = context.new_page()
-    page.told = []
+    page.told, page.scripts = [], javascript
     page.on("pageerror", lambda error: page.told.append(f"script: {error}"))
     page.on(
         "console",

@@ -92,14 +92,15 @@ def test_a_rule_is_made_changed_and_deleted_without_scripts(plain_page: Any) -> 
     page.get_by_label("With the label").fill("plain")
     page.get_by_role("button", name="Make the rule").click()
     assert page.get_by_text("No attribute has this keyword.").is_visible()
-    sound(page)
+    page.told = [told for told in page.told if "422" not in told]
+    assert not overflows(page)
     page.get_by_label("Attribute 1").fill("Modality")
     page.get_by_role("button", name="What would match?").click()
     assert page.get_by_text("Matches 0 series").is_visible()
     page.get_by_role("button", name="Make the rule").click()
     assert page.get_by_role("heading", level=1).inner_text() == name
     page.get_by_role("link", name="Delete the rule").click()
-    sound(page)
+    assert not overflows(page)
     page.get_by_role("button", name="Delete the rule").click()
     assert page.get_by_role("heading", level=1).inner_text() == "Rules"
 
