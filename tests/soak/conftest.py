@@ -5,10 +5,13 @@ import random
 import pytest
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "/soak/" in item.path.as_posix():
             item.add_marker(pytest.mark.xdist_group("soak"))
+            if config.getoption("--soak"):
+                item.add_marker(pytest.mark.timeout(0))
 
 
 @pytest.fixture
