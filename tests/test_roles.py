@@ -24,7 +24,7 @@ async def serving() -> AsyncIterator[tuple[str, int]]:
         _app, http=roles.Protocol, ws="none", lifespan="off", log_config=None, access_log=False
     )
     stop, accepting = asyncio.Event(), asyncio.Event()
-    server = roles.Server(config, stop, when_accepting=accepting.set)
+    server = roles.Server(config, stop, when_accepting=accepting.set, when_stopping=lambda: None)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
         task = asyncio.create_task(server.serve([listener]))
