@@ -122,6 +122,7 @@ ROWS: dict[int, str] = {
     111: "Stores of any size, chunked, streamed",
     112: "Multipart bodies as senders really write them",
     113: "What is stored is kept, usable or not",
+    115: "Uploads in chunks with digests, which go on where they stopped",
     116: "Delete a study, a series, an instance",
     117: "Reject and restore; 410 Gone meanwhile",
     123: "Retrieve Capabilities, in WADL and JSON",
