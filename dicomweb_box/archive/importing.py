@@ -31,7 +31,7 @@ _SKIPPED_NAMES = frozenset({"dicomdir", "thumbs.db", "desktop.ini"})
 _END_WITHIN = 65_536 + 22
 _ZIP64_END = 56
 _ARCHIVE_BEGINS = (b"PK\x03\x04", b"PK\x05\x06")
-_UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+_UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,10 +250,10 @@ def _refused(error: Exception) -> Refused:
         message = "the archive has too many members: send it in parts"
     elif isinstance(error, OSError):
         message = f"the file cannot be read: {error.strerror or type(error).__name__}"
-    elif isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError):
-        message = "the archive's member is encrypted"
-    elif isinstance(error, NotImplementedError):
+    elif isinstance(error, NotImplementedError):  # so zipfile says it, and it is a RuntimeError
         message = "the archive's member is compressed in an unknown way"
+    elif isinstance(error, RuntimeError):
+        message = "the archive's member is encrypted"
     else:
         message = "the archive is damaged"
     return Refused(reason=FailureReason.CANNOT_UNDERSTAND, message=message)
