@@ -1,6 +1,7 @@
 """Server-sent events: only that something changed, never what; pages then ask for their own parts again.
 
-One look at the change feed a second for all who listen to this process, none where nobody does.
+One look at the change feed every two seconds for all who listen to this process, none where nobody does. A page
+says up to which change it was made, so that what changes before its stream is open is heard too.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from dicomweb_box.asgi.identity import identify
 from dicomweb_box.box import Box
 
 MOST_LISTENERS = 200
-LOOK_EVERY = 1.0
+LOOK_EVERY = 2.0
 BEAT_EVERY = 15.0
 CHANGED = b"event: changed\ndata: archive\n\n"
 BEAT = b": still here\n\n"
@@ -30,14 +31,17 @@ class Feed:
         self.ended = False
         self._looking: asyncio.Task[None] | None = None
 
-    async def listen(self) -> AsyncIterator[bytes]:
-        """The events from now on, and a comment now and then; ends when the server drains."""
+    async def listen(self, after: int | None = None) -> AsyncIterator[bytes]:
+        """The events after a change, else from now on, and a comment now and then; ends when the server drains."""
         woken = asyncio.Event()
         self.listeners.add(woken)
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
         try:
+            last = await self._last()
+            if self._looking is None or self._looking.done():
+                self._looking = asyncio.create_task(self._look(last))
             yield BEAT
+            if after is not None and last > after:
+                yield CHANGED
             while not self.ended:
                 heard = False
                 with contextlib.suppress(TimeoutError):
@@ -49,15 +53,17 @@ class Feed:
         finally:
             self.listeners.discard(woken)
 
-    async def _look(self) -> None:
-        known: int | None = None
+    async def _last(self) -> int:
+        return int(await self.box.database.fetch_value("select coalesce(max(id), 0) from change"))
+
+    async def _look(self, known: int) -> None:
         while self.listeners and not self.ended:
+            await asyncio.sleep(LOOK_EVERY)
             with contextlib.suppress(Exception):  # a database that is away for a moment is looked at again
-                last = await self.box.database.fetch_value("select coalesce(max(id), 0) from change")
-                if known is not None and last != known:
+                last = await self._last()
+                if last != known:
                     self._wake()
                 known = last
-            await asyncio.sleep(LOOK_EVERY)
 
     def _wake(self) -> None:
         for woken in self.listeners:
@@ -81,9 +87,14 @@ def feed(box: Box) -> Feed:
 
 
 async def events(request: Request) -> Response:
-    """The stream; 503 where too many listen already: they ask again by and by instead."""
+    """The stream, from the change that `after` names; 503 where too many listen already.
+
+    Those are told by and by instead: every page that listens asks again from time to time.
+    """
     identify(request)
     found = feed(request.app.state.box)
     if found.ended or len(found.listeners) >= MOST_LISTENERS:
         return JSONResponse({"error": "too many listen already"}, 503, headers={"Retry-After": "30"})
-    return StreamingResponse(found.listen(), media_type="text/event-stream", headers=_HEADERS)
+    after = request.query_params.get("after", "")
+    known = int(after) if after.isascii() and after.isdigit() and len(after) < 20 else None
+    return StreamingResponse(found.listen(known), media_type="text/event-stream", headers=_HEADERS)

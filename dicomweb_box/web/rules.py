@@ -254,10 +254,12 @@ async def _refused(
 
 
 async def _form(request: Request, form: Form, rule: Rule | None, *, status: int = 200) -> Response:
-    more = 1 if form.pairs else _EMPTY_ROWS
+    # The form never shrinks while it is filled, and always has a row to go on with.
+    had = len(request.query_params.getlist("attribute"))
+    number = max(had, len(form.pairs) + 1, 0 if form.pairs else _EMPTY_ROWS)
     if request.query_params.get("do") == "row":
-        more += 1
-    rows: Sequence[tuple[str, str]] = [*form.pairs, *[("", "")] * more][:MOST]
+        number += 1
+    rows: Sequence[tuple[str, str]] = [*form.pairs, *[("", "")] * (number - len(form.pairs))][:MOST]
     context: dict[str, Any] = {"names": await labels.names(request), "suggested": [*SUGGESTED, SOURCE]}
     # Only a rule that is kept has a run to look at; what was refused comes back as the form.
     progress = rule is not None and status == 200 and not request.query_params.get("do")

@@ -66,7 +66,7 @@ def test_a_rule_is_made_tried_and_watched_until_it_is_done(page: Any, store: Cal
     page.get_by_label("Value 1").fill(f"{words}*")
     page.get_by_label("With the label").fill(words)
     page.get_by_role("button", name="One condition more").click()
-    page.get_by_label("Attribute 3").wait_for()
+    page.get_by_label("Attribute 4").wait_for()
     page.get_by_role("button", name="What would match?").click()
     page.get_by_text("Matches 1 series").wait_for()
     assert page.evaluate("window.stayed")
