@@ -70,6 +70,7 @@ def start_box(folder: Path) -> Server:
         "-m",
         "dicomweb_box",
         "serve",
+        "--no-auth",
         "--data",
         str(folder / "data"),
         "--port",

@@ -64,13 +64,15 @@ def start(
     settings: Mapping[str, str] | None = None,
     under: tuple[str, ...] = (),
     within: float = 30.0,
+    accounts: bool = False,
 ) -> Server:
     """Starts a server over `data`; raises RuntimeError with its log where it is not ready `within` seconds.
 
-    `under` goes before the command line: `("strace", …)`.
+    `under` goes before the command line: `("strace", …)`. Without accounts, unless `accounts`.
     """
     data.mkdir(parents=True, exist_ok=True)
     log = data.with_name(data.name + ".log")
+    flags = flags if accounts else ("--no-auth", *flags)
     with log.open("ab") as errors:
         process = subprocess.Popen(
             [*under, *command("serve", "--data", str(data), "--port", "0", "--dimse-port", "0", *flags)],
@@ -91,9 +93,11 @@ def start(
 
 
 @contextlib.contextmanager
-def started(data: Path, *flags: str, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+def started(
+    data: Path, *flags: str, settings: Mapping[str, str] | None = None, accounts: bool = False
+) -> Iterator[Server]:
     """A server for the length of a `with` block."""
-    server = start(data, *flags, settings=settings)
+    server = start(data, *flags, settings=settings, accounts=accounts)
     try:
         yield server
     finally:

@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 
 from dicomweb_box.asgi.errors import handlers
+from dicomweb_box.asgi.guard import guarded
 from dicomweb_box.asgi.stack import middleware
 from dicomweb_box.box import Box, open_box
 from dicomweb_box.dicomweb import wado_uri
@@ -57,3 +58,4 @@ def _wire(app: Starlette, box: Box) -> None:
         *wado_uri.ROUTES,
         *web_routes(),
     ]
+    guarded(app.router.routes)

@@ -225,6 +225,140 @@ def rule_run(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     return 0
 
 
+def user_add(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Make an account; print its password where none was given."""
+    from dicomweb_box.accounts import users
+    from dicomweb_box.accounts.access import SYSTEM
+
+    password = _password_given(asked)
+    made = _run(
+        chosen,
+        lambda box: users.add(
+            box,
+            asked["name"],
+            role=asked["role"],
+            full_name=asked["full_name"],
+            scope=_scope(asked),
+            password=password,
+            must_change=password is None,
+            actor=SYSTEM,
+        ),
+    )
+    if password is None:
+        print(made)
+    return 0
+
+
+def user_list(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Print the accounts."""
+    from dicomweb_box.accounts import users
+
+    found = _run(_existing(chosen), users.every)
+    if asked["json"]:
+        _print_json([asdict(one) for one in found])
+        return 0
+    for one in found:
+        print(f"{one.name}: {one.role}{', disabled' if one.disabled else ''}")
+    return 0
+
+
+def user_disable(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Let an account log in no more, or again."""
+    from dicomweb_box.accounts import users
+    from dicomweb_box.accounts.access import SYSTEM
+
+    disabled = not asked["enable"]
+    _run(
+        _existing(chosen),
+        lambda box: users.set_disabled(box, asked["name"], disabled=disabled, actor=SYSTEM),
+    )
+    return 0
+
+
+def user_passwd(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Give an account a password; print it where none was given."""
+    from dicomweb_box.accounts import users
+    from dicomweb_box.accounts.access import SYSTEM
+
+    password = _password_given(asked)
+    given = _run(
+        _existing(chosen),
+        lambda box: users.set_password(
+            box, asked["name"], password, must_change=password is None, actor=SYSTEM
+        ),
+    )
+    if password is None:
+        print(given)
+    return 0
+
+
+def token_create(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Make a token; print its secret, which is told nowhere else."""
+    from dicomweb_box.accounts import tokens
+    from dicomweb_box.accounts.access import SYSTEM
+
+    rights = [name.strip() for name in asked["rights"].split(",") if name.strip()]
+    _, secret = _run(
+        chosen,
+        lambda box: tokens.create(
+            box,
+            asked["name"],
+            rights=rights,
+            actor=SYSTEM,
+            expires=tokens.life(asked["expires"]) if asked["expires"] else None,
+            scope=_scope(asked),
+            peer=asked["peer"],
+        ),
+    )
+    print(secret)
+    return 0
+
+
+def token_list(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Print the tokens, never their secrets."""
+    from dicomweb_box.accounts import tokens
+
+    found = _run(_existing(chosen), tokens.every)
+    if asked["json"]:
+        _print_json([asdict(one) for one in found])
+        return 0
+    for one in found:
+        state = "revoked" if one.revoked_at else f"until {one.ends_at}" if one.ends_at else "without end"
+        print(f"{one.id} {one.name}: {','.join(one.rights)}, {state}, last used {one.used_at or 'never'}")
+    return 0
+
+
+def token_revoke(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Let a token be valid no more, by its name or key."""
+    from dicomweb_box.accounts import tokens
+    from dicomweb_box.accounts.access import SYSTEM
+
+    async def job(box: "Box") -> None:
+        meant = [
+            one
+            for one in await tokens.every(box)
+            if asked["name"] in (one.name, one.id) and one.revoked_at is None
+        ]
+        if not meant:
+            raise BadSetting("there is no valid token of this name")
+        for one in meant:
+            await tokens.revoke(box, one.id, actor=SYSTEM)
+
+    _run(_existing(chosen), job)
+    return 0
+
+
+def _password_given(asked: dict[str, Any]) -> str | None:
+    if not asked["password_stdin"]:
+        return None
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+def _scope(asked: dict[str, Any]) -> dict[str, Any]:
+    """The part of the archive that flags name; a kind that none names is not bounded."""
+    return {kind: asked[kind] for kind in ("labels", "sources", "studies") if asked[kind]}
+
+
 def ohif_install(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     """Fetch the OHIF viewer and put its files where `serve` serves them at /ohif/."""
     from dicomweb_box.web import ohif_files
@@ -337,6 +471,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("attribute", metavar="KEYWORD|TAG")
     _command(index_commands, "list", index_list, "print those declared")
 
+    _user_grammar(commands)
+    _token_grammar(commands)
+
     rule = commands.add_parser("rule", help="rules that label by themselves")
     rule_commands = rule.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     one = _command(rule_commands, "list", rule_list, "print those there are")
@@ -349,6 +486,64 @@ def _parser() -> argparse.ArgumentParser:
     one = _command(ohif_commands, "install", ohif_install, "fetch it by npm, or take it from a file")
     one.add_argument("--from", dest="package", metavar="FILE.tgz", help="package file that is already here")
     return parser
+
+
+def _user_grammar(commands: Any) -> None:
+    user = commands.add_parser("user", help="accounts of people")
+    nested = user.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    one = _command(nested, "add", user_add, "make one; prints its one-time password")
+    one.add_argument("name", metavar="NAME")
+    one.add_argument("--role", required=True)
+    one.add_argument("--full-name", default="", metavar="NAME")
+    one.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    _scope_flags(one)
+
+    one = _command(nested, "list", user_list, "print them")
+    one.add_argument("--json", action="store_true", help="print them as JSON")
+
+    one = _command(nested, "disable", user_disable, "let one log in no more")
+    one.add_argument("name", metavar="NAME")
+    one.add_argument("--enable", action="store_true", help="let it log in again")
+
+    one = _command(nested, "passwd", user_passwd, "give one a password; prints a one-time password")
+    one.add_argument("name", metavar="NAME")
+    one.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+
+
+def _token_grammar(commands: Any) -> None:
+    token = commands.add_parser("token", help="tokens for programs and peers")
+    nested = token.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    one = _command(nested, "create", token_create, "make one; prints its secret once")
+    one.add_argument("--name", required=True)
+    one.add_argument(
+        "--scope", required=True, dest="rights", metavar="RIGHT,…", help="what it may do, as read,store"
+    )
+    one.add_argument("--peer", metavar="PEER", help="the peer that acts with it")
+    one.add_argument("--expires", metavar="TIME", help="as 12h, 90d, 4w, 1y; never if not given")
+    _scope_flags(one)
+
+    one = _command(nested, "list", token_list, "print them, never their secrets")
+    one.add_argument("--json", action="store_true", help="print them as JSON")
+
+    one = _command(nested, "revoke", token_revoke, "let one be valid no more")
+    one.add_argument("name", metavar="NAME|KEY")
+
+
+def _scope_flags(parser: argparse.ArgumentParser) -> None:
+    for flag, kind, what in (
+        ("--label", "labels", "with this label"),
+        ("--source", "sources", "from this source"),
+        ("--study", "studies", "of this study"),
+    ):
+        parser.add_argument(
+            flag,
+            dest=kind,
+            action="append",
+            metavar=kind[:-1].upper(),
+            help=f"only what is {what}; repeatable",
+        )
 
 
 def _command(

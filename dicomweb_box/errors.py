@@ -6,6 +6,9 @@ BoxError
 │   ├── BadQuery            … a search parameter
 │   ├── RequestTooLarge     a body longer than what is asked for can be
 │   └── RequestStalled      a body that stopped arriving
+├── Unauthenticated         who asks is not known, or could not prove it
+├── Forbidden               who asks has not the right to it
+├── TooMany                 asked too often; carries the seconds to wait
 ├── NotFound                nothing there that this actor may see
 │   └── Gone                … any more: it was rejected
 ├── Conflict                what was asked does not fit what is there now
@@ -57,6 +60,22 @@ class RequestTooLarge(BadRequest):
 
 class RequestStalled(BadRequest):
     """A request body that stopped arriving."""
+
+
+class Unauthenticated(BoxError):
+    """Who asks is not known, or could not prove it."""
+
+
+class Forbidden(BoxError):
+    """Who asks has not the right to what is asked."""
+
+
+class TooMany(BoxError):
+    """Asked too often: it may be asked again after `seconds`."""
+
+    def __init__(self, message: str, *, seconds: int) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class NotFound(BoxError):

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
@@ -17,6 +18,7 @@ import uvicorn
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from dicomweb_box.accounts import users
 from dicomweb_box.app import assemble
 from dicomweb_box.archive import chores
 from dicomweb_box.box import Box, open_box
@@ -146,10 +148,20 @@ async def _trim(box: Box) -> None:
 
 
 async def _worker(here: Surroundings, box: Box, stop: asyncio.Event) -> None:
+    if not here.settings.no_auth:
+        await _tell_how_to_log_in(box)
     if here.settings.demo:
         await chores.load_demo(box)
     here.report(READY)
     await chores.run(box, stop)
+
+
+async def _tell_how_to_log_in(box: Box) -> None:
+    password = await users.first_administrator(box)
+    if password is not None:
+        # Not through the log, which may be kept: this is for whoever stands before the terminal.
+        sys.stderr.write(f"Log in as {users.FIRST} with the one-time password {password}\n")
+        sys.stderr.flush()
 
 
 class Protocol(HttpToolsProtocol):

@@ -272,13 +272,17 @@ def _roles(settings: Settings) -> list[_Role]:
 
 
 def _refuse_beyond_loopback(settings: Settings) -> None:
-    """BadSetting unless every address that the host's name has is this machine's own."""
-    # There are no accounts yet: whoever can connect can read everything.
+    """BadSetting where what is served could be overheard, or read by whoever can connect."""
+    if not settings.no_auth and (settings.insecure_http or settings.tls_cert is not None):
+        return
+    why = (
+        "without accounts only this machine is served"
+        if settings.no_auth
+        else "beyond it HTTPS is served (tls_cert, tls_key), or plain HTTP with insecure_http"
+    )
     for _, address in _addresses(settings):
         if not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
-            raise BadSetting(
-                f"host {settings.host} is not loopback; until there are accounts, only this machine is served"
-            )
+            raise BadSetting(f"host {settings.host} is not loopback; {why}")
 
 
 def _addresses(settings: Settings) -> list[tuple[int, Any]]:

@@ -166,7 +166,18 @@ class Settings:
         "how long what is rejected can be restored before it is erased; 0 for no end",
         "days",
     )
+    session_length: int = _knob(
+        12, _number(1, 720), "how long a log-in holds, however much it is used", "hours"
+    )
+    session_idle: int = _knob(60, _number(1, 10080), "how long a log-in holds that is not used", "minutes")
+    deidentified: bool = _knob(
+        False, _truth, "nobody here can be identified: who may see may see everything of it"
+    )
     insecure_http: bool = _knob(False, _truth, "allow plain HTTP beyond loopback, to serve or to call")
+    tls_cert: Path | None = _knob(
+        None, _path, "PEM file with the certificate and its chain; HTTPS is served with it"
+    )
+    tls_key: Path | None = _knob(None, _path, "PEM file with the certificate's key", shown="in tls_cert")
     public_url: str | None = _knob(None, _url("http", "https"), "address seen from outside a reverse proxy")
     cors_origins: tuple[str, ...] = _knob(
         (), _origins, "origins that may call /dicom-web and /wado from a browser"

@@ -117,7 +117,7 @@ def make_box(make_database_url: MakeDatabaseUrl, tmp_path: Path) -> MakeBox:
 
     def make(**flags: object) -> AbstractAsyncContextManager[Box]:
         folder = tmp_path / f"box-{next(numbers)}"
-        given = {"data": str(folder), "database_url": make_database_url(), **flags}
+        given = {"data": str(folder), "database_url": make_database_url(), "no_auth": True, **flags}
         return open_box(settings.load(given, {}))
 
     return make

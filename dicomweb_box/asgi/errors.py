@@ -18,18 +18,23 @@ from dicomweb_box.errors import (
     BoxError,
     Conflict,
     Damaged,
+    Forbidden,
     Gone,
     NotAcceptable,
     NotFound,
     OutOfResources,
     RequestStalled,
     RequestTooLarge,
+    TooMany,
+    Unauthenticated,
     UnreadableInstance,
 )
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER = "30"
+CHALLENGE = 'Basic realm="dicomweb_box", charset="UTF-8", Bearer realm="dicomweb_box"'
+"""RFC 7617, RFC 6750."""
 _MOST_FRAMES = 6
 
 
@@ -64,6 +69,10 @@ def fault_of(error: BaseException, *, method: str = "GET") -> Fault:
             return Fault(status=503, sentence=str(error), headers={"Retry-After": RETRY_AFTER})
         case RequestStalled():
             return Fault(status=408, sentence=str(error), headers={"Connection": "close"})
+        case Unauthenticated():
+            return Fault(status=401, sentence=str(error), headers={"WWW-Authenticate": CHALLENGE})
+        case TooMany():
+            return Fault(status=429, sentence=str(error), headers={"Retry-After": str(error.seconds)})
         case BoxError():
             return Fault(status=_status(error), sentence=str(error))
     return Fault(
@@ -73,6 +82,7 @@ def fault_of(error: BaseException, *, method: str = "GET") -> Fault:
 
 def _status(error: BoxError) -> int:
     table = {
+        Forbidden: 403,
         Gone: 410,
         NotFound: 404,
         Conflict: 409,

@@ -1,19 +1,24 @@
-"""Who asks, and what they may see.
+"""Who asks, and what part of the archive is theirs, as `authentication` found it."""
 
-Until accounts exist everyone is anonymous and sees everything. That is safe only because the server
-refuses to listen on an address that is not loopback, and `same_origin` refuses requests under any other name.
-"""
+from starlette.requests import HTTPConnection
 
-from starlette.requests import Request
+from dicomweb_box.accounts.access import Actor, Identity, Scope
 
-from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING, Actor, Scope
+KEY = "dicomweb_box.identity"
 
 
-def identify(request: Request) -> tuple[Actor, Scope]:
+def identity_of(request: HTTPConnection) -> Identity:
+    """Who the request is from, as far as it proves it."""
+    found: Identity = request.scope[KEY]
+    return found
+
+
+def identify(request: HTTPConnection) -> tuple[Actor, Scope]:
     """The actor of a request and the part of the archive that it may touch."""
-    return ANONYMOUS, EVERYTHING
+    found: Identity = request.scope[KEY]
+    return found.actor, found.scope
 
 
-def address_of(request: Request) -> str:
+def address_of(request: HTTPConnection) -> str:
     """The peer's network address, to name the source of what it sends; "unknown" where there is none."""
     return request.client.host if request.client else "unknown"

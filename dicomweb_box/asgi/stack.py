@@ -2,6 +2,7 @@
 
 from starlette.middleware import Middleware
 
+from dicomweb_box.asgi.authentication import Authentication
 from dicomweb_box.asgi.errors import ErrorAnswers, ErrorPage
 from dicomweb_box.asgi.headers import AnswerHeaders, CrossOrigin
 from dicomweb_box.asgi.limits import STALL_SECONDS, StalledBodies, WellFormed
@@ -22,8 +23,9 @@ def middleware(
             SameOrigin,
             public_url=settings.public_url,
             allowed_origins=settings.cors_origins,
-            loopback_only=True,  # nothing else is served until accounts exist
+            loopback_only=settings.no_auth,
         ),
         Middleware(WellFormed),
+        Middleware(Authentication, no_auth=settings.no_auth),
         Middleware(StalledBodies, seconds=stall_seconds),
     ]

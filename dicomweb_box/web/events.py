@@ -1,7 +1,7 @@
 """Server-sent events: only that something changed, never what; pages then ask for their own parts again.
 
-One look at the change feed every two seconds for all who listen to this process, none where nobody does. A page
-says up to which change it was made, so that what changes before its stream is open is heard too.
+One look at the change feed every two seconds for all who listen to this process, none where nobody does. A
+page says up to which change it was made, so that what changes before its stream is open is heard too.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class Feed:
         self._looking: asyncio.Task[None] | None = None
 
     async def listen(self, after: int | None = None) -> AsyncIterator[bytes]:
-        """The events after a change, else from now on, and a comment now and then; ends when the server drains."""
+        """The events after a change, else from now on, and comments; ends when the server drains."""
         woken = asyncio.Event()
         self.listeners.add(woken)
         try:

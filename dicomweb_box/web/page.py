@@ -1,6 +1,7 @@
 """Answers for people: a page from its template, or one block of it."""
 
 import functools
+from functools import partial
 from typing import Any
 
 import jinja2
@@ -8,6 +9,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from dicomweb_box import __version__
+from dicomweb_box.accounts.access import NOBODY, Identity
+from dicomweb_box.asgi.identity import KEY
+from dicomweb_box.asgi.rights_table import may_ask
 from dicomweb_box.assets import TEMPLATES, static_url
 from dicomweb_box.dicom.words.readable import sop_class
 from dicomweb_box.web import words
@@ -35,7 +39,14 @@ def page(
 ) -> Response:
     """The page of a template; only its block `fragment` where htmx asks for a part."""
     chosen = _environment().get_template(template)
-    context |= {"request": request, "path": request.url.path}
+    identity: Identity = request.scope.get(KEY, NOBODY)
+    context |= {
+        "request": request,
+        "path": request.url.path,
+        "identity": identity,
+        "may": partial(may_ask, identity),
+        "navigation": [(to, name) for to, name in NAVIGATION if may_ask(identity, f"GET {to}")],
+    }
     if fragment is not None and wants_fragment(request):
         content = "".join(chosen.blocks[fragment](chosen.new_context(context)))
     else:
@@ -66,7 +77,6 @@ def _environment() -> jinja2.Environment:
     environment.globals |= {
         "static_url": static_url,
         "program_version": __version__,
-        "navigation": NAVIGATION,
     }
     environment.filters |= {
         "first": words.first,

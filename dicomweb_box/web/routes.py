@@ -12,8 +12,10 @@ from dicomweb_box.web import (
     held,
     instances,
     labels,
+    login,
     ohif,
     patients,
+    profile,
     reject,
     rules,
     selections,
@@ -35,6 +37,9 @@ def routes() -> list[BaseRoute]:
     """Every page, its twin for programs, and what watches the box."""
     return [
         Route("/", home, name="home"),
+        # /login, /logout, /profile: who somebody is here
+        *login.ROUTES,
+        *profile.ROUTES,
         # /studies: what the archive holds
         *studies.ROUTES,
         *instances.ROUTES,

@@ -25,7 +25,7 @@ def app_of(
     routes = [Route(path, handler, methods=["GET", "POST", "DELETE"]) for path, handler in handlers_by_path]
     return Starlette(
         routes=routes,
-        middleware=middleware(settings or Settings(), page=page, stall_seconds=stall_seconds),
+        middleware=middleware(settings or Settings(no_auth=True), page=page, stall_seconds=stall_seconds),
         exception_handlers=handlers(page),
     )
 

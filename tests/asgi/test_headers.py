@@ -9,7 +9,7 @@ from dicomweb_box.settings import Settings
 from tests.asgi.served import app_of, client_of, fine
 
 ORIGIN = "https://viewer.example"
-SETTINGS = Settings(cors_origins=(ORIGIN,))
+SETTINGS = Settings(no_auth=True, cors_origins=(ORIGIN,))
 
 
 async def page(request: Request) -> Response:

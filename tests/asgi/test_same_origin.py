@@ -6,7 +6,9 @@ from dicomweb_box.settings import Settings
 from tests.asgi.served import app_of, client_of, fine
 
 LAN = "http://box.clinic.lan:8080"
-SETTINGS = Settings(public_url="http://box.clinic.lan:8080", cors_origins=("https://viewer.example",))
+SETTINGS = Settings(
+    no_auth=True, public_url="http://box.clinic.lan:8080", cors_origins=("https://viewer.example",)
+)
 
 
 @pytest.mark.parametrize(

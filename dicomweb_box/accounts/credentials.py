@@ -1,0 +1,155 @@
+"""What a request proves: a session's cookie, a token, or a name and a password."""
+
+import hashlib
+import hmac
+import json
+import secrets
+from datetime import datetime, timedelta
+
+from dicomweb_box.accounts import guessing, passwords
+from dicomweb_box.accounts.access import Actor, Identity, Scope
+from dicomweb_box.accounts.known import known
+from dicomweb_box.accounts.rights import Right, rights_of
+from dicomweb_box.box import Box
+from dicomweb_box.database import Row
+from dicomweb_box.errors import Unauthenticated
+
+TOKEN_PREFIX = "dwb_"  # noqa: S105  (what secrets begin with, so that scanners of repositories know one)
+REMEMBERED = 300.0
+"""Seconds for which a proved password, token or session is not looked up again, unless something changed."""
+_PROCESS_KEY = secrets.token_bytes(32)
+
+_ACCOUNT = (
+    "account.id as account_id, account.name as account_name, account.scope as account_scope,"
+    " role.rights as role_rights, account.must_change as must_change, account.disabled as disabled"
+)
+
+
+def digest(secret: str) -> str:
+    """A secret of ours as it is kept: random ones need no slow hash."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+async def by_session(box: Box, secret: str) -> Identity | None:
+    """Whose log-in a cookie is; None where there is none (any more)."""
+    key = b"s" + hashlib.sha256(secret.encode()).digest()
+    if found := await known(box).get(key):
+        return found
+    now = box.clock()
+    idle = timedelta(minutes=box.settings.session_idle)
+    row = await box.database.fetch_one(
+        f"select session.id, session.ends_at, session.seen_at, {_ACCOUNT} from session"
+        " join account on account.id = session.account_id join role on role.name = account.role"
+        " where session.digest = :digest and session.complete = 1 and account.disabled = 0"
+        " and session.ends_at > :now and session.seen_at > :idle",
+        {"digest": digest(secret), "now": _text(now), "idle": _text(now - idle)},
+    )
+    if row is None:
+        return None
+    identity = _of_account(box, row, session=row["id"])
+    left = (datetime.fromisoformat(row["ends_at"]) - now).total_seconds()
+    known(box).keep(key, identity, seconds=min(left, REMEMBERED), idle=idle.total_seconds())
+    return identity
+
+
+async def by_token(box: Box, secret: str) -> Identity | None:
+    """Whom a token acts for; None where it is not valid (any more)."""
+    key = b"t" + hashlib.sha256(secret.encode()).digest()
+    if found := await known(box).get(key):
+        return found
+    now = box.clock()
+    row = await box.database.fetch_one(
+        "select token.id, token.name, token.rights, token.scope, token.peer, token.ends_at, "
+        f"token.account_id as owner, {_ACCOUNT} from token left join account on account.id = token.account_id"
+        " left join role on role.name = account.role where token.digest = :digest"
+        " and token.revoked_at is null and (token.ends_at is null or token.ends_at > :now)",
+        {"digest": digest(secret), "now": _text(now)},
+    )
+    if row is None or (row["owner"] is not None and row["disabled"]):
+        return None
+    identity = _of_token(box, row)
+    ends = row["ends_at"]
+    left = (datetime.fromisoformat(ends) - now).total_seconds() if ends else REMEMBERED
+    known(box).keep(key, identity, seconds=min(left, REMEMBERED))
+    return identity
+
+
+async def by_password(box: Box, name: str, password: str, *, address: str) -> Identity | None:
+    """Whose name and password these are, for a program; None where they are nobody's.
+
+    A token may be given in place of the password. Raises Unauthenticated for an account whose password
+    alone is not enough, and TooMany where guessing is slowed down.
+    """
+    if password.startswith(TOKEN_PREFIX):
+        return await by_token(box, password)
+    key = b"b" + hmac.digest(_PROCESS_KEY, f"{name}\0{password}".encode(), "sha256")
+    if found := await known(box).get(key):
+        return found
+    row = await proved(box, name, password, address=address)
+    if row is None:
+        return None
+    if row["second_factor"] is not None or row["must_change"]:
+        raise Unauthenticated("This account logs in at /login; programs use a token of it.")
+    identity = _of_account(box, row)
+    known(box).keep(key, identity, seconds=REMEMBERED)
+    return identity
+
+
+async def proved(box: Box, name: str, password: str, *, address: str) -> Row | None:
+    """The account of a name and its password; None where they do not fit, after the same work.
+
+    Raises TooMany where guessing is slowed down.
+    """
+    name = name.strip()
+    async with guessing.attempt(box, name, address) as attempt:
+        row = await box.database.fetch_one(
+            f"select account.password, account.second_factor, {_ACCOUNT} from account"
+            " join role on role.name = account.role where account.folded = :folded",
+            {"folded": name.casefold()},
+        )
+        kept = row["password"] if row is not None and not row["disabled"] else None
+        attempt.right = await passwords.matches(box, kept, password)
+    return row if attempt.right else None
+
+
+def _of_account(box: Box, row: Row, *, session: str | None = None) -> Identity:
+    rights = _here(box, rights_of(json.loads(row["role_rights"])))
+    return Identity(
+        actor=Actor(name=row["account_name"], kind="user"),
+        scope=_seeing(Scope.from_json(json.loads(row["account_scope"])), rights),
+        rights=frozenset() if row["must_change"] else rights,
+        account=row["account_id"],
+        session=session,
+        must_change=bool(row["must_change"]),
+    )
+
+
+def _of_token(box: Box, row: Row) -> Identity:
+    rights = rights_of(json.loads(row["rights"]))
+    scope = Scope.from_json(json.loads(row["scope"]))
+    if row["owner"] is not None:
+        rights &= rights_of(json.loads(row["role_rights"]))
+        scope = scope.within(Scope.from_json(json.loads(row["account_scope"])))
+    rights = _here(box, rights)
+    return Identity(
+        actor=Actor(name=row["peer"] or row["name"], kind="peer" if row["peer"] else "token"),
+        scope=_seeing(scope, rights),
+        rights=rights,
+        account=row["owner"],
+        token=row["id"],
+    )
+
+
+def _here(box: Box, rights: frozenset[Right]) -> frozenset[Right]:
+    """The rights; where nobody can be identified, who may see may see everything."""
+    return rights | {Right.IDENTITIES} if box.settings.deidentified and Right.SEE in rights else rights
+
+
+def _seeing(scope: Scope, rights: frozenset[Right]) -> Scope:
+    if Right.IDENTITIES in rights:
+        return scope
+    return scope.within(Scope(identities=False))
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")

@@ -1,0 +1,75 @@
+"""Finds out who a request is from: a session's cookie, Basic, or Bearer (RFC 7617, RFC 6750).
+
+What is not proved is nobody's, and may see what everybody may; a proof that is wrong is refused (401).
+"""
+
+import base64
+import binascii
+
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from dicomweb_box.accounts import credentials
+from dicomweb_box.accounts.access import ANYBODY, NOBODY, Identity
+from dicomweb_box.asgi.identity import KEY, address_of
+from dicomweb_box.box import Box
+from dicomweb_box.errors import Unauthenticated
+
+COOKIE = "dicomweb_box"
+SECURE_COOKIE = f"__Host-{COOKIE}"
+"""Where the browser is reached by https: no other host, no plain http can set it (RFC 6265bis 4.1.3)."""
+
+
+class Authentication:
+    """Middleware that puts the Identity of each request where `asgi.identity` finds it."""
+
+    def __init__(self, app: ASGIApp, *, no_auth: bool) -> None:
+        self.app = app
+        self.no_auth = no_auth
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on; raises Unauthenticated for a proof that is wrong, TooMany where guessing is slowed."""
+        if scope["type"] in ("http", "websocket"):
+            scope[KEY] = ANYBODY if self.no_auth else await _identity(scope)
+        await self.app(scope, receive, send)
+
+
+async def _identity(scope: Scope) -> Identity:
+    box: Box = scope["app"].state.box
+    headers = dict(scope["headers"])
+    authorization = headers.get(b"authorization")
+    if authorization is not None:
+        return await _by_header(box, authorization.decode("latin-1"), scope)
+    if b"cookie" in headers:
+        cookies = HTTPConnection(scope).cookies
+        secret = cookies.get(SECURE_COOKIE) or cookies.get(COOKIE)
+        if secret:
+            return await credentials.by_session(box, secret) or NOBODY
+    return NOBODY
+
+
+async def _by_header(box: Box, authorization: str, scope: Scope) -> Identity:
+    scheme, _, given = authorization.partition(" ")
+    match scheme.lower():
+        case "bearer":
+            found = await credentials.by_token(box, given.strip())
+        case "basic":
+            name, password = _name_and_password(given)
+            address = address_of(HTTPConnection(scope))
+            found = await credentials.by_password(box, name, password, address=address)
+        case _:
+            raise Unauthenticated("Authorization is by Basic or Bearer.")
+    if found is None:
+        raise Unauthenticated("These credentials are not valid here.")
+    return found
+
+
+def _name_and_password(given: str) -> tuple[str, str]:
+    try:
+        text = base64.b64decode(given.strip(), validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError):
+        raise Unauthenticated("The Basic credentials are not base64 of UTF-8.") from None
+    name, colon, password = text.partition(":")
+    if not colon:
+        raise Unauthenticated("The Basic credentials have no colon.")
+    return name, password

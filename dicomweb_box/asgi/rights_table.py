@@ -1,0 +1,222 @@
+"""What each address needs: the one table of who may ask what, by method and path.
+
+A route that is not in it cannot be wired (`guard`): the program does not start.
+"""
+
+from dicomweb_box.accounts.access import Identity
+from dicomweb_box.accounts.rights import Right
+
+Needed = frozenset[Right] | None
+"""Every one of these; None: open to everybody, whoever they are."""
+
+_SEE, _STORE = "see", "see store"
+_KNOWING = "see identities"
+_STUDY = "/dicom-web/studies/{study}"
+_SERIES = f"{_STUDY}/series/{{series}}"
+_INSTANCE = f"{_SERIES}/instances/{{instance}}"
+_SHOWN = "/studies/{study_uid}"
+_SHOWN_INSTANCE = f"{_SHOWN}/series/{{series_uid}}/instances/{{instance_uid}}"
+_HELD = "/held/{instance_uid}/{sha256}"
+_REJECTING = (
+    "/reject",
+    f"{_SHOWN}/reject",
+    f"{_SHOWN}/series/{{series_uid}}/reject",
+    f"{_SHOWN_INSTANCE}/reject",
+)
+
+_TABLE: dict[str | None, tuple[str, ...]] = {
+    None: (
+        "GET /healthz",
+        "GET /readyz",
+        "GET /static/{digest}/{path:path}",
+        "GET /login",
+        "POST /login",
+        "POST /logout",
+        "OPTIONS /dicom-web/",
+    ),
+    # Any person who has logged in, whatever they may.
+    "": ("GET /profile", "GET /profile.json", "POST /profile/password", "POST /profile/sessions/{id}/end"),
+    # Searches and lists: what they tell about patients is left out where identities may not be seen.
+    _SEE: (
+        "GET /",
+        "GET /ohif",
+        "GET /ohif/{path:path}",
+        "GET /events",
+        "GET /dicom-web/openapi.json",
+        "GET /dicom-web/studies",
+        "GET /dicom-web/series",
+        "GET /dicom-web/instances",
+        "GET /dicom-web/patients",
+        "GET /dicom-web/studies/count",
+        "GET /dicom-web/series/count",
+        "GET /dicom-web/instances/count",
+        f"GET {_STUDY}/series",
+        f"GET {_STUDY}/series/count",
+        f"GET {_STUDY}/instances",
+        f"GET {_STUDY}/instances/count",
+        f"GET {_SERIES}/instances",
+        f"GET {_SERIES}/instances/count",
+        "GET /studies",
+        "GET /studies.json",
+        f"GET {_SHOWN}",
+        f"GET {_SHOWN}.json",
+        "GET /series",
+        "GET /series.json",
+        f"GET {_SHOWN}/series/{{series_uid}}",
+        f"GET {_SHOWN}/series/{{series_uid}}.json",
+        "POST /selection",
+        "POST /selections",
+        "GET /selections/{id}",
+        "GET /selections/{id}.json",
+        "DELETE /selections/{id}",
+        "POST /selections/{id}/clear",
+        "POST /selections/{id}/members",
+        "POST /selections/{id}/members/remove",
+        "GET /labels",
+        "GET /labels.json",
+        "GET /labels/{label_id}",
+        "GET /labels/{label_id}.json",
+    ),
+    # Objects, or parts of them: nothing is left out of those.
+    _KNOWING: (
+        f"GET {_STUDY}",
+        f"GET {_SERIES}",
+        f"GET {_INSTANCE}",
+        f"GET {_STUDY}/metadata",
+        f"GET {_SERIES}/metadata",
+        f"GET {_INSTANCE}/metadata",
+        f"GET {_STUDY}/bulkdata",
+        f"GET {_SERIES}/bulkdata",
+        f"GET {_INSTANCE}/bulkdata",
+        f"GET {_STUDY}/pixeldata",
+        f"GET {_SERIES}/pixeldata",
+        f"GET {_INSTANCE}/pixeldata",
+        f"GET {_INSTANCE}/bulkdata/{{path:path}}",
+        f"GET {_STUDY}/instances/{{instance}}/bulkdata/{{path:path}}",
+        f"GET {_INSTANCE}/frames",
+        f"GET {_INSTANCE}/frames/{{frames}}",
+        f"GET {_STUDY}/rendered",
+        f"GET {_SERIES}/rendered",
+        f"GET {_INSTANCE}/rendered",
+        f"GET {_INSTANCE}/frames/{{frames}}/rendered",
+        f"GET {_STUDY}/thumbnail",
+        f"GET {_SERIES}/thumbnail",
+        f"GET {_INSTANCE}/thumbnail",
+        f"GET {_INSTANCE}/frames/{{frames}}/thumbnail",
+        "GET /dicom-web/series/{series}",
+        "GET /dicom-web/series/{series}/{rest:path}",
+        "GET /dicom-web/instances/{instance}",
+        "GET /dicom-web/instances/{instance}/{rest:path}",
+        "GET /wado",
+        f"GET {_SHOWN_INSTANCE}",
+        f"GET {_SHOWN_INSTANCE}.json",
+        f"GET {_SHOWN_INSTANCE}/compare",
+        f"GET {_SHOWN_INSTANCE}/compare.json",
+        f"GET {_SHOWN}/viewer",
+        f"GET {_SHOWN}/viewer.json",
+        f"GET {_SHOWN}/viewer/window.json",
+        "GET /patients",
+        "GET /patients.json",
+        "GET /patients/{key}",
+        "GET /patients/{key}.json",
+    ),
+    _STORE: (
+        "POST /dicom-web/studies",
+        f"POST {_STUDY}",
+        "GET /upload",
+        "POST /upload",
+        "GET /upload.json",
+        "GET /upload/{session}",
+        "GET /upload/{session}.json",
+        "POST /upload/{session}",
+        "DELETE /upload/{session}",
+        "GET /upload/{session}/remove",
+        "POST /upload/{session}/remove",
+        "POST /upload/{session}/files",
+        "GET /upload/{session}/files.json",
+        "GET /upload/{session}/files/{file}",
+        "PATCH /upload/{session}/files/{file}",
+    ),
+    "see label": (
+        "POST /labels",
+        "GET /labels/apply",
+        "GET /labels/apply.json",
+        "POST /labels/apply",
+        "POST /labels/{label_id}",
+        "DELETE /labels/{label_id}",
+        "GET /labels/{label_id}/delete",
+        "POST /labels/{label_id}/delete",
+    ),
+    "see label rules": (
+        "GET /rules",
+        "GET /rules.json",
+        "POST /rules",
+        "GET /rules/new",
+        "GET /rules/{rule_id}",
+        "GET /rules/{rule_id}.json",
+        "POST /rules/{rule_id}",
+        "DELETE /rules/{rule_id}",
+        "POST /rules/{rule_id}/run",
+        "POST /rules/{rule_id}/enabled",
+        "GET /rules/{rule_id}/delete",
+        "POST /rules/{rule_id}/delete",
+    ),
+    "see identities correct": (
+        "GET /correct",
+        f"GET {_SHOWN}/correct",
+        f"GET {_SHOWN}/correct.json",
+        f"POST {_SHOWN}/correct",
+        "GET /corrections",
+        "GET /corrections.json",
+        "POST /corrections/{id}/undo",
+        "GET /held",
+        "GET /held.json",
+        f"GET {_HELD}",
+        f"GET {_HELD}.json",
+        f"POST {_HELD}/serve",
+        f"POST {_HELD}/discard",
+        "GET /disagreements",
+        "GET /disagreements.json",
+        "POST /disagreements/accept",
+    ),
+    "see identities delete": (
+        f"DELETE {_STUDY}",
+        f"DELETE {_SERIES}",
+        f"DELETE {_INSTANCE}",
+        *(
+            ask
+            for address in _REJECTING
+            for ask in (f"GET {address}", f"GET {address}.json", f"POST {address}")
+        ),
+        "GET /rejected",
+        "GET /rejected.json",
+        "POST /rejected/{id}/restore",
+        "GET /rejected/{id}/erase",
+        "GET /rejected/{id}/erase.json",
+        "POST /rejected/{id}/erase",
+        "GET /erase",
+        "GET /erase.json",
+        "POST /erase",
+    ),
+    "see identities export": ("GET /download",),
+    "operate": ("GET /status", "GET /status.json", "GET /metrics"),
+}
+
+
+def _needed() -> dict[str, Needed]:
+    table: dict[str, Needed] = {}
+    for names, addresses in _TABLE.items():
+        for address in addresses:
+            if address in table:
+                raise ValueError(f"{address} is in the table twice")
+            table[address] = None if names is None else frozenset(map(Right, names.split()))
+    return table
+
+
+NEEDED = _needed()
+
+
+def may_ask(identity: Identity, address: str) -> bool:
+    """Whether somebody may ask an address of the table, as `GET /labels/apply`."""
+    needed = NEEDED[address]
+    return needed is None or needed <= identity.rights

@@ -1,0 +1,111 @@
+"""Logging in and out: a form, and a cookie."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from dicomweb_box.accounts import sessions
+from dicomweb_box.accounts.sessions import Begun
+from dicomweb_box.asgi.authentication import COOKIE, SECURE_COOKIE
+from dicomweb_box.asgi.identity import address_of, identity_of
+from dicomweb_box.errors import TooMany
+from dicomweb_box.web.forms import posted
+from dicomweb_box.web.page import page
+from dicomweb_box.web.twins import done
+
+HOME = "/studies"
+
+
+async def ask(request: Request) -> Response:
+    """The form; whoever has logged in already is led on."""
+    onward = inside(request.query_params.get("next", ""))
+    if identity_of(request).account is not None:
+        return done(request, onward)
+    return page(request, "login.html", onward=onward, name="", message="")
+
+
+async def take(request: Request) -> Response:
+    """Log in: 303 with a cookie, or the form again (401, 429)."""
+    fields = await posted(request)
+    name, onward = fields.one("name"), inside(fields.one("next"))
+    password = (fields.values.get("password") or [""])[0]
+    where: dict[str, Any] = {
+        "address": address_of(request),
+        "agent": request.headers.get("user-agent", ""),
+    }
+    try:
+        begun = await sessions.log_in(request.app.state.box, name, password, **where)
+    except TooMany as error:
+        answer = page(
+            request,
+            "login.html",
+            onward=onward,
+            name=name,
+            message=f"{error} ({error.seconds} s)",
+            status=429,
+        )
+        answer.headers["Retry-After"] = str(error.seconds)
+        return answer
+    if begun is None:
+        return page(
+            request,
+            "login.html",
+            onward=onward,
+            name=name,
+            message="Name and password do not fit.",
+            status=401,
+        )
+    return led_on(request, begun, onward)
+
+
+def led_on(request: Request, begun: Begun, onward: str) -> Response:
+    """To where somebody wanted to go, with the cookie of a new log-in."""
+    answer = done(request, onward)
+    set_cookie(request, answer, begun.secret)
+    return answer
+
+
+async def leave(request: Request) -> Response:
+    """Log out: the log-in ends for the server too."""
+    identity = identity_of(request)
+    if identity.session is not None and identity.account is not None:
+        await sessions.end(request.app.state.box, identity.session, account=identity.account)
+    answer = done(request, "/login")
+    # What a browser kept of pages goes with it (Clear-Site-Data is heeded over https alone).
+    answer.headers["Clear-Site-Data"] = '"cache", "storage"'
+    for name in (COOKIE, SECURE_COOKIE, "selection"):
+        answer.delete_cookie(name, path="/", secure=name == SECURE_COOKIE, httponly=True, samesite="lax")
+    return answer
+
+
+def set_cookie(request: Request, answer: Response, secret: str) -> None:
+    """Give the browser its log-in; it ends with the browser, or when the server says so."""
+    secure = is_secure(request)
+    name = SECURE_COOKIE if secure else COOKIE
+    answer.set_cookie(name, secret, path="/", secure=secure, httponly=True, samesite="lax")
+
+
+def is_secure(request: Request) -> bool:
+    """Whether the browser reaches us by https, as far as we can know."""
+    public = request.app.state.box.settings.public_url or ""
+    return request.url.scheme == "https" or public.startswith("https://")
+
+
+def inside(address: str) -> str:
+    """An address of ours to go on to; the first page for any other."""
+    if (
+        not address.startswith("/")
+        or address.startswith(("//", "/\\", "/login"))
+        or not address.isprintable()
+    ):
+        return HOME
+    return address
+
+
+ROUTES: list[BaseRoute] = [
+    Route("/login", ask, methods=["GET"], name="login"),
+    Route("/login", take, methods=["POST"]),
+    Route("/logout", leave, methods=["POST"], name="logout"),
+]
