@@ -117,7 +117,7 @@ async def main() -> None:
     parser.add_argument("--repeats", type=int, default=10)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        given = settings.load({"data": folder, "database_url": asked.url}, {})
+        given = settings.load({"data": folder, "database_url": asked.url, "no_auth": True}, {})
         async with open_box(given) as box:
             await fill(box, asked.studies, 1, asked.copies)
             await measure(box, asked.studies, asked.repeats)
