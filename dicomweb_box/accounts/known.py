@@ -119,11 +119,14 @@ def known(box: Box) -> Known:
 
 async def revision_of(box: Box) -> int:
     """How often accounts were changed."""
-    return int(await box.database.fetch_value("select value from mark where name = :name", {"name": _MARK}))
+    found = await box.database.fetch_value("select value from mark where name = :name", {"name": _MARK})
+    return int(found or 0)
 
 
 async def changed(w: Writer) -> None:
     """Move the revision, in the transaction of the change."""
     await w.execute(
-        "update mark set value = cast(cast(value as integer) + 1 as text) where name = :name", {"name": _MARK}
+        "insert into mark (name, value) values (:name, '1') on conflict (name)"
+        " do update set value = cast(cast(mark.value as integer) + 1 as text)",
+        {"name": _MARK},
     )

@@ -79,5 +79,3 @@ create table login_failure (
     at text not null
 ) without rowid;
 create index login_failure_by_at on login_failure (at);
-
-insert into mark (name, value) values ('accounts revision', '0');
