@@ -26,7 +26,11 @@ INTERRUPTED = 130
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse's parser, with one line for a wrong command line."""
+    """argparse's parser, with one line for a wrong command line; a flag is written in full."""
+
+    def __init__(self, **more: Any) -> None:
+        # Else `--key …` would be taken for `--key-command …`.
+        super().__init__(allow_abbrev=False, **more)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end with code 2."""
@@ -348,6 +352,30 @@ def token_revoke(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     return 0
 
 
+def key_rotate(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Make a new master key and seal everything with it anew."""
+    from dicomweb_box.accounts import key_rotation
+
+    rotated = _run(_existing(chosen), key_rotation.rotate)
+    print(f"{rotated.key} seals; sealed anew {rotated.sealed}")
+    return 0
+
+
+def key_check(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Say which master keys there are and what they seal; 1 if something cannot be unsealed."""
+    from dicomweb_box.accounts import key_rotation
+
+    report = _run(_existing(chosen), key_rotation.check)
+    if asked["json"]:
+        _print_json(asdict(report))
+    else:
+        print(f"keys from {report.origin}")
+        for key in report.keys:
+            print(f"{key.id} seals {key.sealed}")
+        print(f"lost {len(report.lost)}", *report.lost, sep="\n  ")
+    return FAILED if report.lost else 0
+
+
 def _password_given(asked: dict[str, Any]) -> str | None:
     if not asked["password_stdin"]:
         return None
@@ -461,7 +489,7 @@ def _parser() -> argparse.ArgumentParser:
 
     one = _command(commands, "settings", show_settings, "print every setting and where its value comes from")
     for name in settings.NAMES:
-        if name not in ("data", "config"):
+        if name not in ("data", "config") and name not in settings.SECRET:
             _flag(one, name)
     one.add_argument("--json", action="store_true", help="print them as JSON")
 
@@ -473,6 +501,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _user_grammar(commands)
     _token_grammar(commands)
+    _key_grammar(commands)
 
     rule = commands.add_parser("rule", help="rules that label by themselves")
     rule_commands = rule.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
@@ -529,6 +558,15 @@ def _token_grammar(commands: Any) -> None:
 
     one = _command(nested, "revoke", token_revoke, "let one be valid no more")
     one.add_argument("name", metavar="NAME|KEY")
+
+
+def _key_grammar(commands: Any) -> None:
+    key = commands.add_parser("key", help="master keys that seal secrets")
+    nested = key.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    _command(nested, "rotate", key_rotate, "make a new one and seal everything with it anew")
+    one = _command(nested, "check", key_check, "say which there are and what they seal, never themselves")
+    one.add_argument("--json", action="store_true", help="print it as JSON")
 
 
 def _scope_flags(parser: argparse.ArgumentParser) -> None:

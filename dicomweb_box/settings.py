@@ -126,9 +126,18 @@ def _origins(value: object) -> tuple[str, ...]:
     return tuple(_url("http", "https")(item).rstrip("/") for item in items if item != "")
 
 
-def _knob(default: Any, parse: Callable[[object], Any], meaning: str, unit: str = "", shown: str = "") -> Any:
-    metadata = {"parse": parse, "meaning": meaning, "unit": unit, "shown": shown}
-    return field(default=default, metadata=metadata)
+def _knob(
+    default: Any,
+    parse: Callable[[object], Any],
+    meaning: str,
+    unit: str = "",
+    shown: str = "",
+    *,
+    secret: bool = False,
+) -> Any:
+    """A setting; a secret one is shown nowhere and has no flag, since process lists show those."""
+    metadata = {"parse": parse, "meaning": meaning, "unit": unit, "shown": shown, "secret": secret}
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +182,14 @@ class Settings:
     deidentified: bool = _knob(
         False, _truth, "nobody here can be identified: who may see may see everything of it"
     )
+    key: str | None = _knob(
+        None,
+        _text,
+        "master keys, the newest first; from the environment rather than from a file",
+        shown="DIR/keys/box.key",
+        secret=True,
+    )
+    key_command: str | None = _knob(None, _text, "command that prints the master keys, as of a key service")
     insecure_http: bool = _knob(False, _truth, "allow plain HTTP beyond loopback, to serve or to call")
     tls_cert: Path | None = _knob(
         None, _path, "PEM file with the certificate and its chain; HTTPS is served with it"
@@ -237,11 +254,15 @@ class Explained:
 
 KNOBS = tuple(knob for knob in fields(Settings) if "parse" in knob.metadata)
 NAMES = tuple(knob.name for knob in KNOBS)
+SECRET = frozenset(knob.name for knob in KNOBS if knob.metadata["secret"])
 
 
 def environment() -> dict[str, str]:
-    """The process's environment, for `load`."""
-    return dict(os.environ)
+    """The process's environment, for `load`; secrets are taken out of it: what we start inherits none."""
+    found = dict(os.environ)
+    for name in SECRET:
+        os.environ.pop(f"{PREFIX}{name.upper()}", None)
+    return found
 
 
 def load(flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
@@ -270,7 +291,7 @@ def explain(settings: Settings) -> list[Explained]:
     return [
         Explained(
             name=knob.name,
-            value=_shown(getattr(settings, knob.name)),
+            value=_explained(knob.name, getattr(settings, knob.name)),
             default=knob.metadata["shown"] or _shown(knob.default),
             unit=knob.metadata["unit"],
             meaning=knob.metadata["meaning"],
@@ -309,6 +330,8 @@ def _from_file(file: Path | None) -> dict[str, tuple[object, str]]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadSetting(f"settings file {file} cannot be read: {error}") from error
     _refuse_unknown(content, f"key {{!r}} in {file}")
+    if SECRET & content.keys() and file.stat().st_mode & 0o077:
+        raise BadSetting(f"settings file {file} holds a secret and can be read by others: chmod 600 it")
     return {name: (value, f"file ({file})") for name, value in content.items()}
 
 
@@ -326,6 +349,10 @@ def _parsed(name: str, parse: Callable[[object], T], value: object, origin: str)
         return parse(value)
     except ValueError as error:
         raise BadSetting(f"setting {name!r} ({origin}) {error}") from error
+
+
+def _explained(name: str, value: object) -> str:
+    return "***" if name in SECRET and value is not None else _shown(value)
 
 
 def _shown(value: object) -> str:
