@@ -126,7 +126,7 @@ def check(chosen: settings.Settings, asked: dict[str, Any]) -> int:
         _print_json(asdict(report))
     else:
         print(f"instances {report.instances}")
-        for kind in ("missing", "damaged", "orphaned", "miscounted"):
+        for kind in ("missing", "damaged", "orphaned", "miscounted", "audit"):
             found = getattr(report, kind)
             print(f"{kind} {len(found)}", *found, sep="\n  ")
         if asked["repair"]:

@@ -18,7 +18,7 @@ import uvicorn
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from dicomweb_box.accounts import users
+from dicomweb_box.accounts import audit, users
 from dicomweb_box.app import assemble
 from dicomweb_box.archive import chores
 from dicomweb_box.box import Box, open_box
@@ -92,7 +92,9 @@ def _run(here: Surroundings, life: Callable[[Box, asyncio.Event], Coroutine[Any,
         # At its end, not only in name: whoever killed the supervisor wanted us gone too.
         loop.add_reader(here.lifeline, _orphaned, loop, here.lifeline, stop)
         async with open_box(here.settings) as box:
+            await audit.started(box)
             await life(box, stop)
+            await audit.stopped(box)
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

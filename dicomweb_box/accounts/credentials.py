@@ -85,7 +85,7 @@ async def by_password(box: Box, name: str, password: str, *, address: str) -> Id
     key = b"b" + hmac.digest(_PROCESS_KEY, f"{name}\0{password}".encode(), "sha256")
     if found := await known(box).get(key):
         return found
-    row = await proved(box, name, password, address=address)
+    row = await proved(box, name, password, address=address, log_in=True)
     if row is None:
         return None
     if row["second_factor"] is not None or row["must_change"]:
@@ -95,10 +95,10 @@ async def by_password(box: Box, name: str, password: str, *, address: str) -> Id
     return identity
 
 
-async def proved(box: Box, name: str, password: str, *, address: str) -> Row | None:
+async def proved(box: Box, name: str, password: str, *, address: str, log_in: bool = False) -> Row | None:
     """The account of a name and its password; None where they do not fit, after the same work.
 
-    Raises TooMany where guessing is slowed down.
+    It is recorded as a log-in where it is one by itself. Raises TooMany where guessing is slowed down.
     """
     name = name.strip()
     async with guessing.attempt(box, name, address) as attempt:
@@ -108,6 +108,7 @@ async def proved(box: Box, name: str, password: str, *, address: str) -> Row | N
             {"folded": name.casefold()},
         )
         kept = row["password"] if row is not None and not row["disabled"] else None
+        attempt.name, attempt.told = str(row["account_name"]) if row is not None else "", log_in
         attempt.right = await passwords.matches(box, kept, password)
     return row if attempt.right else None
 

@@ -12,6 +12,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from dicomweb_box.accounts import audit
+from dicomweb_box.accounts.access import Actor
+from dicomweb_box.accounts.audit_reads import reads
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.box import Box
 from dicomweb_box.database import Writer
 from dicomweb_box.errors import TooMany
@@ -29,11 +33,15 @@ class Attempt:
     """One try; `right` says at its end whether the password was."""
 
     right: bool = False
+    name: str = ""
+    """Of the account, where there is one: what else was typed may be a password, and is kept nowhere."""
+    told: bool = True
+    """Whether it is recorded as a log-in where the password was right."""
 
 
 @contextlib.asynccontextmanager
 async def attempt(box: Box, name: str, address: str) -> AsyncIterator[Attempt]:
-    """One try to log in; raises TooMany where it has to wait. Its outcome is counted at the end."""
+    """One try to log in; raises TooMany where it has to wait. Its outcome is counted and recorded."""
     buckets = _buckets(name.casefold(), address)
     now = box.clock()
     rows = await box.database.fetch_all(
@@ -45,13 +53,25 @@ async def attempt(box: Box, name: str, address: str) -> AsyncIterator[Attempt]:
     owner = _owner(buckets["pair"]) in found
     for kind, bucket in buckets.items():
         if bucket in found and (kind == "pair" or not owner):
-            _wait(found[bucket]["until"], now)
+            try:
+                _wait(found[bucket]["until"], now)
+            except TooMany:
+                reads(box).note(Actor(name="", kind="anonymous", address=address), Action.LOG_IN, "refused")
+                raise
     made = Attempt()
     yield made
-    if made.right:
-        await box.database.write(lambda w: _forget(w, buckets, now))
-    else:
-        await box.database.write(lambda w: _count(w, buckets, now))
+
+    async def work(w: Writer) -> None:
+        await (_forget if made.right else _count)(w, buckets, now)
+        if made.told or not made.right:
+            await audit.record(w, box, _entry(made, address))
+
+    await box.database.write(work)
+
+
+def _entry(made: Attempt, address: str) -> audit.Entry:
+    actor = Actor(name=made.name, kind="user" if made.name else "anonymous", address=address)
+    return audit.Entry(actor=actor, action=Action.LOG_IN, outcome="success" if made.right else "refused")
 
 
 def _wait(until: str, now: datetime) -> None:

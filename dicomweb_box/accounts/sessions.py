@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from dicomweb_box.accounts import audit
+from dicomweb_box.accounts.access import Actor
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.accounts.credentials import digest, proved
 from dicomweb_box.accounts.known import changed, known
 from dicomweb_box.box import Box
@@ -58,6 +61,8 @@ async def begin(box: Box, account: str, *, address: str, agent: str, complete: b
     }
 
     async def work(w: Writer) -> None:
+        if complete:
+            await record_log_in(w, box, account, address)
         await w.execute("delete from session where ends_at < :at", {"at": row["at"]})
         await w.execute(
             "insert into session"
@@ -74,6 +79,13 @@ async def begin(box: Box, account: str, *, address: str, agent: str, complete: b
     return Begun(secret=secret, complete=complete)
 
 
+async def record_log_in(w: Writer, box: Box, account: str, address: str) -> None:
+    """Record that the owner of an account has come in."""
+    name = await w.fetch_value("select name from account where id = :id", {"id": account})
+    actor = Actor(name=str(name), kind="user", address=address)
+    await audit.record(w, box, audit.Entry(actor=actor, action=Action.LOG_IN))
+
+
 async def of(box: Box, account: str) -> Sequence[Session]:
     """The log-ins of an account that still hold, the newest first."""
     rows = await box.database.fetch_all(
@@ -84,7 +96,7 @@ async def of(box: Box, account: str) -> Sequence[Session]:
     return [Session(**{name: row[name] for name in Session.__slots__}) for row in rows]
 
 
-async def end(box: Box, session: str, *, account: str) -> None:
+async def end(box: Box, session: str, *, account: str, actor: Actor, action: Action = Action.SESSION) -> None:
     """End one log-in of an account; raises NotFound."""
 
     async def work(w: Writer) -> bool:
@@ -92,6 +104,8 @@ async def end(box: Box, session: str, *, account: str) -> None:
             "delete from session where id = :id and account_id = :account returning id",
             {"id": session, "account": account},
         )
+        if found is not None:
+            await audit.record(w, box, audit.Entry(actor=actor, action=action, about={"session": session}))
         await changed(w)
         return found is not None
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from dicomweb_box.accounts import audit_check
 from dicomweb_box.archive import inventory, reindex
 from dicomweb_box.archive.blob_keys import moment_of
 from dicomweb_box.box import Box, in_thread
@@ -20,7 +21,7 @@ _UNDER_WAY = timedelta(minutes=2)
 
 @dataclass(slots=True)
 class Report:
-    """What `check` found; each entry is a blob key, but `miscounted`, which names studies."""
+    """What `check` found; each entry is a blob key, but in `miscounted` (studies) and `audit`."""
 
     instances: int = 0
     missing: list[str] = field(default_factory=list)
@@ -31,12 +32,14 @@ class Report:
     """Blobs that no row names: left by a crash between the blob and its row, so never acknowledged."""
     miscounted: list[str] = field(default_factory=list)
     """Studies whose counters are not what their rows add up to."""
+    audit: list[str] = field(default_factory=list)
+    """What is not as it was written in the audit: a sentence for each chain."""
     repaired: int = 0
 
     @property
     def sound(self) -> bool:
         """Whether nothing was found."""
-        return not (self.missing or self.damaged or self.orphaned or self.miscounted)
+        return not (self.missing or self.damaged or self.orphaned or self.miscounted or self.audit)
 
 
 async def check(
@@ -51,6 +54,7 @@ async def check(
     await _check_rows(box, report, progress)
     await _check_blobs(box, report)
     report.miscounted = await _miscounted(box)
+    report.audit = await audit_check.verify(box)
     if repair:
         await _repair(box, report)
     await inventory.note(box, inventory.CHECKED, _said(box, report))
@@ -59,7 +63,9 @@ async def check(
 
 def _said(box: Box, report: Report) -> dict[str, Any]:
     """What the page of the archive's state says of it."""
-    numbers = {name: len(getattr(report, name)) for name in ("missing", "damaged", "orphaned", "miscounted")}
+    numbers = {
+        name: len(getattr(report, name)) for name in ("missing", "damaged", "orphaned", "miscounted", "audit")
+    }
     at = box.clock().isoformat(timespec="seconds")
     return {
         "at": at,

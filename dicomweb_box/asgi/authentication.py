@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dicomweb_box.accounts import credentials
 from dicomweb_box.accounts.access import ANYBODY, NOBODY, Identity
+from dicomweb_box.asgi.auditing import note_unproved
 from dicomweb_box.asgi.identity import KEY, address_of
 from dicomweb_box.box import Box
 from dicomweb_box.errors import Unauthenticated
@@ -30,7 +31,8 @@ class Authentication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on; raises Unauthenticated for a proof that is wrong, TooMany where guessing is slowed."""
         if scope["type"] in ("http", "websocket"):
-            scope[KEY] = ANYBODY if self.no_auth else await _identity(scope)
+            found = ANYBODY if self.no_auth else await _identity(scope)
+            scope[KEY] = found.at(address_of(HTTPConnection(scope)))
         await self.app(scope, receive, send)
 
 
@@ -53,10 +55,14 @@ async def _by_header(box: Box, authorization: str, scope: Scope) -> Identity:
     match scheme.lower():
         case "bearer":
             found = await credentials.by_token(box, given.strip())
+            if found is None:
+                note_unproved(scope)
         case "basic":
             name, password = _name_and_password(given)
             address = address_of(HTTPConnection(scope))
             found = await credentials.by_password(box, name, password, address=address)
+            if found is None and password.startswith(credentials.TOKEN_PREFIX):
+                note_unproved(scope)
         case _:
             raise Unauthenticated("Authorization is by Basic or Bearer.")
     if found is None:

@@ -8,6 +8,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dicomweb_box.accounts.access import Identity
 from dicomweb_box.accounts.rights import Right
+from dicomweb_box.asgi.audit_table import action_of
+from dicomweb_box.asgi.auditing import Noted
 from dicomweb_box.asgi.identity import KEY
 from dicomweb_box.asgi.rights_table import NEEDED, Needed
 from dicomweb_box.errors import Forbidden, Unauthenticated
@@ -42,12 +44,16 @@ def check(identity: Identity, needed: frozenset[Right]) -> None:
 
 
 def guarded(routes: Iterable[BaseRoute], prefix: str = "") -> None:
-    """Put the guard before each route; raises KeyError for one that the table does not know."""
+    """Put the guard before each route, and note what came of asking.
+
+    Raises KeyError for a route that the table does not know.
+    """
     for route, path in each(routes, prefix):
         methods = {"GET" if method == "HEAD" else method for method in route.methods or {"GET"}}
         needed = {method: NEEDED[f"{method} {path}"] for method in methods}
-        if not isinstance(route.app, Guard):
-            route.app = Guard(route.app, needed)
+        if not isinstance(route.app, Noted):
+            actions = {method: action_of(f"{method} {path}") for method in methods}
+            route.app = Noted(Guard(route.app, needed), actions)
 
 
 def each(routes: Iterable[BaseRoute], prefix: str = "") -> Iterator[tuple[Route, str]]:

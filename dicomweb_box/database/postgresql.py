@@ -130,12 +130,15 @@ class PostgreSQL:
         async with self._connection() as connection:
             try:
                 await connection.execute(_BEGIN_WRITE)
-                result = await work(PostgreSQLWriter(connection))
+                writer = PostgreSQLWriter(connection)
+                result = await work(writer)
                 await connection.execute("commit")
             except BaseException:
                 await _roll_back(connection)
                 raise
-            return result
+        for told in writer.committed:
+            await asyncio.to_thread(told)
+        return result
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
@@ -190,6 +193,13 @@ class PostgreSQLReader:
 
 class PostgreSQLWriter(PostgreSQLReader):
     """The same within a write transaction."""
+
+    def __init__(self, connection: Any) -> None:
+        super().__init__(connection)
+        self.committed: list[Callable[[], None]] = []
+
+    def after_commit(self, work: Callable[[], None]) -> None:
+        self.committed.append(work)
 
     async def execute(self, sql: str, params: Parameters = NOTHING) -> None:
         statement, names = numbered(sql)

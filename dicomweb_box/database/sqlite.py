@@ -174,6 +174,13 @@ class SQLiteReader:
 class SQLiteWriter(SQLiteReader):
     """The same within a write transaction."""
 
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
+        self.committed: list[Callable[[], None]] = []
+
+    def after_commit(self, work: Callable[[], None]) -> None:
+        self.committed.append(work)
+
     async def execute(self, sql: str, params: Parameters = NOTHING) -> None:
         self._connection.execute(sql, params)
 
@@ -261,8 +268,9 @@ def _write(connection: sqlite3.Connection, lock: int, work: Callable[[Writer], A
     try:
         with _locked(lock):
             connection.execute("begin immediate")
+            writer = SQLiteWriter(connection)
             try:
-                result = drive(work(SQLiteWriter(connection)))
+                result = drive(work(writer))
                 connection.execute("commit")
             except BaseException:
                 connection.rollback()
@@ -271,6 +279,8 @@ def _write(connection: sqlite3.Connection, lock: int, work: Callable[[Writer], A
         if (ours := _ours(error)) is error:
             raise
         raise ours from None
+    for told in writer.committed:
+        told()
     return result
 
 

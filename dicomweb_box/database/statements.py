@@ -3,7 +3,7 @@
 SQL is written once with `:name` parameters. Values are str, int, float, bytes or None, in and out.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from dicomweb_box.errors import BoxError
@@ -51,6 +51,9 @@ class Writer(Reader, Protocol):
     async def execute_many(self, sql: str, params: Sequence[Parameters]) -> None: ...
 
     async def run_script(self, script: str) -> None: ...
+
+    def after_commit(self, work: Callable[[], None]) -> None:
+        """Call it in a thread once the transaction is durable, before anybody hears; it must not raise."""
 
 
 def in_list(name: str, values: Iterable[Any]) -> tuple[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from dicomweb_box.accounts import sessions
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.accounts.sessions import Begun
 from dicomweb_box.asgi.authentication import COOKIE, SECURE_COOKIE
 from dicomweb_box.asgi.identity import address_of, identity_of
@@ -71,7 +72,13 @@ async def leave(request: Request) -> Response:
     """Log out: the log-in ends for the server too."""
     identity = identity_of(request)
     if identity.session is not None and identity.account is not None:
-        await sessions.end(request.app.state.box, identity.session, account=identity.account)
+        await sessions.end(
+            request.app.state.box,
+            identity.session,
+            account=identity.account,
+            actor=identity.actor,
+            action=Action.LOG_OUT,
+        )
     answer = done(request, "/login")
     # What a browser kept of pages goes with it (Clear-Site-Data is heeded over https alone).
     answer.headers["Clear-Site-Data"] = '"cache", "storage"'

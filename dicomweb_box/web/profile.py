@@ -45,7 +45,9 @@ async def end_session(request: Request) -> Response:
     identity = identity_of(request)
     if identity.account is None:
         raise NotFound("There is no such log-in.")
-    await sessions.end(request.app.state.box, request.path_params["id"], account=identity.account)
+    await sessions.end(
+        request.app.state.box, request.path_params["id"], account=identity.account, actor=identity.actor
+    )
     return done(request, "/profile")
 
 
