@@ -45,6 +45,11 @@ class Scope:
         """Whether everything in the realm is visible."""
         return self.studies is None and self.sources is None and not self.labels
 
+    @property
+    def by_series(self) -> bool:
+        """Whether of one study some series can be visible and others not."""
+        return self.sources is not None or bool(self.labels)
+
     def within(self, other: "Scope") -> "Scope":
         """What both see."""
         return Scope(

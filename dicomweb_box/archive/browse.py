@@ -11,7 +11,7 @@ from typing import Any, Literal
 import orjson
 
 from dicomweb_box.accounts.access import Actor, Scope
-from dicomweb_box.archive import browse_words, labelled, visibility
+from dicomweb_box.archive import browse_words, labelled, scope_labels, visibility
 from dicomweb_box.archive.browse_filters import Filters, add, candidates
 from dicomweb_box.archive.browse_order import NEWEST, Sort, sort_of
 from dicomweb_box.archive.search_days import by_day_alone, sum_of_days
@@ -153,6 +153,11 @@ class _List:
         if found is not None:
             self._hits = _ids(plan, found)
             return False
+        if plan.scope.labels and not plan.in_scope:
+            number, few = await scope_labels.rarest(self._reader, plan.scope)
+            if few:
+                self._hits = scope_labels.studies_with(plan.scope, number, plan.bind)
+                return False
         asked = len(plan.columns) + len(plan.query.combined) + len(ask.filters.given) + bool(ask.words)
         modality = "study_modality.modality" in plan.columns
         looked_for = bool(ask.words) or ask.filters.given or modality

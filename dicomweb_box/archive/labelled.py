@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dicomweb_box.accounts.access import Scope
-from dicomweb_box.archive import labels, visibility
+from dicomweb_box.archive import label_name, labels, visibility
 from dicomweb_box.archive.conditions import Parameters
 from dicomweb_box.database import Reader, Row, in_list
 from dicomweb_box.dicom.attribute_path import LABELS
@@ -101,9 +101,9 @@ async def find(reader: Reader, query: Query, scope: Scope) -> Labelled | None:
 def _folded(test: Test) -> Test:
     match test:
         case Exact(value):
-            return Exact(labels.fold(str(value)))
+            return Exact(label_name.fold(str(value)))
         case Pattern(text):
-            return Pattern(labels.fold(text))
+            return Pattern(label_name.fold(text))
     return test
 
 

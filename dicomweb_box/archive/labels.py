@@ -5,7 +5,6 @@ are rows of their own: nothing done by hand removes what a rule gave, and no rul
 """
 
 import secrets
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,12 +12,11 @@ from typing import TypeVar
 
 from dicomweb_box.accounts.access import Actor, Scope
 from dicomweb_box.archive import visibility
+from dicomweb_box.archive.label_name import fold, name_of
 from dicomweb_box.box import Box
 from dicomweb_box.database import Reader, Row, Writer, in_list
-from dicomweb_box.errors import BadRequest, Conflict, NotFound
+from dicomweb_box.errors import Conflict, Forbidden, NotFound
 
-LONGEST = 64
-"""Characters of a name: those of an LO value (PS3.5 6.2), by which labels are searched."""
 MOST_LABELS = 5000
 _AT_ONCE = 500
 _NO_LABEL = "there is no such label"
@@ -61,22 +59,7 @@ class Changed:
     added: int
     removed: int
     kept: int
-    """Asked to be removed, but given by a rule."""
-
-
-def name_of(text: str) -> str:
-    """The text as a label's name; BadRequest where it cannot be one."""
-    name = unicodedata.normalize("NFC", " ".join(text.split()))
-    if not name:
-        raise BadRequest("A label has a name.")
-    if len(name) > LONGEST or not name.isprintable() or "\\" in name:
-        raise BadRequest(f"A label's name is 1 to {LONGEST} printable characters without a backslash.")
-    return name
-
-
-def fold(text: str) -> str:
-    """What two labels may not share, and search compares: the name without regard to case."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    """Asked to be removed, but given by a rule, or to a study by those who see all of it."""
 
 
 async def every(box: Box, *, scope: Scope, actor: Actor) -> list[Label]:
@@ -160,6 +143,8 @@ _SERIES_OF = "select 1 from series where series.study_id = study.id"
 
 
 async def _rules(read: Reader, scope: Scope) -> dict[str, list[str]]:
+    if not scope.whole:
+        return {}  # what rules there are is for those who see the whole archive
     rows = await read.fetch_all(
         "select label_id, name from rule where realm = :realm and ended = 0 order by folded",
         {"realm": scope.realm},
@@ -171,8 +156,12 @@ async def _rules(read: Reader, scope: Scope) -> dict[str, list[str]]:
 
 
 async def make(box: Box, name: str, *, scope: Scope, actor: Actor) -> str:
-    """The id of a label with this name, which is made where there is none."""
+    """The id of a label with this name, which is made where there is none; Forbidden for a partial scope."""
     name = name_of(name)
+    if not scope.whole:
+        raise Forbidden(
+            "Labels that nothing has yet are made by those who see the whole archive; give it to something."
+        )
 
     async def work(w: Writer) -> str:
         return (await ensure(w, [name], scope=scope, actor=actor, at=_now(box)))[0]
@@ -201,7 +190,10 @@ async def ensure(w: Writer, named: Sequence[str], *, scope: Scope, actor: Actor,
 
 
 async def rename(box: Box, label_id: str, name: str, *, scope: Scope, actor: Actor) -> None:
-    """Give a label another name; Conflict where another label has it, NotFound without such a label."""
+    """Give a label another name; Conflict where another label has it, NotFound without such a label.
+
+    Forbidden for a partial scope.
+    """
     del actor
     name = name_of(name)
     _require_whole(scope)
@@ -224,7 +216,10 @@ async def rename(box: Box, label_id: str, name: str, *, scope: Scope, actor: Act
 
 
 async def delete(box: Box, label_id: str, *, scope: Scope, actor: Actor) -> None:
-    """Delete a label, from everything that has it; Conflict while a rule gives it, NotFound without it."""
+    """Delete a label, from everything that has it; Conflict while a rule gives it, NotFound without it.
+
+    Forbidden for a partial scope.
+    """
     _require_whole(scope)
 
     async def work(w: Writer) -> None:
@@ -248,7 +243,7 @@ async def delete(box: Box, label_id: str, *, scope: Scope, actor: Actor) -> None
 
 def _require_whole(scope: Scope) -> None:
     if not scope.whole:
-        raise Conflict("Labels are renamed and deleted by those who see the whole archive.")
+        raise Forbidden("Labels are renamed and deleted by those who see the whole archive.")
 
 
 async def change(
@@ -263,7 +258,8 @@ async def change(
     """Give labels to studies and series by hand, and take some away, by name.
 
     Raises BadRequest for what is no name, NotFound for a study or series that this actor does not see. What a
-    rule gave stays.
+    rule gave stays. A scope that is decided by series gives a study's label to the series that it sees, and
+    leaves what the study itself has: either would show, or hide, what is outside of it.
     """
     adding, removing = [name_of(text) for text in add], [name_of(text) for text in remove]
     wanted = list(dict.fromkeys(targets))
@@ -274,10 +270,17 @@ async def change(
         gone = await known(w, scope, removing)
         added = removed = kept = 0
         for some in chunks(wanted, _AT_ONCE):
-            if len(await visible(w, some, scope)) < len(some):
+            seen = await _seen(w, some, scope)
+            if not seen >= set(some):
                 raise NotFound("some of these studies and series are not there")
-            new = await give(w, some, ids, scope=scope, actor=actor.name, at=at)
-            old, left = await _take(w, some, gone, scope)
+            own, left = some, 0
+            if scope.by_series:
+                own = _series_of(some, seen)
+                studies = [target for target in some if not target[1]]
+                left = len(await _held(w, studies, gone, scope, "") if gone else ())
+            new = await give(w, own, ids, scope=scope, actor=actor.name, at=at)
+            old, by_rule = await _take(w, own, gone, scope)
+            left += by_rule
             await record(w, [*new, *old], scope.realm, source="manual", actor=actor.name, at=at)
             added, removed, kept = added + len(new), removed + len(old), kept + left
         return Changed(added=added, removed=removed, kept=kept)
@@ -287,6 +290,11 @@ async def change(
 
 async def visible(read: Reader, targets: Sequence[Target], scope: Scope) -> set[Target]:
     """Those of these studies and series that the scope sees."""
+    return await _seen(read, targets, scope) & set(targets)
+
+
+async def _seen(read: Reader, targets: Sequence[Target], scope: Scope) -> set[Target]:
+    """What the scope sees of the studies named: they themselves, and each series."""
     condition, params = visibility.series_condition(scope)
     names, more = in_list("target", sorted({study for study, _ in targets}))
     rows = await read.fetch_all(
@@ -295,8 +303,14 @@ async def visible(read: Reader, targets: Sequence[Target], scope: Scope) -> set[
         {**params, **more, "realm": scope.realm},
     )
     seen = {(row["study_uid"], row["series_uid"]) for row in rows}
-    seen |= {(study, "") for study, _ in seen}
-    return seen & set(targets)
+    return seen | {(study, "") for study, _ in seen}
+
+
+def _series_of(targets: Sequence[Target], seen: Iterable[Target]) -> list[Target]:
+    """The series among the targets, and those of their studies, that are seen."""
+    studies = {study for study, series in targets if not series}
+    named = {target for target in targets if target[1]}
+    return sorted(named | {target for target in seen if target[1] and target[0] in studies})
 
 
 async def give(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from dicomweb_box.accounts.access import Scope
+from dicomweb_box.archive.visibility import labels_condition
 from dicomweb_box.box import Box
 from dicomweb_box.database import in_list
 from dicomweb_box.errors import Gone, NotFound
@@ -45,10 +46,22 @@ def rejected_condition(scope: Scope) -> tuple[str, dict[str, Any]]:
     if scope.sources is not None:
         # As of what is served: a series of several sources is visible only if all of them are.
         names, more = in_list("scope_source", sorted(scope.sources))
+        foreign = f"not in {names}" if scope.sources else "is not null"
         conditions.append(
             "not exists (select 1 from rejected_instance foreign_one where foreign_one.realm = rejected.realm"
             " and foreign_one.study_uid = rejected.study_uid and foreign_one.series_uid = rejected.series_uid"
-            f" and (foreign_one.source not in {names} or {'1 = 0' if scope.sources else '1 = 1'}))"
+            f" and foreign_one.source {foreign})"
+        )
+        conditions.append(
+            "not exists (select 1 from study served_study join series served on served.study_id ="
+            " served_study.id join series_source served_source on served_source.series_id = served.id"
+            " where served_study.realm = rejected.realm and served_study.study_uid = rejected.study_uid"
+            f" and served.series_uid = rejected.series_uid and served_source.source {foreign})"
         )
         params |= more
+    held, more = labels_condition(
+        scope, realm="rejected.realm", study_uid="rejected.study_uid", series_uid="rejected.series_uid"
+    )
+    conditions += held
+    params |= more
     return " and ".join(conditions) or "1 = 1", params

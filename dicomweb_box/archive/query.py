@@ -142,7 +142,7 @@ class _Search:
 
     async def at_once(self, reader: Reader) -> _Found | None:
         """The same by one statement, which needs no transaction; None where it takes more than one."""
-        if self._limit is None or self._unknown:
+        if self._limit is None or self._unknown or not self._scope.whole:
             return None
         if self._shape.labels or self._shape.everything:
             return None

@@ -12,11 +12,11 @@ from typing import Any, Literal, cast
 import orjson
 
 from dicomweb_box.accounts.access import Actor, Scope
-from dicomweb_box.archive import changes, labels
+from dicomweb_box.archive import changes, label_name, labels
 from dicomweb_box.box import Box
 from dicomweb_box.database import Reader, Row, Writer
 from dicomweb_box.dicom.header_conditions import conditions
-from dicomweb_box.errors import BadRequest, Conflict, NotFound
+from dicomweb_box.errors import BadRequest, Conflict, Forbidden, NotFound
 
 READER = "rules"
 """The rules' name as a reader of the feed."""
@@ -130,7 +130,7 @@ def checked(wanted: Wanted) -> Wanted:
         name=name,
         conditions=pairs,
         level=wanted.level,
-        label=labels.name_of(wanted.label),
+        label=label_name.name_of(wanted.label),
         enabled=wanted.enabled,
     )
 
@@ -244,7 +244,7 @@ async def _columns(w: Writer, wanted: Wanted, scope: Scope, actor: Actor, at: st
     (label_id,) = await labels.ensure(w, [wanted.label], scope=scope, actor=actor, at=at)
     return {
         "name": wanted.name,
-        "folded": labels.fold(wanted.name),
+        "folded": label_name.fold(wanted.name),
         "conditions": orjson.dumps(wanted.conditions).decode(),
         "level": wanted.level,
         "label_id": label_id,
@@ -253,14 +253,14 @@ async def _columns(w: Writer, wanted: Wanted, scope: Scope, actor: Actor, at: st
 
 
 def _require_free(held: Sequence[Rule], name: str, but: str | None) -> None:
-    same = (rule for rule in held if not rule.ended and labels.fold(rule.name) == labels.fold(name))
+    same = (rule for rule in held if not rule.ended and label_name.fold(rule.name) == label_name.fold(name))
     if any(rule.id != but for rule in same):
         raise Conflict("Another rule has this name.")
 
 
 def _require_whole(scope: Scope) -> None:
     if not scope.whole:
-        raise Conflict("Rules are for those who see the whole archive.")
+        raise Forbidden("Rules are for those who see the whole archive.")
 
 
 def _now(box: Box) -> str:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import orjson
 
-from dicomweb_box.archive import conditions, substrings
+from dicomweb_box.archive import conditions, scope_labels, substrings
 from dicomweb_box.archive.search_brief import name_window
 from dicomweb_box.archive.search_days import day_range
 from dicomweb_box.archive.search_plan import Plan
@@ -51,13 +51,26 @@ async def find_window(plan: Plan, reader: Reader) -> Window | None:
                 plan.hits = await _listed(plan, reader, column.split(".")[1], plan.columns[column])
                 if plan.hits:
                     return None
+    labels, plan.hits = await _within_labels(plan, reader)
+    if plan.hits is not None:
+        return None
     if names:
         return names
     if text := _text_window(plan):
         return text
     if window := modality_window(plan):
         return window
-    return None if plan.in_scope else DateWindow(plan)
+    return None if plan.in_scope else labels or DateWindow(plan)
+
+
+async def _within_labels(plan: Plan, reader: Reader) -> tuple["LabelWindow | None", str | None]:
+    """A window on what has the labels that the scope asks for, or a select of it all where it is little."""
+    if not plan.scope.labels or plan.in_scope:
+        return None, None
+    number, few = await scope_labels.rarest(reader, plan.scope)
+    if few:
+        return None, scope_labels.studies_with(plan.scope, number, plan.bind)
+    return LabelWindow(plan, number), None
 
 
 def _text_window(plan: Plan) -> "TextWindow | None":
@@ -150,6 +163,23 @@ class DateWindow:
     def hits(self, edge: str | None) -> str | None:
         del edge
         return None
+
+
+@dataclass(frozen=True)
+class LabelWindow(DateWindow):
+    """Every study up to some day, where the scope's labels are met often; else all that has one of a set."""
+
+    number: int
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Of studies; what a label was given to may lie behind all of them."""
+        return (1024, 16384)
+
+    def hits(self, edge: str | None) -> str | None:
+        if edge is not None:
+            return None
+        return scope_labels.studies_with(self.plan.scope, self.number, self.plan.bind)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from dicomweb_box.accounts.access import Actor, Scope
-from dicomweb_box.archive import labels, partial_files
+from dicomweb_box.archive import label_name, labels, partial_files
 from dicomweb_box.archive.importing import is_skipped
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Row, Writer, in_list
@@ -121,7 +121,7 @@ async def begin(box: Box, name: str, *, given: Sequence[str] = (), scope: Scope,
 
     Raises BadRequest for a name that is none, of the session or of a label, and for too many of them.
     """
-    wanted = sorted({labels.name_of(text) for text in given})
+    wanted = sorted({label_name.name_of(text) for text in given})
     if len(wanted) > MOST_LABELS:
         raise BadRequest(f"An upload gives at most {MOST_LABELS} labels.")
     if len(name) > MOST_NAME or not name.isprintable():

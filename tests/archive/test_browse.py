@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING, SYSTEM, Scope
-from dicomweb_box.archive import browse, browse_filters, corrections
+from dicomweb_box.archive import browse, browse_filters, corrections, labels
 from dicomweb_box.archive.browse import Ask, Listed, Total
 from dicomweb_box.archive.browse_filters import Filters
 from dicomweb_box.archive.browse_order import sorts
@@ -262,6 +262,29 @@ async def test_a_partial_scope_sees_its_own_series_alone(box: Box):
     assert (await asked(box, scope=scope, q="doe")).entries[0].study_uid == study
     choices = await browse_filters.choices(box, scope=scope, actor=ANONYMOUS)
     assert (choices.modalities, choices.body_parts, choices.sources) == (("CT",), ("KNEE",), ("mine",))
+
+
+@pytest.mark.parametrize("few", [3000, 0])
+async def test_a_scope_of_labels_sees_what_has_one_of_each_set(
+    box: Box, few: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("dicomweb_box.archive.scope_labels.FEW", few)
+    study, mine, other = new_uid(), new_uid(), new_uid()
+    await keep(box, study=study, series=mine, Modality="CT", BodyPartExamined="KNEE")
+    await keep(box, study=study, Modality="MR", BodyPartExamined="HEAD")
+    await keep(box, study=other)
+    await labels.change(box, [(study, mine), (other, "")], add=["Mine"], **ALL)
+    await labels.change(box, [(study, "")], add=["Two"], **ALL)
+    scope = Scope(labels=(frozenset(("mine",)), frozenset(("TWO", "three"))))
+
+    (entry,) = (await asked(box, scope=scope)).entries
+    series = (await asked(box, "series", scope=scope)).entries
+
+    assert (entry.study_uid, entry.modalities, entry.series_count) == (study, ("CT",), 1)
+    assert [one.series_uid for one in series] == [mine]
+    assert (await asked(box, scope=Scope(labels=(frozenset(("three",)),)))).entries == ()
+    one = Scope(labels=(frozenset(("mine",)),))
+    assert {one.study_uid for one in (await asked(box, scope=one, q="doe")).entries} == {study, other}
 
 
 async def test_choices_are_what_is_there(box: Box, cast: dict[str, str]):

@@ -12,7 +12,7 @@ from dicomweb_box.archive.query import Page, count, search
 from dicomweb_box.box import Box
 from dicomweb_box.dicom.attributes import Level
 from dicomweb_box.dicom.matching import from_parameters
-from dicomweb_box.errors import BadRequest, Conflict, NotFound
+from dicomweb_box.errors import BadRequest, Conflict, Forbidden, NotFound
 from tests.builders import make_instance, pieces
 
 CAROL = Actor(name="carol", kind="user")
@@ -267,7 +267,43 @@ async def test_labels_of_what_a_scope_hides_are_neither_matched_nor_told(box: Bo
     whole = await labels.every(box, scope=EVERYTHING, actor=CAROL)
     assert [(one.name, one.studies, one.series) for one in whole] == [("open", 1, 1), ("secret", 1, 1)]
     assert await labels.names(box, scope=scope, actor=CAROL) == ["open"]
-    with pytest.raises(Conflict):
+    with pytest.raises(Forbidden):
+        await labels.make(box, "third", scope=scope, actor=CAROL)
+    with pytest.raises(Forbidden):
         await labels.delete(box, whole[0].id, scope=scope, actor=CAROL)
     with pytest.raises(NotFound):
         await labels.label(box, whole[1].id, scope=scope, actor=CAROL)
+
+
+async def test_who_sees_some_series_labels_those_where_a_study_is_named(box: Box) -> None:
+    study, mine = await keep(box, "a")
+    _, theirs = await keep(box, "b", study=study)
+    await change(box, (study, ""), add=["of the study"])
+    scope = Scope(sources=frozenset(("a",)))
+
+    added = await change(box, (study, ""), add=["new"], remove=["of the study"], scope=scope)
+
+    assert added == Changed(added=1, removed=0, kept=1)
+    assert await named(box, study) == {(study, ""): ["of the study"], (study, mine): ["new"]}
+    assert await change(box, (study, ""), remove=["new"], scope=scope) == Changed(added=0, removed=1, kept=0)
+    with pytest.raises(NotFound):
+        await change(box, (study, theirs), add=["new"], scope=scope)
+    whole = Scope(studies=frozenset((study,)))
+    assert await change(box, (study, ""), remove=["of the study"], scope=whole) == Changed(
+        added=0, removed=1, kept=0
+    )
+
+
+async def test_what_has_a_label_of_the_scope_is_seen_until_it_is_taken_away(box: Box) -> None:
+    study, series = await keep(box)
+    await keep(box, study=study)
+    scope = Scope(labels=(frozenset(("trial",)),))
+    assert await found(box, "series", scope=scope) == set()
+
+    await change(box, (study, series), add=["Trial"])
+    assert await found(box, "series", scope=scope) == {series}
+    assert await labels.names(box, scope=scope, actor=CAROL) == ["Trial"]
+
+    await change(box, (study, series), remove=["Trial"])
+    assert await found(box, "series", scope=scope) == set()
+    assert await labels.names(box, scope=scope, actor=CAROL) == []

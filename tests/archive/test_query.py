@@ -9,7 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING, Scope
-from dicomweb_box.archive import declared, ingest, remove
+from dicomweb_box.archive import declared, ingest, labels, remove
 from dicomweb_box.archive.outcomes import Stored
 from dicomweb_box.archive.query import Page, count, search
 from dicomweb_box.box import Box
@@ -264,6 +264,53 @@ async def test_a_scope_shows_nothing_and_counts_nothing_outside_it(box: Box) -> 
                 assert_counts(row, by_uid[row["0020000D"]["Value"][0]])
         size_ordered = await found(box, "study", [("orderby", "-NumberOfStudyRelatedInstances")], scope=scope)
         assert sorted(size_ordered) == sorted(expected("study", inside, [], visible))
+
+
+@pytest.mark.row(36)
+@pytest.mark.parametrize("few", [3000, 0])
+async def test_a_scope_of_labels_shows_and_counts_what_has_one_of_each_set(
+    box: Box, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicomweb_box.archive.scope_labels.FEW", few)
+    studies = make_studies(seed=9, number=25)
+    await store(box, studies)
+    rng = random.Random(10)
+    held: dict[str, set[str]] = {}
+    for name in ("Straße", "two"):
+        for study in rng.sample(studies, 8):
+            series = rng.choice([None, *study.children])
+            held.setdefault(name.casefold(), set()).add(series.uid if series else study.uid)
+            target = (study.uid, series.uid if series else "")
+            await labels.change(box, [target], add=[name], scope=Scope(), actor=ANONYMOUS)
+    sets: list[tuple[frozenset[str], ...]] = [
+        (frozenset(["STRASSE"]),),
+        (frozenset(["straße", "Two", "nobody's"]),),
+        (frozenset(["strasse"]), frozenset(["two"])),
+        (frozenset(["nobody's"]),),
+        (frozenset(["strasse"]), frozenset()),
+    ]
+    for asked in sets:
+        scope = Scope(labels=asked)
+        seen = {
+            series.uid
+            for study in studies
+            for series in study.children
+            if all(
+                any({study.uid, series.uid} & held.get(name.casefold(), set()) for name in one)
+                for one in asked
+            )
+        }
+        for turn in range(24):
+            level: Level = ("study", "series", "instance")[turn % 3]  # type: ignore[assignment]
+            pairs = some_query(rng, level, studies) if turn > 5 else []
+            wanted = expected(level, studies, pairs, lambda series: series.uid in seen)  # noqa: B023
+            page = await ask(box, level, pairs, scope=scope)
+            assert uids(page, level) == wanted, (scope, pairs)
+            query, _ = from_parameters(level, pairs)
+            assert await count(box, query, scope=scope, actor=ANONYMOUS) == len(wanted)
+            for row in map(orjson.loads, page.rows):
+                study = next(one for one in studies if one.uid == row["0020000D"]["Value"][0])
+                assert_counts(row, [series for series in study.children if series.uid in seen])
 
 
 def assert_counts(row: dict[str, Any], seen: list[Item]) -> None:

@@ -19,7 +19,7 @@ from dicomweb_box.archive.reject import Why, reject
 from dicomweb_box.archive.restore import restore
 from dicomweb_box.archive.rules import Wanted
 from dicomweb_box.box import Box
-from dicomweb_box.errors import BadRequest, Conflict, NotFound
+from dicomweb_box.errors import BadRequest, Conflict, Forbidden, NotFound
 from tests.builders import make_dataset, new_uid, part10, pieces
 
 CT = (("Modality", "CT"),)
@@ -334,7 +334,7 @@ async def test_names_are_unique_and_unknown_rules_not_found(box: Box) -> None:
     await rules.change(box, rule, wanted, scope=EVERYTHING, actor=ANONYMOUS)
     with pytest.raises(NotFound):
         await rules.change(box, "nothing", wanted, scope=EVERYTHING, actor=ANONYMOUS)
-    with pytest.raises(Conflict):
+    with pytest.raises(Forbidden):
         await rules.every(box, scope=Scope(sources=frozenset()), actor=ANONYMOUS)
     await rules.delete(box, rule, scope=EVERYTHING, actor=ANONYMOUS)
     with pytest.raises(NotFound):
