@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-LISTENING = re.compile(rb"^HTTP (http://\S+)\s*$")
+LISTENING = re.compile(rb"^HTTPS? (https?://\S+)\s*$")
 
 
 @dataclass(kw_only=True)

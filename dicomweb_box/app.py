@@ -14,6 +14,7 @@ from dicomweb_box.box import Box, open_box
 from dicomweb_box.dicomweb import wado_uri
 from dicomweb_box.dicomweb.routes import routes as dicomweb_routes
 from dicomweb_box.settings import Settings
+from dicomweb_box.tls import Certificate
 from dicomweb_box.web.problems import error_page
 from dicomweb_box.web.routes import routes as web_routes
 from dicomweb_box.web.tally import Counted, Tally
@@ -30,20 +31,23 @@ def build(settings: Settings) -> Starlette:
             _wire(app, box)
             yield
 
-    return _application(settings, Tally(), lifespan)
+    return _application(settings, Tally(), lifespan, None)
 
 
-def assemble(box: Box, tally: Tally | None = None) -> Starlette:
+def assemble(box: Box, tally: Tally | None = None, certificate: Certificate | None = None) -> Starlette:
     """The application over a box that is open already; whoever opened it closes it."""
-    app = _application(box.settings, tally or Tally(), None)
+    app = _application(box.settings, tally or Tally(), None, certificate)
     _wire(app, box)
     return app
 
 
-def _application(settings: Settings, tally: Tally, lifespan: Lifespan | None) -> Starlette:
+def _application(
+    settings: Settings, tally: Tally, lifespan: Lifespan | None, certificate: Certificate | None
+) -> Starlette:
+    before = middleware(settings, page=error_page, certificate=certificate)
     app = Starlette(
         lifespan=lifespan,
-        middleware=[Middleware(Counted, tally=tally), *middleware(settings, page=error_page)],
+        middleware=[Middleware(Counted, tally=tally), *before],
         exception_handlers=handlers(error_page),
     )
     app.state.tally = tally

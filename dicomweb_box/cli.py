@@ -240,7 +240,7 @@ def user_add(chosen: settings.Settings, asked: dict[str, Any]) -> int:
         lambda box: users.add(
             box,
             asked["name"],
-            role=asked["role"],
+            role=asked["as_role"],
             full_name=asked["full_name"],
             scope=_scope(asked),
             password=password,
@@ -523,7 +523,7 @@ def _user_grammar(commands: Any) -> None:
 
     one = _command(nested, "add", user_add, "make one; prints its one-time password")
     one.add_argument("name", metavar="NAME")
-    one.add_argument("--role", required=True)
+    one.add_argument("--role", dest="as_role", metavar="ROLE", required=True)
     one.add_argument("--full-name", default="", metavar="NAME")
     one.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     _scope_flags(one)

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections import deque
@@ -21,9 +22,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from dicomweb_box.accounts import audit, users
 from dicomweb_box.app import assemble
 from dicomweb_box.archive import chores
-from dicomweb_box.box import Box, open_box
+from dicomweb_box.box import Box, in_thread, open_box
 from dicomweb_box.errors import BoxError
 from dicomweb_box.settings import Settings
+from dicomweb_box.tls import Certificate
 from dicomweb_box.web.events import feed
 from dicomweb_box.web.tally import Tally
 
@@ -40,6 +42,10 @@ MOST_HELD = 1 << 20
 """Bytes of a body that may wait for the application before the socket is left to fill."""
 TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 TRIM_EVERY = 30.0
+LOOK_EVERY = 1.0
+"""Seconds after which a renewed certificate is seen."""
+HANDSHAKE_TIMEOUT = 15.0
+"""Seconds in which TLS must be agreed on."""
 
 
 class Report:
@@ -69,6 +75,8 @@ class Surroundings:
     report: Report
     tally: Tally
     number: int
+    certificate: Certificate | None = None
+    """With it HTTPS is served."""
 
 
 def run_web(here: Surroundings, listener: socket.socket) -> int:
@@ -119,7 +127,7 @@ def _orphaned(loop: asyncio.AbstractEventLoop, lifeline: int, stop: asyncio.Even
 async def _web(here: Surroundings, box: Box, listener: socket.socket, stop: asyncio.Event) -> None:
     here.tally.claim(here.number)
     config = uvicorn.Config(
-        assemble(box, here.tally),
+        assemble(box, here.tally, here.certificate),
         http=Protocol,
         ws="none",
         lifespan="off",  # the box is open already, and is closed after the last request
@@ -136,17 +144,33 @@ async def _web(here: Surroundings, box: Box, listener: socket.socket, stop: asyn
         stop,
         when_accepting=lambda: here.report(READY),
         when_stopping=lambda: feed(box).release(),
+        tls=here.certificate.context if here.certificate else None,
     )
     async with asyncio.TaskGroup() as tasks:
-        trimming = tasks.create_task(_trim(box))
+        beside = [tasks.create_task(_trim(box))]
+        if here.certificate is not None:
+            beside.append(tasks.create_task(_renew(box, here.certificate)))
         await server.serve([listener])
-        trimming.cancel()
+        for task in beside:
+            task.cancel()
 
 
 async def _trim(box: Box) -> None:
     while True:
         await asyncio.sleep(TRIM_EVERY)
         box.blobs.trim()
+
+
+async def _renew(box: Box, certificate: Certificate) -> None:
+    """Look for a renewed certificate: every second, and without looking at times when told to (SIGHUP)."""
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, told.set)
+    while True:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(told.wait(), LOOK_EVERY)
+        anew = told.is_set()
+        told.clear()
+        await in_thread(box, lambda: certificate.refresh(anew=anew))  # noqa: B023  (awaited here)
 
 
 async def _worker(here: Surroundings, box: Box, stop: asyncio.Event) -> None:
@@ -240,8 +264,10 @@ class Server(uvicorn.Server):
         stop: asyncio.Event,
         when_accepting: Callable[[], object],
         when_stopping: Callable[[], object],
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__(config)
+        self._tls = tls
         self._stop = stop
         self._when_accepting = when_accepting
         self._when_stopping = when_stopping
@@ -254,8 +280,20 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept, then say so."""
-        await super().startup(sockets)
+        await self.lifespan.startup()
+        loop = asyncio.get_running_loop()
+        secured: dict[str, Any] = (
+            {"ssl": self._tls, "ssl_handshake_timeout": HANDSHAKE_TIMEOUT} if self._tls else {}
+        )
+        self.servers = [
+            await loop.create_server(self._protocol, sock=listener, backlog=self.config.backlog, **secured)
+            for listener in sockets or ()
+        ]
+        self.started = True
         self._when_accepting()
+
+    def _protocol(self) -> asyncio.Protocol:
+        return Protocol(self.config, self.server_state, app_state=self.lifespan.state)
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to stop; once a second, drop those who do not finish the head of a request."""

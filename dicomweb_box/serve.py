@@ -24,6 +24,7 @@ from dicomweb_box import log as logs
 from dicomweb_box import roles
 from dicomweb_box.errors import BadSetting, OutOfResources
 from dicomweb_box.settings import Settings
+from dicomweb_box.tls import Certificate
 from dicomweb_box.web.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ PAST_DRAIN = 10.0
 OPEN_FILES = 65536
 """Descriptors that a role may hold, where the machine lets it."""
 
-HEEDED = (signal.SIGTERM, signal.SIGINT)
+HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class StartFailed(Exception):
@@ -87,7 +88,11 @@ class _Supervisor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._roles = _roles(settings)
-        self._listener = _listen(settings) if settings.role != "worker" else None
+        web = settings.role != "worker"
+        self._certificate = (
+            Certificate(settings.tls_cert, settings.tls_key) if web and settings.tls_cert else None
+        )
+        self._listener = _listen(settings) if web else None
         self._tally = Tally(settings.workers)
         self._selector = selectors.DefaultSelector()
         self._lifeline = os.pipe()
@@ -150,6 +155,8 @@ class _Supervisor:
         # Control-C reaches the whole group; the supervisor alone heeds it, and drains us.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if self._certificate is not None:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the role has a handler of its own
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
         self._selector.close()
         for descriptor in (self._lifeline[1], *self._wakeup, *(other.report for other in self._roles)):
@@ -163,6 +170,7 @@ class _Supervisor:
             report=roles.Report(report),
             tally=self._tally,
             number=role.number,
+            certificate=self._certificate,
         )
         if role.kind == "worker":
             if self._listener is not None:
@@ -227,7 +235,8 @@ class _Supervisor:
         if self._listener is not None:
             host, port = self._listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
-            print(f"HTTP http://{shown}:{port}", flush=True)
+            scheme = "http" if self._certificate is None else "https"
+            print(f"{scheme.upper()} {scheme}://{shown}:{port}", flush=True)
         print("ready", flush=True)
 
     # Stopping
@@ -238,12 +247,17 @@ class _Supervisor:
         signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
         self._selector.register(self._wakeup[0], selectors.EVENT_READ, None)
         for number in HEEDED:
+            # Without HTTPS there is nothing to read anew: a terminal that goes takes the server with it.
+            if number == signal.SIGHUP and self._certificate is None:
+                continue
             signal.signal(number, lambda caught, frame: self._signals.append(caught))
         signal.signal(signal.SIGCHLD, lambda caught, frame: None)
 
     def _heed_signals(self) -> None:
         while self._signals:
-            self._signals.pop()
+            if self._signals.pop() == signal.SIGHUP:
+                self._signal_all(signal.SIGHUP, "web")
+                continue
             if self._stopping is not None:
                 self._end_all(signal.SIGKILL)
                 sys.stdout.flush()
@@ -260,9 +274,12 @@ class _Supervisor:
             self._stopping = time.monotonic() + PAST_DRAIN
 
     def _end_all(self, how: signal.Signals) -> None:
+        self._signal_all(how, "web", "worker")
+
+    def _signal_all(self, which: signal.Signals, *kinds: str) -> None:
         for role in self._roles:
-            if role.process is not None:
-                os.kill(role.process, how)
+            if role.process is not None and role.kind in kinds:
+                os.kill(role.process, which)
 
 
 def _roles(settings: Settings) -> list[_Role]:
@@ -273,16 +290,22 @@ def _roles(settings: Settings) -> list[_Role]:
 
 def _refuse_beyond_loopback(settings: Settings) -> None:
     """BadSetting where what is served could be overheard, or read by whoever can connect."""
-    if not settings.no_auth and (settings.insecure_http or settings.tls_cert is not None):
+    if settings.role == "worker" or all(
+        ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback
+        for _, address in _addresses(settings)
+    ):
         return
-    why = (
-        "without accounts only this machine is served"
-        if settings.no_auth
-        else "beyond it HTTPS is served (tls_cert, tls_key), or plain HTTP with insecure_http"
-    )
-    for _, address in _addresses(settings):
-        if not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
-            raise BadSetting(f"host {settings.host} is not loopback; {why}")
+    if settings.no_auth:
+        raise BadSetting(
+            f"host {settings.host} is not loopback; without accounts only this machine is served"
+        )
+    if settings.tls_cert is None and not settings.insecure_http:
+        raise BadSetting(
+            f"host {settings.host} is not loopback; beyond it HTTPS is served (tls_cert, tls_key),"
+            " or plain HTTP with insecure_http"
+        )
+    if settings.tls_cert is None:
+        log.warning("plain HTTP is served beyond this machine: passwords and pictures can be overheard")
 
 
 def _addresses(settings: Settings) -> list[tuple[int, Any]]:

@@ -6,7 +6,9 @@ The only module that reads the environment.
 # ruff: noqa: RUF009  (`_knob` makes a dataclass field; ruff knows only `field` itself)
 
 import difflib
+import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -126,6 +128,27 @@ def _origins(value: object) -> tuple[str, ...]:
     return tuple(_url("http", "https")(item).rstrip("/") for item in items if item != "")
 
 
+def _items(value: object) -> list[str]:
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list | tuple):
+        raise ValueError("must be a list of texts")  # noqa: TRY004  (what parsers raise)
+    return [_text(item) for item in given if item != ""]
+
+
+def _networks(value: object) -> tuple[str, ...]:
+    try:
+        return tuple(str(ipaddress.ip_network(item)) for item in _items(value))
+    except ValueError as error:
+        raise ValueError(f"must be addresses or networks such as 10.0.0.0/8: {error}") from error
+
+
+def _hosts(value: object) -> tuple[str, ...]:
+    items = tuple(item.lower().rstrip(".") for item in _items(value))
+    if any(not re.fullmatch(r"(\*\.)?[\w.-]+|[0-9a-f:]+", item) for item in items):
+        raise ValueError("must be names such as box.example.org or *.example.org, without a port")
+    return items
+
+
 def _knob(
     default: Any,
     parse: Callable[[object], Any],
@@ -196,6 +219,15 @@ class Settings:
     )
     tls_key: Path | None = _knob(None, _path, "PEM file with the certificate's key", shown="in tls_cert")
     public_url: str | None = _knob(None, _url("http", "https"), "address seen from outside a reverse proxy")
+    allowed_hosts: tuple[str, ...] = _knob(
+        (), _hosts, "further names that this server may be called by; *.example.org for all below"
+    )
+    trusted_proxies: tuple[str, ...] = _knob(
+        (), _networks, "addresses and networks of reverse proxies whose word on the client is taken"
+    )
+    forwarded_header: Literal["x-forwarded-for", "forwarded"] = _knob(
+        "x-forwarded-for", _choice("x-forwarded-for", "forwarded"), "where trusted proxies write it"
+    )
     cors_origins: tuple[str, ...] = _knob(
         (), _origins, "origins that may call /dicom-web and /wado from a browser"
     )

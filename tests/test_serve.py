@@ -305,3 +305,28 @@ def _is_refused(server: Server) -> bool:
     except ConnectionRefusedError:
         return True
     return False
+
+
+@pytest.mark.parametrize(
+    ("settings", "served"), [({}, False), ({"DICOMWEB_BOX_INSECURE_HTTP": "true"}, True)]
+)
+def test_plain_http_beyond_this_machine_needs_a_word(
+    tmp_path: Path, settings: dict[str, str], served: bool
+) -> None:
+    if served:
+        server = start(
+            tmp_path / "data", "--host", "0.0.0.0", "--workers", "1", settings=settings, accounts=True
+        )
+        try:
+            port = server.url.rpartition(":")[2]
+            assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+            foreign = httpx.get(f"http://127.0.0.1:{port}/healthz", headers={"Host": "evil.example"})
+            assert foreign.status_code == 421
+        finally:
+            server.stop()
+        assert "can be overheard" in server.log.read_text()
+    else:
+        done = run("serve", "--data", str(tmp_path / "data"), "--host", "0.0.0.0", "--port", "0", **settings)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "tls_cert" in done.stderr
+        assert "insecure_http" in done.stderr

@@ -24,6 +24,8 @@ _PAGES = (
 _MARKUP = re.compile(rb"\s*(?:text/html|text/xml|application/xml|[^;]*\+xml)", re.IGNORECASE)
 # What somebody stored is shown without scripts, styles, forms, and as of no origin.
 _STORED = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'self'; sandbox")
+# RFC 6797. Whether all names below ours speak https is not ours to say: no includeSubDomains.
+_ONLY_HTTPS = (b"strict-transport-security", b"max-age=31536000")
 _NO_STORE = (b"cache-control", b"no-store")
 _REVALIDATE = (b"cache-control", b"private, no-cache")
 
@@ -47,8 +49,10 @@ CORS_SECONDS = 24 * 3600
 class AnswerHeaders:
     """Middleware that adds the security headers, and Cache-Control where the handler set none."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, secure: bool = False) -> None:
+        """`secure`: whoever asks came by https, whatever the last hop to us is."""
         self.app = app
+        self.secure = secure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on; add to the head of the answer."""
@@ -58,7 +62,10 @@ class AnswerHeaders:
 
         async def adding(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = _added(message.get("headers", ()), scope["path"])
+                added = _added(message.get("headers", ()), scope["path"])
+                if self.secure or scope["scheme"] == "https":
+                    added.append(_ONLY_HTTPS)
+                message["headers"] = added
             await send(message)
 
         await self.app(scope, receive, adding)

@@ -13,15 +13,22 @@ STALL_SECONDS = 60.0
 
 
 class WellFormed:
-    """Middleware that raises BadRequest where an address holds a NUL, which no attribute and no path has."""
+    """Middleware that raises BadRequest for what is no request of HTTP, or not of one meaning.
+
+    An address with a NUL, which no attribute and no path has; a request that names no host, or two.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on."""
-        if scope["type"] == "http" and ("\0" in scope["path"] or b"%00" in scope["query_string"]):
-            raise BadRequest("The address holds a NUL character.")
+        if scope["type"] == "http":
+            if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+                raise BadRequest("The address holds a NUL character.")
+            hosts = sum(name == b"host" for name, _ in scope["headers"])
+            if hosts > 1 or (hosts == 0 and scope["http_version"] == "1.1"):  # RFC 9112 3.2
+                raise BadRequest("The request names no host, or more than one.")
         await self.app(scope, receive, send)
 
 

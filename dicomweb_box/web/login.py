@@ -10,6 +10,7 @@ from dicomweb_box.accounts import sessions
 from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.accounts.sessions import Begun
 from dicomweb_box.asgi.authentication import COOKIE, SECURE_COOKIE
+from dicomweb_box.asgi.hosts import is_secure
 from dicomweb_box.asgi.identity import address_of, identity_of
 from dicomweb_box.errors import TooMany
 from dicomweb_box.web.forms import posted
@@ -92,12 +93,6 @@ def set_cookie(request: Request, answer: Response, secret: str) -> None:
     secure = is_secure(request)
     name = SECURE_COOKIE if secure else COOKIE
     answer.set_cookie(name, secret, path="/", secure=secure, httponly=True, samesite="lax")
-
-
-def is_secure(request: Request) -> bool:
-    """Whether the browser reaches us by https, as far as we can know."""
-    public = request.app.state.box.settings.public_url or ""
-    return request.url.scheme == "https" or public.startswith("https://")
 
 
 def inside(address: str) -> str:

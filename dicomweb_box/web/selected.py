@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from dicomweb_box.archive import selections
 from dicomweb_box.archive.selections import KEPT_FOR, Members
+from dicomweb_box.asgi.hosts import is_secure
 from dicomweb_box.asgi.identity import identify
 from dicomweb_box.errors import NotFound
 from dicomweb_box.web.actions import Offer, offered
@@ -68,5 +69,5 @@ def remember(request: Request, response: Response, key: str) -> None:
         path="/",
         httponly=True,
         samesite="lax",
-        secure=request.url.scheme == "https",
+        secure=is_secure(request),
     )

@@ -1,5 +1,8 @@
 """Other sites' pages can neither act here nor read under another name."""
 
+import socket
+
+import httpx
 import pytest
 
 from dicomweb_box.settings import Settings
@@ -7,7 +10,10 @@ from tests.asgi.served import app_of, client_of, fine
 
 LAN = "http://box.clinic.lan:8080"
 SETTINGS = Settings(
-    no_auth=True, public_url="http://box.clinic.lan:8080", cors_origins=("https://viewer.example",)
+    no_auth=True,
+    public_url="http://box.clinic.lan:8080",
+    cors_origins=("https://viewer.example",),
+    allowed_hosts=("pacs.clinic.lan", "*.viewers.example"),
 )
 
 
@@ -64,15 +70,39 @@ async def test_plain_http_on_a_lan_is_judged_by_origin_alone(origin: str, allowe
         ("evil.example", 421),
         ("localhost.evil.example:8080", 421),
         ("127.0.0.1.evil.example", 421),
+        ("pacs.clinic.lan", 200),
+        ("a.viewers.example", 200),
+        ("a.b.viewers.example", 421),
+        ("viewers.example", 421),
+        ("localhost@evil.example", 421),
+        ("localhost/evil", 421),
+        ("localhost:port", 421),
         ("192.168.1.5:8080", 421),
         ("[::ffff:10.0.0.1]", 421),
         ("[nonsense", 421),
         ("", 200),
     ],
 )
-async def test_only_loopback_names_and_the_public_one_are_answered(host: str, status: int) -> None:
+async def test_only_its_own_names_are_answered(host: str, status: int) -> None:
     async with client_of(app_of(("/", fine), settings=SETTINGS)) as client:
         answer = await client.get("/", headers={"Host": host})
 
     assert answer.status_code == status
     assert status == 200 or "localhost" in answer.json()["error"]
+
+
+async def test_the_address_that_was_connected_to_is_a_name_of_ours() -> None:
+    app = app_of(("/", fine), settings=Settings(no_auth=True))
+
+    async def at(host: str, local: str) -> int:
+        async def there(scope, receive, send):
+            await app({**scope, "server": (local, 8080)}, receive, send)
+
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(there)) as client:
+            return (await client.get("http://localhost/", headers={"Host": host})).status_code
+
+    assert await at("192.168.1.5:8080", "192.168.1.5") == 200
+    assert await at("192.168.1.5", "::ffff:192.168.1.5") == 200
+    assert await at("[fe80::1]", "fe80::1%eth0") == 200
+    assert await at("192.168.1.5", "192.168.1.6") == 421
+    assert await at(socket.gethostname(), "192.168.1.6") == 200
