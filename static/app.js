@@ -22,3 +22,16 @@ document.addEventListener("keydown", (event) => {
     field.select?.();
   }
 });
+
+// A menu closes as others do: by Escape, and by whatever is clicked or reached beside it.
+const menu = document.querySelector("details.menu");
+if (menu) {
+  const leave = (event) => { if (!menu.contains(event.target)) menu.open = false; };
+  document.addEventListener("pointerdown", leave);
+  document.addEventListener("focusin", leave);
+  menu.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
+}

@@ -10,36 +10,40 @@ class Right(StrEnum):
     """One thing that somebody may do, within the part of the archive that is theirs."""
 
     SEE = "see"
-    """Search, look at and retrieve."""
     IDENTITIES = "identities"
-    """… also who the patients are."""
     STORE = "store"
-    """Bring instances: STOW-RS, uploads."""
     LABEL = "label"
-    """Put labels on studies and series, and take them off."""
     RULES = "rules"
-    """Make the rules that label by themselves."""
     CORRECT = "correct"
-    """Correct attributes, and decide what disagrees."""
     DELETE = "delete"
-    """Reject, restore and erase."""
     EXPORT = "export"
-    """Download whole studies, series and selections."""
     SEND = "send"
-    """Send to peers."""
     SHARE = "share"
-    """Make links that show a part to whoever has them."""
     PEERS = "peers"
-    """Say which peers there are, and what they may do."""
     VAULT = "vault"
-    """Look up who a pseudonym stands for."""
     AUDIT = "audit"
-    """Read who did what."""
     OPERATE = "operate"
-    """See how the box fares: status, metrics."""
     ADMINISTER = "administer"
-    """Say who may do what: accounts, roles, tokens."""
 
+
+MEANING = {
+    Right.SEE: "Search and look at lists.",
+    Right.IDENTITIES: "See who the patients are, and the objects themselves: pictures, attributes, files.",
+    Right.STORE: "Bring instances: STOW-RS, uploads.",
+    Right.LABEL: "Put labels on studies and series, and take them off.",
+    Right.RULES: "Make the rules that label by themselves.",
+    Right.CORRECT: "Correct attributes, and decide what disagrees.",
+    Right.DELETE: "Reject, restore and erase.",
+    Right.EXPORT: "Download whole studies, series and selections.",
+    Right.SEND: "Send to peers.",
+    Right.SHARE: "Make links that show a part to whoever has them.",
+    Right.PEERS: "Say which peers there are, and what they may do.",
+    Right.VAULT: "Look up who a pseudonym stands for.",
+    Right.AUDIT: "Read who did what.",
+    Right.OPERATE: "See how the box fares: status, metrics.",
+    Right.ADMINISTER: "Say who may do what: accounts, roles, tokens, links.",
+}
+"""What each right lets somebody do, in a sentence."""
 
 EVERY_RIGHT = frozenset(Right)
 NO_RIGHT: frozenset[Right] = frozenset()

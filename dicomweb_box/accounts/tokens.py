@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from dicomweb_box.accounts.access import Actor, Scope
+from dicomweb_box.accounts.access import Actor
 from dicomweb_box.accounts.credentials import TOKEN_PREFIX, digest
+from dicomweb_box.accounts.granting import COMMAND_LINE, Giver, check
 from dicomweb_box.accounts.known import changed, known
 from dicomweb_box.accounts.rights import Right, rights_of
 from dicomweb_box.box import Box
@@ -61,10 +62,12 @@ async def create(
     account: str | None = None,
     scope: dict[str, Any] | None = None,
     peer: str | None = None,
+    giver: Giver = COMMAND_LINE,
 ) -> tuple[str, str]:
     """Make a token: its key and its secret, which is told nowhere else.
 
-    Raises BadRequest for an unknown right, a name or a scope that cannot be.
+    Raises BadRequest for an unknown right, a name or a scope that cannot be, Forbidden for more than `giver`
+    may give.
     """
     name = " ".join(name.split())
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
@@ -72,7 +75,7 @@ async def create(
     given = rights_of(rights)
     if not given:
         raise BadRequest("A token needs at least one right.")
-    Scope.from_json(scope or {})
+    check(giver, given, scope or {})
     secret, now = TOKEN_PREFIX + secrets.token_urlsafe(32), box.clock()
     row = {
         "id": secrets.token_urlsafe(9),

@@ -8,6 +8,7 @@ from typing import Any
 
 from dicomweb_box.accounts import passwords
 from dicomweb_box.accounts.access import Actor, Scope
+from dicomweb_box.accounts.granting import COMMAND_LINE, Giver, check_account
 from dicomweb_box.accounts.known import changed, known
 from dicomweb_box.accounts.rights import rights_of
 from dicomweb_box.box import Box
@@ -23,6 +24,8 @@ LONGEST_NAME = 64
 class Account:
     """A person's account as administrators see it."""
 
+    id: str
+    """Random; what addresses name it by."""
     name: str
     full_name: str
     role: str
@@ -38,7 +41,8 @@ class Account:
 
 
 _COLUMNS = (
-    "name, full_name, role, scope, disabled, must_change, second_factor, issuer, made_at, made_by, seen_at"
+    "id, name, full_name, role, scope, disabled, must_change, second_factor, issuer, made_at, made_by,"
+    " seen_at"
 )
 
 
@@ -59,6 +63,14 @@ async def account(box: Box, name: str) -> Account:
     return _account(row)
 
 
+async def by_key(box: Box, key: str) -> Account:
+    """The account of a key; raises NotFound."""
+    row = await box.database.fetch_one(f"select {_COLUMNS} from account where id = :id", {"id": key})
+    if row is None:
+        raise NotFound("There is no such account.")
+    return _account(row)
+
+
 async def add(
     box: Box,
     name: str,
@@ -69,10 +81,12 @@ async def add(
     full_name: str = "",
     scope: dict[str, Any] | None = None,
     must_change: bool = True,
+    giver: Giver = COMMAND_LINE,
 ) -> str:
     """Make an account; its password, which is a generated one where none is given.
 
-    Raises BadRequest for a name, password, role or scope that cannot be, Conflict where the name is taken.
+    Raises BadRequest for a name, password, role or scope that cannot be, Conflict where the name is taken,
+    Forbidden where it is more than `giver` may give.
     """
     name = _name(name)
     given = passwords.acceptable(password, name=name) if password is not None else passwords.generated()
@@ -98,6 +112,7 @@ async def add(
             " (:id, :name, :folded, :full_name, :role, :scope, :password, :must_change, :made_at, :made_by)",
             row,
         )
+        await check_account(w, giver, str(row["id"]))
         await changed(w)
 
     try:
@@ -116,15 +131,18 @@ async def change(
     role: str | None = None,
     full_name: str | None = None,
     scope: dict[str, Any] | None = None,
+    giver: Giver = COMMAND_LINE,
 ) -> None:
     """Change what is given of an account.
 
-    Raises NotFound, BadRequest, or Conflict for the last administrator.
+    Raises NotFound, BadRequest, Forbidden where it is more than `giver` may give, or Conflict for the last
+    administrator.
     """
     del actor
     Scope.from_json(scope or {})
 
     async def work(w: Writer) -> None:
+        await changed(w)  # first: who changes accounts at the same time waits, and then sees what is left
         key = await _key(w, name)
         if role is not None:
             await _known_role(w, role)
@@ -135,29 +153,35 @@ async def change(
         if scope is not None:
             wanted = {"scope": json.dumps(scope), "id": key}
             await w.execute("update account set scope = :scope where id = :id", wanted)
-        await _some_administrator(w)
-        await changed(w)
+        if role is not None or scope is not None:
+            await check_account(w, giver, key)
+            await some_administrator(w)
 
     await box.database.write(work)
     known(box).forget()
 
 
-async def set_disabled(box: Box, name: str, *, disabled: bool, actor: Actor) -> None:
+async def set_disabled(
+    box: Box, name: str, *, disabled: bool, actor: Actor, giver: Giver = COMMAND_LINE
+) -> None:
     """Let an account log in no more, its log-ins end and its tokens stop; or let it again.
 
-    Raises NotFound, or Conflict for the last administrator.
+    Raises NotFound, Conflict for the last administrator, or Forbidden where what it gets back is more than
+    `giver` may give.
     """
     del actor
 
     async def work(w: Writer) -> None:
+        await changed(w)
         key = await _key(w, name)
         await w.execute(
             "update account set disabled = :disabled where id = :id", {"disabled": int(disabled), "id": key}
         )
         if disabled:
             await w.execute("delete from session where account_id = :id", {"id": key})
-        await _some_administrator(w)
-        await changed(w)
+            await some_administrator(w)
+        else:
+            await check_account(w, giver, key)
 
     await box.database.write(work)
     known(box).forget()
@@ -171,10 +195,11 @@ async def set_password(
     actor: Actor,
     must_change: bool,
     keep_session: str | None = None,
+    giver: Giver = COMMAND_LINE,
 ) -> str:
     """Give an account a password, a generated one where none is given; the password.
 
-    Its other log-ins end. Raises NotFound or BadRequest.
+    Its other log-ins end. Raises NotFound, BadRequest, or Forbidden where it has more than `giver` may give.
     """
     del actor
     found = await account(box, name)
@@ -183,6 +208,7 @@ async def set_password(
 
     async def work(w: Writer) -> None:
         key = await _key(w, name)
+        await check_account(w, giver, key)
         await w.execute(
             "update account set password = :password, must_change = :must_change, initial = 0 where id = :id",
             {"password": kept, "must_change": int(must_change), "id": key},
@@ -244,7 +270,7 @@ async def _key(w: Writer, name: str) -> str:
     return str(key)
 
 
-async def _some_administrator(w: Writer) -> None:
+async def some_administrator(w: Writer) -> None:
     """Raises Conflict where nobody is left who may administer everything."""
     rows = await w.fetch_all(
         "select role.rights from account join role on role.name = account.role"
@@ -256,6 +282,7 @@ async def _some_administrator(w: Writer) -> None:
 
 def _account(row: Row) -> Account:
     return Account(
+        id=row["id"],
         name=row["name"],
         full_name=row["full_name"],
         role=row["role"],

@@ -35,7 +35,20 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
         "OPTIONS /dicom-web/",
     ),
     # Any person who has logged in, whatever they may.
-    "": ("GET /profile", "GET /profile.json", "POST /profile/password", "POST /profile/sessions/{id}/end"),
+    "": (
+        "GET /profile",
+        "GET /profile.json",
+        "POST /profile/password",
+        "POST /profile/sessions/{id}/end",
+        # One's own tokens, with at most one's own rights.
+        "GET /tokens",
+        "GET /tokens.json",
+        "POST /tokens",
+        "GET /tokens/new",
+        "DELETE /tokens/{id}",
+        "GET /tokens/{id}/revoke",
+        "POST /tokens/{id}/revoke",
+    ),
     # Searches and lists: what they tell about patients is left out where identities may not be seen.
     _SEE: (
         "GET /",
@@ -200,6 +213,28 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
     ),
     "see identities export": ("GET /download",),
     "operate": ("GET /status", "GET /status.json", "GET /metrics"),
+    "administer": (
+        "GET /users",
+        "GET /users.json",
+        "POST /users",
+        "GET /users/new",
+        "GET /users/{id}",
+        "GET /users/{id}.json",
+        "POST /users/{id}",
+        "POST /users/{id}/enabled",
+        "POST /users/{id}/password",
+        "POST /users/{id}/sessions/end",
+        "GET /roles",
+        "GET /roles.json",
+        "POST /roles",
+        "GET /roles/new",
+        "GET /roles/{name}",
+        "GET /roles/{name}.json",
+        "POST /roles/{name}",
+        "DELETE /roles/{name}",
+        "GET /roles/{name}/delete",
+        "POST /roles/{name}/delete",
+    ),
 }
 
 

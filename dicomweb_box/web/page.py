@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse, Response
 
 from dicomweb_box import __version__
 from dicomweb_box.accounts.access import NOBODY, Identity
+from dicomweb_box.accounts.rights import Right
 from dicomweb_box.asgi.identity import KEY
 from dicomweb_box.asgi.rights_table import may_ask
 from dicomweb_box.assets import TEMPLATES, static_url
@@ -29,9 +30,15 @@ NAVIGATION = (
     ("/held", "Decisions"),
     ("/corrections", "Corrections"),
     ("/rejected", "Rejected"),
-    ("/status", "Status"),
 )
 """Address and name of what every page leads to, in the order of the bar."""
+ADMINISTRATION = (
+    ("/users", "Users"),
+    ("/roles", "Roles"),
+    ("/tokens", "Tokens"),
+    ("/status", "Status"),
+)
+"""The same of the menu at its end."""
 
 
 def page(
@@ -45,13 +52,24 @@ def page(
         "path": request.url.path,
         "identity": identity,
         "may": partial(may_ask, identity),
-        "navigation": [(to, name) for to, name in NAVIGATION if may_ask(identity, f"GET {to}")],
+        "navigation": _offered(identity, NAVIGATION),
+        "administration": _offered(identity, ADMINISTRATION),
     }
     if fragment is not None and wants_fragment(request):
         content = "".join(chosen.blocks[fragment](chosen.new_context(context)))
     else:
         content = chosen.render(context)
     return HTMLResponse(content, status, headers=HEADERS)
+
+
+def _offered(identity: Identity, entries: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
+    """What of it somebody may ask; one's own tokens only to who has rights and an account."""
+    own = {"/tokens"} if not identity.rights or not _has_own(identity) else set()
+    return [(to, name) for to, name in entries if may_ask(identity, f"GET {to}") and to not in own]
+
+
+def _has_own(identity: Identity) -> bool:
+    return identity.account is not None or identity.may(Right.ADMINISTER)
 
 
 def wants_fragment(request: Request) -> bool:

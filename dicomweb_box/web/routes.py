@@ -17,12 +17,15 @@ from dicomweb_box.web import (
     patients,
     profile,
     reject,
+    roles,
     rules,
     selections,
     series,
     status,
     studies,
+    tokens,
     upload,
+    users,
     viewer,
 )
 from dicomweb_box.web.static import static
@@ -40,6 +43,10 @@ def routes() -> list[BaseRoute]:
         # /login, /logout, /profile: who somebody is here
         *login.ROUTES,
         *profile.ROUTES,
+        # /users, /roles, /tokens: who may do what
+        *users.ROUTES,
+        *roles.ROUTES,
+        *tokens.ROUTES,
         # /studies: what the archive holds
         *studies.ROUTES,
         *instances.ROUTES,

@@ -17,12 +17,14 @@ from tests.browser.populated import page_routes, pages, populate, route_of
 from tests.web.pages import Page, assert_well_made
 
 NODE = Path(__file__).parent / "node"
-ONLY_ASKS = ("/remove", "/delete", "/new")
+ONLY_ASKS = ("/remove", "/delete", "/new", "/revoke")
 """Pages that only ask whether to do what a program simply does."""
 NOT_REACHED = {
     "/upload/{session}/files/{file}",  # for programs
     "/selections/{id}",  # by whoever's cookie names it
     "/download",  # no page
+    "/login",  # no account
+    "/profile",
 }
 
 
