@@ -2,6 +2,7 @@
 
 import re
 
+from dicomweb_box.archive import browse_words_postgresql
 from dicomweb_box.archive.conditions import Parameters, like
 from dicomweb_box.archive.search_plan import Plan
 from dicomweb_box.database import Reader
@@ -55,19 +56,18 @@ async def holding(reader: Reader, words: tuple[str, ...], realm: str, most: int)
 
 async def some_holding(reader: Reader, words: tuple[str, ...], realm: str, most: int) -> list[int] | None:
     """The same, but at most so many of them; None where the index does not tell, since nearly all may."""
-    bind = Parameters()
     if reader.dialect == "postgresql":
-        where = [f"realm = {bind(realm)}", *(_holds("words", word, bind, reader.dialect) for word in words)]
-        sql = f"select id from study_words where {' and '.join(where)}"
-    else:
-        parts = [await _question(reader, word) for word in words]
-        if "" in parts:
-            return []
-        if not any(parts):
-            return None
-        question = bind(" AND ".join(part for part in parts if part))
-        sql = f"select rowid from study_words where study_words match {question}"
-    rows = await reader.fetch_all(f"{sql} limit {bind(most)}", bind.values)
+        return await browse_words_postgresql.some_holding(reader, words, realm, most)
+    parts = [await _question(reader, word) for word in words]
+    if "" in parts:
+        return []
+    if not any(parts):
+        return None
+    bind = Parameters()
+    question = bind(" AND ".join(part for part in parts if part))
+    rows = await reader.fetch_all(
+        f"select rowid from study_words where study_words match {question} limit {bind(most)}", bind.values
+    )
     return [row[0] for row in rows]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING, SYSTEM, Scope
-from dicomweb_box.archive import browse, browse_filters, corrections, labels
+from dicomweb_box.archive import browse, browse_filters, browse_words_postgresql, corrections, labels
 from dicomweb_box.archive.browse import Ask, Listed, Total
 from dicomweb_box.archive.browse_filters import Filters
 from dicomweb_box.archive.browse_order import sorts
@@ -19,6 +19,7 @@ from dicomweb_box.box import Box
 from dicomweb_box.errors import BadQuery
 from tests.builders import make_instance, new_uid, pieces
 
+ANYBODY = ["doe", "muller", "yamada"]
 ALL = {"scope": EVERYTHING, "actor": ANONYMOUS}
 
 
@@ -71,14 +72,14 @@ async def cast(box: Box) -> dict[str, str]:
         ("山田", ["yamada"]),
         ("ta", ["yamada"]),
         ("x9", ["yamada"]),
-        ("acc", ["doe", "muller", "yamada"]),
-        ("e", ["doe", "muller", "yamada"]),
+        ("acc", ANYBODY),
+        ("e", ANYBODY),
         ("jane schadel", []),
         ("nobody", []),
         ("%", []),
         ("_", []),
         ('"', []),
-        ("*", ["doe", "muller", "yamada"]),
+        ("*", ANYBODY),
     ],
 )
 @pytest.mark.parametrize("few", [browse.FEW, 0])
@@ -86,6 +87,25 @@ async def test_each_word_is_somewhere_in_name_id_accession_number_or_description
     box: Box, cast: dict[str, str], typed: str, who: list[str], few: int, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(browse, "FEW", few)
+
+    assert await found(box, q=typed) == [cast[name] for name in who]
+
+
+@pytest.mark.parametrize("led", [1, 100])
+@pytest.mark.parametrize(
+    ("typed", "who"),
+    [
+        ("acc30 e", ["yamada"]),
+        ("acc ta", ["yamada"]),
+        ("acc 太 0", ["yamada"]),
+        ("acc x q", []),
+        ("acc", ANYBODY),
+    ],
+)
+async def test_short_words_beside_long_ones_are_found_however_many_hold_the_long(
+    box: Box, cast: dict[str, str], typed: str, who: list[str], led: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(browse_words_postgresql, "_LED", led)
 
     assert await found(box, q=typed) == [cast[name] for name in who]
 
