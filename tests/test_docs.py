@@ -9,8 +9,10 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from conformance import table
 from dicomweb_box import cli, settings
+from dicomweb_box.accounts.rights import Right
 from dicomweb_box.dicomweb import aliases, qido, removal, stow, wado, wado_uri
 from dicomweb_box.web.routes import routes as web_routes
+from tests.accounts import rights_document
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -54,6 +56,15 @@ DICOMWEB = [*wado.ROUTES, *stow.ROUTES, *qido.ROUTES, *removal.ROUTES, *aliases.
 def test_each_address_is_described(path: str):
     plain = path.replace(":path}", "}").removesuffix("/count")
     assert f"`{plain}`" in text("docs/urls.md")
+
+
+def test_the_document_tells_which_rights_each_address_needs():
+    assert rights_document.committed() == rights_document.generated(), f"run {rights_document.COMMAND}"
+
+
+def test_each_right_is_explained():
+    explained = re.findall(r"^\| `(\w+)` \| [^`]", text("docs/rights.md"), re.MULTILINE)
+    assert explained == list(Right)
 
 
 def test_the_committed_conformance_table_names_the_tests_there_are():

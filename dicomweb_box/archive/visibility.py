@@ -17,7 +17,10 @@ def series_condition(
     """
     conditions: list[str] = []
     params: dict[str, Any] = {}
-    if scope.studies is not None:
+    if scope.studies is not None and not scope.studies:
+        # Not `in (null)`: that is neither true nor false, and stays so under `not`.
+        conditions.append("1 = 0")
+    elif scope.studies is not None:
         names, more = in_list("scope_study", sorted(scope.studies))
         conditions.append(f"{study}.study_uid in {names}")
         params |= more

@@ -51,8 +51,6 @@ def routes() -> list[BaseRoute]:
         *studies.ROUTES,
         *instances.ROUTES,
         *viewer.ROUTES,
-        Route("/studies/{study_uid}.json", studies.show_json, name="study_json"),
-        Route("/studies/{study_uid}", studies.show, name="study"),
         # /correct, /corrections, /reject, /rejected, /erase: care of the data
         *correct.ROUTES,
         *reject.ROUTES,
