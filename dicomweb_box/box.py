@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from dicomweb_box.database import Database
+from dicomweb_box.database.lanes import Lane
 from dicomweb_box.settings import Settings
 from dicomweb_box.storage import BlobStore, open_store
 
@@ -40,7 +41,7 @@ class Box:
     blobs: BlobStore
     files: ThreadPoolExecutor
     """For parsing and file work."""
-    decoders: ThreadPoolExecutor
+    decoders: Lane[None]
     """For decoding and encoding pixels."""
     clock: Callable[[], datetime] = now
     cache: Path
@@ -63,9 +64,14 @@ async def in_thread(box: Box, work: Callable[..., T], *arguments: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(box.files, work, *arguments)
 
 
-async def in_decoder(box: Box, work: Callable[..., T], *arguments: Any) -> T:
+def in_decoder(box: Box, work: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
     """What `work` returns or raises, run in one of the box's few threads for pixels."""
-    return await asyncio.get_running_loop().run_in_executor(box.decoders, work, *arguments)
+    return box.decoders.run(_called, work, *arguments)
+
+
+def _called(held: None, work: Callable[..., T], *arguments: Any) -> T:
+    del held
+    return work(*arguments)
 
 
 @asynccontextmanager
@@ -77,8 +83,8 @@ async def open_box(settings: Settings, *, clock: Callable[[], datetime] = now) -
     async with AsyncExitStack() as stack:
         files = ThreadPoolExecutor(settings.file_threads, thread_name_prefix="files")
         stack.callback(files.shutdown)
-        decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decoders")
-        stack.callback(decoders.shutdown, cancel_futures=True)
+        decoders = Lane([None] * settings.decode_threads, "decoders", eager=True)
+        stack.callback(decoders.close)
         await asyncio.to_thread(settings.data.mkdir, parents=True, exist_ok=True)
         database = await Database.open(settings.database_address, readers=settings.database_readers)
         stack.push_async_callback(database.close)

@@ -64,6 +64,15 @@ async def test_jobs_behind_long_ones_are_taken_by_others(lane: Lane[str]):
     assert await asyncio.gather(*long) == [True, True]
 
 
+async def test_long_jobs_begin_together_where_all_are_long():
+    lane = Lane(["a", "b"], "test", eager=True)
+    both = threading.Barrier(2)
+
+    await asyncio.gather(*(lane.run(lambda held: both.wait(20)) for _ in range(2)))
+
+    lane.close()
+
+
 async def test_a_job_given_up_before_its_turn_is_not_done():
     lane = Lane(["only"], "test")
     go, done = threading.Event(), []

@@ -30,6 +30,8 @@ KEPT_MEMORY = 16 << 20
 """Bytes of the file of memory that are kept between jobs."""
 _MOST_ADDED = 1 << 20
 """Bytes by which an encoded frame may be longer than twice its native ones: headers of tiny frames."""
+_ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
+"""What glibc keeps for the next job: to take its pages anew costs as much as decoding them by RLE."""
 _MODULE = "dicomweb_box.archive.decoder_process"
 
 
@@ -130,7 +132,7 @@ class _Process:
         try:
             self._popen = subprocess.Popen(  # noqa: S603  (our own module; numbers for arguments)
                 [sys.executable, "-m", _MODULE, str(theirs.fileno()), str(self._memory), str(most)],
-                env=environment(),
+                env=environment() | _ALLOCATION,
                 pass_fds=(theirs.fileno(), self._memory),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

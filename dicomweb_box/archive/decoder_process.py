@@ -5,15 +5,15 @@ and so do those of the answer. It ends when the socket does; its alarm ends it w
 server that is killed leaves nobody behind.
 """
 
-import json
 import os
 import resource
 import signal
 import socket
 import struct
 import sys
-from dataclasses import asdict
 from typing import Any
+
+import orjson
 
 from dicomweb_box.dicom import pixels, transcode
 from dicomweb_box.dicom.image import Image
@@ -24,35 +24,31 @@ READY = b"\x06"
 MOST_GROWN = 256 << 20
 """Bytes that the process may keep beyond what it had at its start; then it asks to be replaced."""
 _MOST_AT_ONCE = 1 << 30
+_PIECE = 1 << 16
 _PAGE = resource.getpagesize()
 
 
 def message(content: dict[str, Any]) -> bytes:
     """A job or an answer as it goes over the socket."""
-    text = json.dumps(content).encode()
+    text = orjson.dumps(content)
     return LENGTH.pack(len(text)) + text
 
 
 def received(connection: socket.socket) -> dict[str, Any] | None:
-    """The next message; None where the other side is gone."""
-    head = _exactly(connection, LENGTH.size)
-    text = _exactly(connection, LENGTH.unpack(head)[0]) if head else None
-    return json.loads(text) if text else None
-
-
-def _exactly(connection: socket.socket, count: int) -> bytes | None:
+    """The next message; None where the other side is gone. Nothing follows it before it is answered."""
     got = b""
-    while len(got) < count:
-        more = connection.recv(count - len(got))
+    while len(got) < LENGTH.size or len(got) < LENGTH.size + LENGTH.unpack_from(got)[0]:
+        more = connection.recv(_PIECE)
         if not more:
             return None
         got += more
-    return got
+    found: dict[str, Any] = orjson.loads(got[LENGTH.size :])
+    return found
 
 
 def job(image: Image, size: int, seconds: float, target: str | None) -> dict[str, Any]:
     """A frame of `size` bytes in the file, to be made native, or encoded as `target`, within some seconds."""
-    return {"image": asdict(image), "size": size, "seconds": seconds, "target": target}
+    return {"image": image, "size": size, "seconds": seconds, "target": target}
 
 
 def main(connection: socket.socket, memory: int, most: int) -> None:
@@ -63,13 +59,15 @@ def main(connection: socket.socket, memory: int, most: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _warm()
     size, start = _sizes()
+    most_kept = start + MOST_GROWN
     resource.setrlimit(resource.RLIMIT_AS, (size + most, size + most))
     connection.sendall(READY)
     while (asked := received(connection)) is not None:
         signal.setitimer(signal.ITIMER_REAL, asked["seconds"])
         answer = _done(asked, memory)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        answer["retire"] = _sizes()[1] - start > MOST_GROWN
+        # What it had at most costs less to learn than what it has.
+        answer["retire"] = _peak() > most_kept and _sizes()[1] > most_kept
         connection.sendall(message(answer))
 
 
@@ -91,9 +89,9 @@ def _done(asked: dict[str, Any], memory: int) -> dict[str, Any]:
     return {"size": len(made)}
 
 
-def _made(image: Image, frame: bytes, target: str | None) -> bytes:
-    native = pixels.decode(image, frame) if image.encapsulated else frame
-    return native if target is None else transcode.encode(image, native, target)
+def _made(image: Image, frame: bytes, target: str | None) -> bytes | memoryview:
+    native = pixels.decoded(image, frame) if image.encapsulated else frame
+    return native if target is None else transcode.encode(image, bytes(native), target)
 
 
 def read(memory: int, size: int) -> bytes:
@@ -105,16 +103,21 @@ def read(memory: int, size: int) -> bytes:
     )
 
 
-def write(memory: int, native: bytes) -> None:
+def write(memory: int, native: bytes | memoryview) -> None:
     """Put bytes at the beginning of the file of memory."""
     at, view = 0, memoryview(native)
     while at < len(view):
         at += os.pwrite(memory, view[at : at + _MOST_AT_ONCE], at)
 
 
+def _peak() -> int:
+    """The most bytes of memory that were in use."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def _sizes() -> tuple[int, int]:
     """Bytes of address space and of memory in use."""
-    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - each job asks
+    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123
         size, resident = file.read().split()[:2]
     return int(size) * _PAGE, int(resident) * _PAGE
 

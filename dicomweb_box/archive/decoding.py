@@ -273,7 +273,7 @@ class Decoding:
 
     def _tidy(self) -> None:
         self._tidying = None
-        self._box.decoders.submit(self._pool.end_idle)
+        in_decoder(self._box, self._pool.end_idle)
         if self._pool.processes:
             self._tidy_later()
 

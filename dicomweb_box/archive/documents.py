@@ -1,6 +1,5 @@
 """What can be read of instances that are no images: reports in words, encapsulated documents as they lie."""
 
-import asyncio
 from functools import partial
 from typing import Literal
 
@@ -12,7 +11,7 @@ from dicomweb_box.archive.body import Body, Piece
 from dicomweb_box.archive.bulk_body import bulk, bulk_body
 from dicomweb_box.archive.renderings import Renderings
 from dicomweb_box.archive.retrieve import Instance, Recent
-from dicomweb_box.box import Box, in_thread
+from dicomweb_box.box import Box, in_decoder, in_thread
 from dicomweb_box.dicom import json_model
 from dicomweb_box.dicom.encapsulated import DOCUMENT, Enclosed, enclosed
 from dicomweb_box.dicom.json_model import Dataset
@@ -41,7 +40,7 @@ async def text_of(box: Box, instance: Instance, form: Text) -> bytes:
 
 async def _text(box: Box, instance: Instance, form: Text) -> bytes:
     json = await metadata.of_row(box, instance.id)
-    return await asyncio.get_running_loop().run_in_executor(box.decoders, _write, json, form)
+    return await in_decoder(box, _write, json, form)
 
 
 async def enclosed_in(box: Box, instance: Instance) -> Enclosed | None:

@@ -1,17 +1,15 @@
 """Instances as bodies: as stored, and in Explicit VR Little Endian (PS3.18 8.7.3.2)."""
 
-import asyncio
 import mmap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from dicomweb_box.archive import decoding, metadata
 from dicomweb_box.archive.body import Body, Later, Made, Piece
 from dicomweb_box.archive.derived_dataset import deflated, inflated
 from dicomweb_box.archive.retrieve import Instance, frame_table
-from dicomweb_box.box import Box, in_thread
+from dicomweb_box.box import Box, in_decoder, in_thread
 from dicomweb_box.dicom import explicit, overlay, pixels
 from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE, Changes, Decoded, Encoded, Stretch
 from dicomweb_box.dicom.file_meta import file_meta
@@ -179,8 +177,3 @@ async def _decoded(box: Box, instance: Instance, piece: Decoded) -> bytes:
         return await decoding.decoded(box, instance, piece.image, piece.frames[0])
     native = [await decoding.decoded(box, instance, piece.image, frame) for frame in piece.frames]
     return await in_decoder(box, pixels.joined, piece.image, native)
-
-
-async def in_decoder(box: Box, work: Callable[..., bytes], *arguments: Any) -> bytes:
-    """What `work` gives, run in one of the box's decoder threads."""
-    return await asyncio.get_running_loop().run_in_executor(box.decoders, work, *arguments)

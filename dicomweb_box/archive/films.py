@@ -13,7 +13,7 @@ from dicomweb_box.archive import metadata
 from dicomweb_box.archive.derived import Derived, DerivedFiles, Make
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.archive.together import Together
-from dicomweb_box.box import Box, in_thread
+from dicomweb_box.box import Box, in_decoder, in_thread
 from dicomweb_box.dicom import json_model
 from dicomweb_box.dicom.display import animation, cine, video
 
@@ -152,8 +152,8 @@ async def _write(box: Box, begin: Callable[[], _Film], lasting: Any, pictures: P
 
 
 async def _in_decoder(box: Box, work: Callable[..., T], *arguments: object) -> T:
-    """As `in_decoders`, but leaves no thread at work behind: an encoder serves one caller at a time."""
-    running = asyncio.get_running_loop().run_in_executor(box.decoders, work, *arguments)
+    """As `in_decoder`, but leaves no thread at work behind: an encoder serves one caller at a time."""
+    running = in_decoder(box, work, *arguments)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:

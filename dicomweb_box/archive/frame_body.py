@@ -67,7 +67,7 @@ async def image_of(box: Box, instance: Instance) -> Image:
     images = box.resource(_Images, _Images)
     image: Image | None = images.get(instance.blob_key)
     if image is None:
-        elements = json_model.top_level(await metadata.of_row(box, instance.id))
+        elements = json_model.top_level(await metadata.of_frames(box, instance))
         image = described(elements, instance.transfer_syntax_uid)
         images.put(instance.blob_key, image)
     return image

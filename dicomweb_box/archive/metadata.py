@@ -16,10 +16,11 @@ import xxhash
 import zstandard
 
 from dicomweb_box.accounts.access import Actor, Scope
-from dicomweb_box.archive import visibility
+from dicomweb_box.archive import retrieve, visibility
 from dicomweb_box.archive.derived import Derived, DerivedFiles, Make
 from dicomweb_box.archive.missing import missing
 from dicomweb_box.archive.overlays import laid_over
+from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.box import Box
 from dicomweb_box.database import Reader, Row, in_list
 from dicomweb_box.dicom import json_model, uids
@@ -116,10 +117,16 @@ async def of_rows(box: Box, instance_ids: Sequence[int]) -> dict[int, bytes]:
     }
 
 
-async def of_row_with_frames(box: Box, instance_id: int) -> tuple[bytes, bytes | None]:
-    """As `of_row`, and the packed frame table where there is one, by one question; NotFound."""
-    row = await _row(box, instance_id)
-    return laid_over(decompress(row[0], row[1]), row[3], row[4], system=box.settings.ae_title), row[2]
+async def of_frames(box: Box, instance: Instance) -> bytes:
+    """As `of_row`, of an instance whose frames are asked for: where they lie is known after it. NotFound."""
+    told = retrieve.told(box, instance)
+    if told is None:
+        row = await _row(box, instance.id)
+        retrieve.known_frames(box, instance, row[2])
+        return laid_over(decompress(row[0], row[1]), row[3], row[4], system=box.settings.ae_title)
+    await retrieve.frame_table(box, instance)
+    json = decompress(told.metadata, told.dictionary)
+    return laid_over(json, instance.overlay, instance.source, system=box.settings.ae_title)
 
 
 async def of_series(

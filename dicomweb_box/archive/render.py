@@ -1,6 +1,5 @@
 """Frames made pictures that browsers show (PS3.18 10.4.1.1.3)."""
 
-import asyncio
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from dicomweb_box.archive.frame_body import native_frame
 from dicomweb_box.archive.renderings import Costly, Renderings
 from dicomweb_box.archive.representation import Picture
 from dicomweb_box.archive.retrieve import Instance, Recent
-from dicomweb_box.box import Box
+from dicomweb_box.box import Box, in_decoder
 from dicomweb_box.dicom import explicit, json_model
 from dicomweb_box.dicom.display import icons, raster
 from dicomweb_box.dicom.display.annotation import words_of
@@ -68,7 +67,7 @@ async def rendered(box: Box, shown: Picture, view: View, media_type: str, *, kee
 
 async def icon(box: Box, word: str, view: View, media_type: str) -> bytes:
     """A picture that stands for what has none."""
-    return await in_decoders(box, _icon, word, view, media_type)
+    return await in_decoder(box, _icon, word, view, media_type)
 
 
 async def representative(box: Box, instance: Instance, count: int, *, otherwise: int) -> int:
@@ -84,7 +83,7 @@ async def representative(box: Box, instance: Instance, count: int, *, otherwise:
 async def display(box: Box, instance: Instance) -> Display:
     """How the instance's frames are shown; raises NotFound where it has none."""
     how, read = await _display(box, instance)
-    return how or _known(box, instance, await in_decoders(box, read))
+    return how or _known(box, instance, await in_decoder(box, read))
 
 
 async def _display(box: Box, instance: Instance) -> tuple[Display | None, Callable[[], Display]]:
@@ -92,8 +91,7 @@ async def _display(box: Box, instance: Instance) -> tuple[Display | None, Callab
     found: Display | None = box.resource(_Displays, _Displays).get(instance.blob_key)
     if found is not None:
         return found, lambda: found
-    json, frames = await metadata.of_row_with_frames(box, instance.id)
-    retrieve.known_frames(box, instance, frames)
+    json = await metadata.of_frames(box, instance)
     bulk = await bulk_values(box, instance)
     return None, partial(display_of, json, instance.transfer_syntax_uid, bulk)
 
@@ -101,11 +99,6 @@ async def _display(box: Box, instance: Instance) -> tuple[Display | None, Callab
 def _known(box: Box, instance: Instance, how: Display) -> Display:
     box.resource(_Displays, _Displays).put(instance.blob_key, how, how.weight)
     return how
-
-
-async def in_decoders(box: Box, work: Callable[..., T], *arguments: object) -> T:
-    """What `work` returns or raises, run in one of the box's decoder threads."""
-    return await asyncio.get_running_loop().run_in_executor(box.decoders, work, *arguments)
 
 
 class _Displays(Recent):
@@ -134,13 +127,13 @@ async def fitting(box: Box, shown: Picture) -> Window | None:
         native = source if isinstance(source, bytes) else _read(box, source)
         return fitting_window(Frame(display=read(), number=shown.number, native=native, bulk=bulk))
 
-    return await in_decoders(box, work)
+    return await in_decoder(box, work)
 
 
 async def _drawn(box: Box, shown: Picture, view: View, finish: "Callable[[Image, bytes | None], T]") -> T:
     if posters.has_poster(shown.instance):
         table = await retrieve.frame_table(box, shown.instance)
-        made = await in_decoders(box, posters.poster, box, shown.instance, table, shown.number, view)
+        made = await in_decoder(box, posters.poster, box, shown.instance, table, shown.number, view)
         return finish(made, None)
     known, read = await _display(box, shown.instance)
     bulk = await bulk_values(box, shown.instance)
@@ -150,7 +143,7 @@ async def _drawn(box: Box, shown: Picture, view: View, finish: "Callable[[Image,
     if shown.state is not None:
         dataset = json_model.top_level(await metadata.of_row(box, shown.state.id))
         state_bulk = await bulk_values(box, shown.state)
-        state = await in_decoders(
+        state = await in_decoder(
             box, presentation_of, dataset, shown.instance.instance_uid, shown.number, state_bulk
         )
 
@@ -187,7 +180,7 @@ async def _in_one_turn(
             how = read()
             return how, work(how, source if isinstance(source, bytes) else _read(box, source))
 
-        return await in_decoders(box, turn)
+        return await in_decoder(box, turn)
     described = cache(read)
     fragments = (await retrieve.frame_table(box, instance)).fragments(shown.number)
     return await decoding.used(

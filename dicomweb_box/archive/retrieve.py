@@ -1,7 +1,7 @@
 """What a retrieve needs to know of instances: where their bytes lie, and where each frame's."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import xxhash
@@ -21,6 +21,10 @@ _COLUMNS = (
     ' instance."rows", instance."columns", instance.bits_allocated, instance.number_of_frames,'
     " instance.source, study.overlay"
 )
+_DESCRIBING = (
+    ", instance.frames, instance.metadata,"
+    " case when instance.metadata_dictionary = 1 then series.dictionary end"
+)
 _FROM = (
     " from instance join series on series.id = instance.series_id join study on study.id = instance.study_id"
 )
@@ -28,6 +32,9 @@ _ORDER = (
     " order by series.series_number is null, series.series_number, series.series_uid,"
     " instance.instance_number is null, instance.instance_number, instance.instance_uid"
 )
+
+
+_COUNT = _COLUMNS.count(",") + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,25 +138,51 @@ async def one(
     and instance.
     """
     del actor
+    return await _one(box, study_uid, series_uid, instance_uid, scope, "")
+
+
+async def one_with_frames(
+    box: Box,
+    study_uid: str,
+    series_uid: str | None,
+    instance_uid: str,
+    *,
+    scope: Scope,
+    actor: Actor,
+) -> Instance:
+    """As `one`, for whoever asks next where its frames lie and how they are described.
+
+    The same question brings that along: each question more costs two turns between threads.
+    """
+    del actor
+    return await _one(box, study_uid, series_uid, instance_uid, scope, _DESCRIBING)
+
+
+async def _one(
+    box: Box, study_uid: str, series_uid: str | None, instance_uid: str, scope: Scope, more: str
+) -> Instance:
     # A viewer asks for frame after frame: where nothing was committed meanwhile, what was read still holds.
     moment = box.database.moment() if scope.whole else None
     lately, key = box.resource(_Lately, _Lately), (scope.realm, study_uid, series_uid, instance_uid)
-    found: tuple[int, Instance] | None = lately.get(key) if moment is not None else None
-    if found is not None and found[0] == moment:
+    found: tuple[int | None, Instance] | None = lately.get(key)
+    if found is not None and found[0] is not None and found[0] == moment:
         return found[1]
+    if found is not None:
+        more = ""  # known from the time before, and large where there are many frames
     where, params = (_WHERE_ONE, {}) if scope.whole else _scoped(scope)
     params |= {"realm": scope.realm, "study_uid": study_uid, "instance_uid": instance_uid}
     if series_uid is not None:
         where += " and series.series_uid = :series_uid"
         params["series_uid"] = series_uid
-    row = await box.database.fetch_one(f"select {_COLUMNS}{_FROM}{where}", params)
+    row = await box.database.fetch_one(f"select {_COLUMNS}{more}{_FROM}{where}", params)
     if row is None:
         raise await missing(
             box, "there is no such instance", study_uid, series_uid, instance_uid, scope=scope
         )
-    instance = Instance(*row)
-    if moment is not None:
-        lately.put(key, (moment, instance), 1)
+    instance = Instance(*row[:_COUNT])
+    if more:
+        _keep_described(box, instance, *row[_COUNT:])
+    lately.put(key, (moment, instance), 1)
     return instance
 
 
@@ -224,6 +257,28 @@ def known_frames(box: Box, instance: Instance, packed: bytes | None) -> FrameTab
     return table
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The metadata of an instance as its row holds them."""
+
+    metadata: bytes = field(repr=False)
+    dictionary: bytes | None = field(repr=False)
+
+
+def told(box: Box, instance: Instance) -> Told | None:
+    """The instance's metadata, where they were read a moment ago with its frames."""
+    found: Told | None = box.resource(_Told, _Told).get(instance.blob_key)
+    return found
+
+
+def _keep_described(
+    box: Box, instance: Instance, frames: bytes | None, metadata: bytes, dictionary: bytes | None
+) -> None:
+    if frames is not None:
+        known_frames(box, instance, frames)
+    box.resource(_Told, _Told).put(instance.blob_key, Told(metadata, dictionary), 1 + len(metadata) // 1024)
+
+
 class Recent:
     """The most recently used of what is known by blob; blobs never change, so nothing grows stale."""
 
@@ -261,5 +316,11 @@ class _Tables(Recent):
     most = 1_000_000
 
 
+class _Told(Recent):
+    """Metadata by blob, weighed in KiB: kept for the moment between a question and what follows from it."""
+
+    most = 1024
+
+
 class _Lately(Recent):
-    """Instances by their UIDs, each with the database's moment before it was read."""
+    """Instances by their UIDs, each with the moment of the database before it was read, where it has one."""

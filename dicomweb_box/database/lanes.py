@@ -19,10 +19,12 @@ class Lane(Generic[Held]):
 
     A ThreadPoolExecutor costs 70 to 100 µs of CPU for each call; this costs 30, 20 under load. Half of the
     difference is owed to waking no more threads than needed: the last to fall idle, whose connection and core
-    are still warm, takes job after job, and another is woken only when it is stuck in a long one.
+    are still warm, takes job after job, and another is woken only when it is stuck in a long one; or at once
+    where all jobs are long (`eager`).
     """
 
-    def __init__(self, held: Sequence[Held], name: str) -> None:
+    def __init__(self, held: Sequence[Held], name: str, *, eager: bool = False) -> None:
+        self._eager = eager
         self._jobs: deque[tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]] | None] = deque()
         self._idle: list[threading.Lock] = []
         self._started = 0
@@ -38,11 +40,11 @@ class Lane(Generic[Held]):
     def run(self, work: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         """What `work(held, *args)` returns or raises; a call cancelled before its turn is not made."""
         if self._closed:
-            raise RuntimeError("the database is closed")
+            raise RuntimeError("the threads are closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._jobs.append((future, work, args))
-        if len(self._idle) == len(self._threads):
+        if self._eager or len(self._idle) == len(self._threads):
             self._wake()
         else:
             self._watch(loop)

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dicomweb_box.dicom import codestream
 from dicomweb_box.dicom.image import DEFLATED_FRAMES, ENCAPSULATED_UNCOMPRESSED, UNTRANSFORMED, Image
@@ -10,6 +10,8 @@ from dicomweb_box.errors import Damaged, NotAcceptable
 
 if TYPE_CHECKING:
     import numpy as np
+
+Native = TypeVar("Native", bytes, memoryview)
 
 COMPRESSED = frozenset(
     (
@@ -36,20 +38,25 @@ def decode(image: Image, frame: bytes) -> bytes:
     Raises NotAcceptable where there is no codec, Damaged where the frame is not what its instance says.
     Bytes of strangers are decoded so in a process of their own only: see `archive.decoding`.
     """
+    return bytes(decoded(image, frame))
+
+
+def decoded(image: Image, frame: bytes) -> bytes | memoryview:
+    """As `decode`; the bytes may lie in what a codec made, which spares a copy."""
     if image.transfer_syntax_uid == ENCAPSULATED_UNCOMPRESSED:
         return _checked(image, frame[: image.frame_length])
     if image.transfer_syntax_uid == DEFLATED_FRAMES:
         return _checked(image, _inflated(image, frame))
     if image.transfer_syntax_uid not in COMPRESSED:
         raise NotAcceptable(f"frames of transfer syntax {image.transfer_syntax_uid} cannot be decoded", ())
-    from dicomweb_box.dicom.codecs import decoded
+    import numpy as np
 
-    cells = decoded(image, frame)
+    from dicomweb_box.dicom import codecs
+
+    cells = codecs.decoded(image, frame)
     if image.bits_allocated == 1 and cells.size > image.frame_length:
-        import numpy as np
-
         return np.packbits(cells.reshape(-1) != 0, bitorder="little").tobytes()
-    return _checked(image, cells.tobytes())
+    return _checked(image, np.ascontiguousarray(cells).reshape(-1).view(np.uint8).data)
 
 
 def joined(image: Image, native: Sequence[bytes]) -> bytes:
@@ -135,7 +142,7 @@ def _rgb(image: Image, cells: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     return colour.rgb(cells, image.bits_stored, partial="PARTIAL" in image.photometric)
 
 
-def _checked(image: Image, native: bytes) -> bytes:
+def _checked(image: Image, native: Native) -> Native:
     if len(native) != image.frame_length:
         raise Damaged(f"a frame decodes to {len(native)} bytes where {image.frame_length} are described")
     return native

@@ -47,7 +47,7 @@ async def frames(request: Request) -> BlobResponse:
     uids = request.path_params
     # Without a list all are meant; PS3.18 10.4.1.1.6 knows none without.
     ranges = frame_ranges(uids["frames"]) if "frames" in uids else None
-    found = await retrieve.one(
+    found = await retrieve.one_with_frames(
         ask.box, uids["study"], uids["series"], uids["instance"], scope=ask.scope, actor=ask.actor
     )
     table = await retrieve.frame_table(ask.box, found)

@@ -190,7 +190,7 @@ def _asked(request: Request) -> _Rendering:
 
 async def _instance(asking: _Rendering) -> tuple[Instance, Representations]:
     ask, uids = asking.ask, asking.request.path_params
-    found = await retrieve.one(
+    found = await retrieve.one_with_frames(
         ask.box, uids["study"], uids["series"], uids["instance"], scope=ask.scope, actor=ask.actor
     )
     return found, await representations(ask.box, found, scope=ask.scope, actor=ask.actor)

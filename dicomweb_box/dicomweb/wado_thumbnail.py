@@ -48,7 +48,7 @@ async def frame(request: Request) -> BlobResponse:
 
 async def _one(request: Request, ask: Asked) -> Instance:
     path = request.path_params
-    return await retrieve.one(
+    return await retrieve.one_with_frames(
         ask.box, path["study"], path["series"], path["instance"], scope=ask.scope, actor=ask.actor
     )
 

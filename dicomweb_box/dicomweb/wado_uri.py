@@ -29,7 +29,7 @@ async def wado(request: Request) -> BlobResponse:
     """GET /wado?requestType=WADO&studyUID=…&seriesUID=…&objectUID=…."""
     wanted = wado_uri_parameters.parse(request.query_params.multi_items())
     ask = asked(request)
-    found = await retrieve.one(
+    found = await retrieve.one_with_frames(
         ask.box, wanted.study_uid, wanted.series_uid, wanted.instance_uid, scope=ask.scope, actor=ask.actor
     )
     shown = await representations(ask.box, found, scope=ask.scope, actor=ask.actor)

@@ -177,7 +177,7 @@ async def _fitting(request: Request, shown: Shown) -> Window | None:
         return None
     actor, scope = identify(request)
     names = shown.study.study_uid, shown.series.series_uid, shown.layer.instance_uid
-    instance = await retrieve.one(_box(request), *names, scope=scope, actor=actor)
+    instance = await retrieve.one_with_frames(_box(request), *names, scope=scope, actor=actor)
     try:
         return await render.fitting(_box(request), Picture(instance=instance, number=shown.frame))
     except (Damaged, NotAcceptable):

@@ -1,11 +1,15 @@
 """Which instances an actor may retrieve, and where their frames lie."""
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import pytest
 
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING, Scope
-from dicomweb_box.archive import remove, retrieve
+from dicomweb_box.archive import metadata, remove, retrieve
 from dicomweb_box.archive.retrieve import Recent
 from dicomweb_box.box import Box
+from dicomweb_box.database import Database
 from dicomweb_box.errors import NotFound
 from tests.builders import make_instance, new_uid
 from tests.dicomweb.retrieving import put
@@ -90,6 +94,60 @@ async def test_frame_tables_are_read_once(box: Box, monkeypatch: pytest.MonkeyPa
 
     assert first.count == 1
     assert await retrieve.frame_table(box, found) is first
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The questions that were asked of a database."""
+    questions: list[str] = []
+    for name in ("fetch_one", "fetch_value", "fetch_all"):
+        monkeypatch.setattr(Database, name, _noting(getattr(Database, name), questions))
+    return questions
+
+
+def _noting(ask: Callable[..., Awaitable[Any]], questions: list[str]) -> Callable[..., Awaitable[Any]]:
+    async def noting(database: Database, sql: str, *params: Any) -> Any:
+        questions.append(sql)
+        return await ask(database, sql, *params)
+
+    return noting
+
+
+async def test_what_a_picture_needs_of_the_index_comes_by_one_question(box: Box, asked: list[str]) -> None:
+    stored = await put(box, make_instance(PatientID="P1"))
+    names = (stored.study_uid, stored.series_uid, stored.instance_uid)
+    asked.clear()
+
+    found = await retrieve.one_with_frames(box, *names, scope=EVERYTHING, actor=ANONYMOUS)
+    table, json = await retrieve.frame_table(box, found), await metadata.of_frames(box, found)
+
+    assert len(asked) == 1
+    assert table.count == 1
+    assert json == await metadata.of_row(box, found.id)
+    assert "P1" not in repr(retrieve.told(box, found))
+
+
+async def test_frames_of_an_instance_known_before_are_not_read_anew(box: Box, asked: list[str]) -> None:
+    stored = await put(box, make_instance())
+    names = (stored.study_uid, stored.series_uid, stored.instance_uid)
+    first = await retrieve.one_with_frames(box, *names, scope=EVERYTHING, actor=ANONYMOUS)
+    await put(box, make_instance())
+    asked.clear()
+
+    again = await retrieve.one_with_frames(box, *names, scope=EVERYTHING, actor=ANONYMOUS)
+
+    assert again == first
+    assert len(asked) == 1
+    assert "instance.frames" not in asked[0]
+
+
+async def test_what_has_no_frames_is_none_to_show(box: Box) -> None:
+    stored = await put(box, make_instance(PixelData=None))
+    names = (stored.study_uid, stored.series_uid, stored.instance_uid)
+    found = await retrieve.one_with_frames(box, *names, scope=EVERYTHING, actor=ANONYMOUS)
+
+    with pytest.raises(NotFound):
+        await metadata.of_frames(box, found)
 
 
 async def test_what_is_remembered_is_bounded_by_weight(box: Box) -> None:
