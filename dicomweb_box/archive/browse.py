@@ -5,7 +5,7 @@ page is full. Either way a page costs as much as it shows, and not as much as th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import orjson
@@ -16,9 +16,11 @@ from dicomweb_box.archive.browse_filters import Filters, add, candidates
 from dicomweb_box.archive.browse_order import NEWEST, Sort, sort_of
 from dicomweb_box.archive.search_days import by_day_alone, sum_of_days
 from dicomweb_box.archive.search_plan import Plan, make_plan
+from dicomweb_box.archive.unidentified import BY_UID, permitted, refusal
 from dicomweb_box.box import Box
 from dicomweb_box.database import Reader, Row, in_list
 from dicomweb_box.dicom.matching import from_parameters
+from dicomweb_box.dicom.unidentifying import kept
 
 FEW = 1000
 """So many studies are listed and sorted; and counted, where a count is told."""
@@ -47,7 +49,8 @@ class Ask:
     words: tuple[str, ...] = ()
     """See `browse_words.words_of`."""
     filters: Filters = field(default_factory=Filters)
-    order: str = NEWEST
+    order: str = ""
+    """See `browse_order.sort_of`; "": the newest first, or by UID where dates may not be told."""
     limit: int = 25
     place: tuple[Any, ...] | None = None
     """The values of the row that the page begins behind, or ends before; None: the first page."""
@@ -100,10 +103,17 @@ class Listed:
 
 
 async def listed(box: Box, ask: Ask, *, scope: Scope, actor: Actor) -> Listed:
-    """The page; raises BadQuery for what cannot be meant."""
+    """The page; raises BadQuery for what cannot be meant.
+
+    Raises Forbidden for what would tell a scope without identities who patients are.
+    """
     del actor  # reading is not recorded; the scope says what may be seen
-    sort = sort_of(ask.level, ask.order)
+    if not scope.identities:
+        _permit(ask)
+    usual = NEWEST if scope.identities else BY_UID
+    sort = sort_of(ask.level, ask.order or usual, scope)
     query, _ = from_parameters(ask.level, ask.keys)
+    query = permitted(query, scope)
 
     async def work(r: Reader) -> Listed:
         labels = await labelled.find(r, query, scope)
@@ -111,6 +121,18 @@ async def listed(box: Box, ask: Ask, *, scope: Scope, actor: Actor) -> Listed:
         return await _List(r, ask, plan, sort).page()
 
     return await box.database.read(work)
+
+
+_OPEN_ORDERS = (BY_UID, "size")
+
+
+def _permit(ask: Ask) -> None:
+    if ask.words:
+        raise refusal("The search for words")
+    if ask.filters.patient is not None:
+        raise refusal("PatientID")
+    if ask.order and ask.order.lstrip("-") not in _OPEN_ORDERS:
+        raise refusal(ask.order.lstrip("-"))
 
 
 class _List:
@@ -210,47 +232,75 @@ class _List:
     async def _entries(self, rows: Sequence[Row]) -> tuple[Entry, ...]:
         seen = {} if self._plan.scope.whole or not rows else await self._visible(rows)
         if self._ask.level == "study":
-            return tuple(_study(row, self._sort, seen.get(row["id"])) for row in rows)
-        return tuple(_series(row, self._sort) for row in rows)
+            entries = tuple(_study(row, self._sort, seen.get(row["id"])) for row in rows)
+        else:
+            entries = tuple(_series(row, self._sort) for row in rows)
+        return entries if self._plan.scope.identities else tuple(map(_unidentified, entries))
 
-    async def _visible(self, rows: Sequence[Row]) -> dict[int, tuple[tuple[str, ...], int, int, int]]:
+    async def _visible(self, rows: Sequence[Row]) -> dict[int, "_Seen"]:
         """What a partial scope sees of each row's study: counters would tell of the rest."""
         names, params = in_list("study", sorted({row["id"] for row in rows}))
         condition, more = visibility.series_condition(self._plan.scope)
         found = await self._reader.fetch_all(
-            "select series.study_id, series.modality, series.instance_count, series.size from series"
+            "select series.study_id, series.modality, series.instance_count, series.size, series.stored_at,"
+            " series.changed_at from series"
             f" join study on study.id = series.study_id where series.study_id in {names} and {condition}",
             {**params, **more},
         )
         of_study: dict[int, list[Row]] = {}
         for row in found:
             of_study.setdefault(row["study_id"], []).append(row)
-        return {
-            study: (
-                tuple(sorted({row["modality"] for row in held if row["modality"]})),
-                len(held),
-                sum(row["instance_count"] for row in held),
-                sum(row["size"] for row in held),
-            )
-            for study, held in of_study.items()
-        }
+        whole = {row["id"]: row for row in rows}
+        return {study: _seen(whole[study], held) for study, held in of_study.items()}
 
 
-def _study(row: Row, sort: Sort, seen: tuple[tuple[str, ...], int, int, int] | None) -> Entry:
-    modalities = tuple(name for name in row["modalities"].split("\\") if name)
-    counts = (modalities, row["series_count"], row["instance_count"], row["size"])
-    modalities, series, instances, size = seen or counts
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Seen:
+    """What is told of a study."""
+
+    modalities: tuple[str, ...]
+    series_count: int
+    instance_count: int
+    size: int
+    stored_at: str
+    changed_at: str
+    disagreement: bool
+
+
+def _seen(row: Row, held: Sequence[Row]) -> _Seen:
+    """Of a study, by those of its series that are visible."""
+    return _Seen(
+        modalities=tuple(sorted({one["modality"] for one in held if one["modality"]})),
+        series_count=len(held),
+        instance_count=sum(one["instance_count"] for one in held),
+        size=sum(one["size"] for one in held),
+        stored_at=min(one["stored_at"] for one in held),
+        changed_at=max(one["changed_at"] for one in held),
+        disagreement=bool(row["disagreement"]) and len(held) == row["series_count"],
+    )
+
+
+def _study(row: Row, sort: Sort, seen: _Seen | None) -> Entry:
+    told = seen or _Seen(
+        modalities=tuple(name for name in row["modalities"].split("\\") if name),
+        series_count=row["series_count"],
+        instance_count=row["instance_count"],
+        size=row["size"],
+        stored_at=row["stored_at"],
+        changed_at=row["changed_at"],
+        disagreement=bool(row["disagreement"]),
+    )
     return Entry(
         study_uid=row["study_uid"],
         study=orjson.loads(row["answer"]),
         patient=(row["issuer_of_patient_id"], row["patient_id"]),
-        modalities=modalities,
-        series_count=series,
-        instance_count=instances,
-        size=size,
-        stored_at=row["stored_at"],
-        changed_at=row["changed_at"],
-        disagreement=bool(row["disagreement"]),
+        modalities=told.modalities,
+        series_count=told.series_count,
+        instance_count=told.instance_count,
+        size=told.size,
+        stored_at=told.stored_at,
+        changed_at=told.changed_at,
+        disagreement=told.disagreement,
         place=tuple(sort.values(row)),
     )
 
@@ -273,6 +323,14 @@ def _series(row: Row, sort: Sort) -> Entry:
         changed_at=row["series_changed_at"],
         disagreement=bool(row["series_disagreement"]),
         place=tuple(sort.values(row)),
+    )
+
+
+def _unidentified(entry: Entry) -> Entry:
+    """The entry without what tells who the patient is; when it came tells when it was made."""
+    series = None if entry.series is None else kept(entry.series)
+    return replace(
+        entry, study=kept(entry.study), series=series, patient=("", ""), stored_at="", changed_at=""
     )
 
 

@@ -1,6 +1,6 @@
 """The instances of one series, a page at a time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dicomweb_box.accounts.access import Actor, Scope
@@ -77,6 +77,8 @@ async def page(
 
     rows = await box.database.read(work)
     more, found = len(rows) > limit, tuple(_instance(row, sort) for row in rows[:limit])
+    if not scope.identities:
+        found = tuple(replace(one, stored_at="") for one in found)
     if backwards:
         return Page(instances=found[::-1], before=more, behind=True)
     return Page(instances=found, before=place is not None, behind=more)

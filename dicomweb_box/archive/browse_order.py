@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dicomweb_box.accounts.access import EVERYTHING, Scope
+from dicomweb_box.archive import visibility
 from dicomweb_box.archive.conditions import Parameters
 from dicomweb_box.dicom.attributes import Level
 from dicomweb_box.errors import BadQuery
@@ -78,13 +80,18 @@ _STUDY = {
     "PatientID": (Part("study.patient_id"), *_DATE, _UID),
     "changed": (Part("study.changed_at", descending=True), _UID),
     "size": (Part("study.size", descending=True), Part("study.study_uid", descending=True)),
+    # Of nothing that is told about patients.
+    "StudyInstanceUID": (_UID, Part("study.realm")),
 }
 # Within a study what has no number comes first.
 _IN_STUDY = (Part("coalesce(series.series_number, -2147483649)"), Part("series.series_uid"))
+_OF_SERIES = ("StudyDate", "PatientName", "PatientID", "StudyInstanceUID")
 _ORDERS = {
     "study": _STUDY,
-    "series": {name: (*_STUDY[name], *_IN_STUDY) for name in ("StudyDate", "PatientName", "PatientID")},
+    "series": {name: (*_STUDY[name], *_IN_STUDY) for name in _OF_SERIES},
 }
+# Kept with the study for all of its series: a place in their order would tell of those that are not seen.
+_COUNTED = {"changed": "max(counted.changed_at)", "size": "sum(counted.size)"}
 NEWEST = "-StudyDate"
 
 
@@ -98,11 +105,23 @@ def falls_first(name: str) -> bool:
     return _STUDY[name][0].descending
 
 
-def sort_of(level: Level, asked: str) -> Sort:
-    """The order that `orderby` names, `-` in front where its greatest value comes first; raises BadQuery."""
+def sort_of(level: Level, asked: str, scope: Scope = EVERYTHING) -> Sort:
+    """The order that `orderby` names, `-` in front where its greatest value comes first; raises BadQuery.
+
+    What is counted of a study is compared as this scope sees it.
+    """
     name = asked.lstrip("-")
     parts = _ORDERS[level].get(name)
+    if parts is not None and scope.by_series and name in _COUNTED:
+        parts = (replace(parts[0], sql=_counted(name, scope)), *parts[1:])
     if parts is None:
         raise BadQuery(f"orderby is not one of {', '.join(sorts(level))}, alone or with - in front.")
     sort = Sort(name=name, parts=parts)
     return sort if asked.startswith("-") == parts[0].descending else sort.backwards()
+
+
+def _counted(name: str, scope: Scope) -> str:
+    condition, _ = visibility.series_condition(scope, series="counted")  # its parameters are bound
+    return (
+        f"(select {_COUNTED[name]} from series as counted where counted.study_id = study.id and {condition})"
+    )

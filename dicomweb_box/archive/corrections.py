@@ -157,6 +157,8 @@ async def one(box: Box, correction_id: str, *, scope: Scope, actor: Actor) -> Co
 async def of_study(box: Box, study_uid: str, *, scope: Scope, actor: Actor) -> Sequence[Correction]:
     """The corrections of a study, undone ones too, the latest first; those of other studies left out."""
     del actor
+    if not scope.identities:
+        return ()  # what was corrected is what tells who the patient is
     more = (
         " and exists (select 1 from corrected_value own where own.correction_id = correction.id"
         " and own.study_uid = :study_uid)"

@@ -54,17 +54,23 @@ class Page:
     """What to ask for the next page with."""
 
 
-async def of_study(box: Box, study_uid: str, *, realm: str = "main") -> Disagreements:
-    """The disagreements below one study; none where there is no such study. Ask only for what the
-    actor may see.
+async def of_study(box: Box, study_uid: str, *, scope: Scope, actor: Actor) -> Disagreements:
+    """The disagreements below one study, as far as this scope sees it; none where there is no such study.
+
+    What the study's instances disagree on is told to those who see all of them.
     """
-    found = {"realm": realm, "study_uid": study_uid}
+    del actor
+    condition, params = _wholly_visible(scope)
+    visible, _ = visibility.series_condition(scope)
+    found = params | {"realm": scope.realm, "study_uid": study_uid}
     study = await box.database.fetch_value(
-        "select disagreement from study where realm = :realm and study_uid = :study_uid", found
+        f"select disagreement from study where realm = :realm and study_uid = :study_uid and {condition}",
+        found,
     )
     series = await box.database.fetch_all(
         "select series.series_uid, series.disagreement from series join study on study.id = series.study_id"
-        " where study.realm = :realm and study.study_uid = :study_uid and series.disagreement <> ''",
+        " where study.realm = :realm and study.study_uid = :study_uid and series.disagreement <> ''"
+        f" and {visible}",
         found,
     )
     return Disagreements(

@@ -11,6 +11,7 @@ from dicomweb_box.archive.search_once import by_id, once, part_of_page
 from dicomweb_box.archive.search_plan import Plan, has_index, make_plan
 from dicomweb_box.archive.search_rows import Assembler, Counts, Shape, shape_of
 from dicomweb_box.archive.search_windows import DateWindow, Window, find_window
+from dicomweb_box.archive.unidentified import permitted
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Reader, Row, in_list
 from dicomweb_box.dicom.matching import Query
@@ -38,10 +39,12 @@ async def search(box: Box, query: Query, *, scope: Scope, actor: Actor, base: st
     """The page of matching rows; `base` is what their Retrieve URLs begin with.
 
     Studies, and series and instances of the whole archive, come in pages of `query_limit` where the query
-    names no limit. Raises BadQuery for a strict query that asks what cannot be matched or returned.
+    names no limit. Raises BadQuery for a strict query that asks what cannot be matched or returned,
+    Forbidden for one that would tell a scope without identities who patients are.
     """
     del actor  # The scope says what it may see; who asked matters to the audit alone.
-    shape, warnings = shape_of(query, base, box.settings.ae_title)
+    query = permitted(query, scope)
+    shape, warnings = shape_of(query, base, box.settings.ae_title, identities=scope.identities)
     if query.strict and warnings:
         raise BadQuery(warnings[0])
     limit = _limit(box, query)
@@ -60,6 +63,7 @@ async def search(box: Box, query: Query, *, scope: Scope, actor: Actor, base: st
 async def count(box: Box, query: Query, *, scope: Scope, actor: Actor) -> int:
     """How many rows match, whatever the query's limit and offset; raises as `search`."""
     del actor
+    query = permitted(query, scope)
     query = replace(query, offset=0, limit=None, include=(), include_all=False, order=())
     shape, _ = shape_of(query, "", box.settings.ae_title)
     asked = _Search(query, scope, shape, None)

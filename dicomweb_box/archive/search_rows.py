@@ -11,11 +11,12 @@ import orjson
 from dicomweb_box.archive import labelled, overlays, series_dictionary
 from dicomweb_box.archive.series_dictionary import metadata_json
 from dicomweb_box.database import Row
-from dicomweb_box.dicom import attributes, json_model
+from dicomweb_box.dicom import attributes, json_model, unidentifying
 from dicomweb_box.dicom.attribute_path import LABELS, AttributePath, project
 from dicomweb_box.dicom.attributes import DERIVED, SERIES_LEVEL_TAGS, STUDY_LEVEL_TAGS, Level
 from dicomweb_box.dicom.matching import Query
 from dicomweb_box.dicom.overlay import given_syntax
+from dicomweb_box.dicom.unidentifying import is_open
 
 _PLAIN = re.compile(r"[\w .-]*", re.ASCII)
 _UNRESERVED = re.compile(r"[\w.-]*", re.ASCII)
@@ -64,6 +65,8 @@ class Shape:
     """Who corrected what is corrected."""
     scanned: bool
     """Keys are matched in the rows' DICOM JSON."""
+    identities: bool = True
+    """What tells who patients are is returned as well."""
 
     @property
     def parsed(self) -> bool:
@@ -84,11 +87,13 @@ class Shape:
         return INSTANCE_COLUMNS + (parent if self.relational else "") + (_METADATA if deep else "")
 
 
-def shape_of(query: Query, base: str, system: str) -> tuple[Shape, list[str]]:
+def shape_of(query: Query, base: str, system: str, *, identities: bool = True) -> tuple[Shape, list[str]]:
     """The shape of a query's rows, and a sentence for each asked attribute that they do not hold."""
     held = {"study": STUDY_LEVEL_TAGS, "series": STUDY_LEVEL_TAGS | SERIES_LEVEL_TAGS}.get(query.level)
     defaults = _DEFAULTS[query.level]
     held_here = [path for path in query.include if held is None or path.head in held or path.head in defaults]
+    if not identities:
+        held_here = [path for path in held_here if is_open(path)]
     asked = [*held_here, *(path for path in query.include if path == LABELS)]
     warnings = [
         f"includefield={path} is not returned at this level." for path in query.include if path not in asked
@@ -105,6 +110,7 @@ def shape_of(query: Query, base: str, system: str) -> tuple[Shape, list[str]]:
         labels=LABELS in wanted,
         system=system,
         scanned=False,
+        identities=identities,
     )
     return shape, warnings
 
@@ -149,7 +155,7 @@ class Assembler:
         shape = self._shape
         make = {"study": self._study, "series": self._series, "instance": self._instance}[shape.level]
         text = make(row)
-        if not shape.parsed and not shape.relational and not shape.labels:
+        if not shape.parsed and not shape.relational and not shape.labels and shape.identities:
             return text.encode()
         found: dict[str, Any] = {}
         if shape.relational:
@@ -160,6 +166,8 @@ class Assembler:
             source = self.dataset(row)
             found.update(_without_bulk(source) if shape.everything else project(source, shape.extra))
         found.update(orjson.loads(text))
+        if not shape.identities:
+            found = unidentifying.kept(found)
         if self._labels is not None:
             names = self._labels.get(labelled.place(row, shape.level), ())
             found.update(labelled.element(names) if names or shape.labels else {})

@@ -1,6 +1,6 @@
 """What a selection comes to: whose it is, how much, in which form, and what to know before acting on it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -9,6 +9,7 @@ from dicomweb_box.accounts.access import Actor, Scope
 from dicomweb_box.archive import visibility
 from dicomweb_box.box import Box
 from dicomweb_box.database import Reader, Row, in_list
+from dicomweb_box.dicom.unidentifying import kept
 from dicomweb_box.errors import NotFound
 
 MOST_SHOWN = 500
@@ -47,7 +48,8 @@ class Form:
 class Summary:
     """The whole of it; a series of a study that is there as a whole is counted once."""
 
-    patients: int
+    patients: int | None
+    """None where it may not be seen which study is whose."""
     studies: int
     series: int
     instances: int
@@ -76,6 +78,7 @@ class _Summing:
     """One summary within one snapshot."""
 
     def __init__(self, key: str, scope: Scope) -> None:
+        self._scope = scope
         seen, params = visibility.series_condition(scope)
         self._params = {**params, "id": key, "realm": scope.realm}
         # From the few that are selected downwards.
@@ -109,19 +112,24 @@ class _Summing:
         few = instances <= MOST_LOOKED_THROUGH
         forms, without = await self._forms(r) if few else (None, 0)
         studies = await self._studies(r)
+        parts = await _parts(r, studies[:MOST_SHOWN], of_study, whole)
         differing = {row["study_id"] for row in rows if row["differs"]}
+        if not self._scope.by_series:  # else it may be series that are not seen that say something else
+            differing |= {row["id"] for row in studies if row["disagreement"]}
         return Summary(
-            patients=len({(row["issuer_of_patient_id"], row["patient_id"]) for row in studies}),
+            patients=len({(row["issuer_of_patient_id"], row["patient_id"]) for row in studies})
+            if self._scope.identities
+            else None,
             studies=len(of_study),
             series=len(rows),
             instances=instances,
             size=sum(row["size"] for row in rows),
             modalities=_modalities(rows),
             forms=forms,
-            disagreements=len(differing | {row["id"] for row in studies if row["disagreement"]}),
+            disagreements=len(differing),
             held=await self._held(r) if few else 0,
             without_pixels=without,
-            parts=await _parts(r, studies[:MOST_SHOWN], of_study, whole),
+            parts=parts if self._scope.identities else tuple(map(_unidentified, parts)),
         )
 
     async def _studies(self, r: Reader) -> list[Row]:
@@ -132,6 +140,8 @@ class _Summing:
             + self._source,
             self._params,
         )
+        if not self._scope.identities:
+            return sorted(found, key=lambda row: str(row["study_uid"]))
         newest = sorted(found, key=lambda row: (row["study_date"], row["study_time"]), reverse=True)
         return sorted(
             newest, key=lambda row: (row["patient_name"], row["patient_id"], row["issuer_of_patient_id"])
@@ -194,3 +204,8 @@ def _part(study: Row, answer: str, series: list[Row], whole: bool) -> Part:
         instance_count=sum(row["instance_count"] for row in series),
         size=sum(row["size"] for row in series),
     )
+
+
+def _unidentified(part: Part) -> Part:
+    series = tuple((uid, modality, "") for uid, modality, _ in part.series)
+    return replace(part, study=kept(part.study), patient=("", ""), series=series)

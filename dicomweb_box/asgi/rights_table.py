@@ -160,7 +160,8 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
         "GET /labels/{label_id}/delete",
         "POST /labels/{label_id}/delete",
     ),
-    "see label rules": (
+    # Conditions are of any attribute, and what they match tells of it.
+    "see identities label rules": (
         "GET /rules",
         "GET /rules.json",
         "POST /rules",

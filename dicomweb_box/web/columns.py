@@ -1,13 +1,13 @@
 """The columns that lists of studies and series can have, and what each shows of a row."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dicomweb_box.archive.browse import Entry
 from dicomweb_box.web import words
 
-Kind = Literal["person", "text", "moment", "chips", "number", "size", "day", "stamp", "labels"]
+Kind = Literal["person", "text", "moment", "chips", "number", "size", "day", "stamp", "labels", "uid"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,6 +109,25 @@ SERIES: tuple[Column, ...] = (
     _RECEIVED,
 )
 OF_LEVEL = {"study": STUDY, "series": SERIES}
+_STUDY_UID = Column(
+    name="StudyInstanceUID",
+    heading="Study",
+    kind="uid",
+    read=lambda entry: entry.study_uid,
+    sort="StudyInstanceUID",
+)
+_SERIES_UID = Column(
+    name="SeriesInstanceUID", heading="Series", kind="uid", read=lambda entry: entry.series_uid
+)
+_OPEN = frozenset(
+    ("PatientSex", "ModalitiesInStudy", "Modality", "BodyPartExamined", "SeriesNumber", "Labels", "series")
+) | {"instances", "size"}
+
+
+def open_ones(level: Literal["study", "series"]) -> tuple[Column, ...]:
+    """The columns that say nothing of who patients are, beginning with a UID to know a row by."""
+    told = tuple(replace(column, shown=True) for column in OF_LEVEL[level] if column.name in _OPEN)
+    return (_STUDY_UID, *told) if level == "study" else (_SERIES_UID, *told, _STUDY_UID)
 
 
 def chosen(level: Literal["study", "series"], names: Sequence[str]) -> tuple[Column, ...]:

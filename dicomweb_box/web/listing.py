@@ -7,13 +7,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dicomweb_box.archive.browse_order import sorts
+from dicomweb_box.archive.unidentified import BY_UID
+from dicomweb_box.asgi.identity import identify
 from dicomweb_box.errors import BadQuery
 from dicomweb_box.web import lists
 from dicomweb_box.web.lists import Table
 from dicomweb_box.web.page import page, wants_fragment
 from dicomweb_box.web.selected import selected
 from dicomweb_box.web.twins import as_json, for_programs
-from dicomweb_box.web.views import View, view_of
+from dicomweb_box.web.views import View, open_view, view_of
 
 
 async def answer(
@@ -27,7 +29,7 @@ async def answer(
 ) -> Response:
     """The list that the request's address asks for; what it says wrongly is told beside the field."""
     view, message = _view(request, level, path)
-    view = replace(view, patient=patient)
+    view = _open(request, replace(view, patient=patient))
     found = Table(view=view, message=message)
     if message is None:
         try:
@@ -46,7 +48,7 @@ async def answer(
         view=view,
         partial=wants_fragment(request),
         selection=await selected(request),
-        sortable=sorts(level),
+        sortable=sorts(level) if view.identities else (BY_UID, "size"),
         **offers,
         **(more or {}),
     )
@@ -63,6 +65,14 @@ def _view(request: Request, level: Literal["study", "series"], path: str) -> tup
     except BadQuery as error:
         kept = [(name, value) for name, value in pairs if name not in ("orderby", "limit")]
         return view_of(level, path, kept), str(error)
+
+
+def _open(request: Request, view: View) -> View:
+    """The view without what tells who patients are, where that may not be seen."""
+    _, scope = identify(request)
+    if scope.identities:
+        return view
+    return open_view(view, ordered="orderby" in request.query_params)
 
 
 def _for_programs(found: Table, more: dict[str, Any]) -> Response:

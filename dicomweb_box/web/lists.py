@@ -114,7 +114,7 @@ async def form(request: Request, view: View) -> dict[str, Any]:
         "other_days": "" if day in days.PRESETS or any(days.ends(day)) else day,
         "modality_field": "ModalitiesInStudy" if view.level == "study" else "Modality",
         "description_field": "StudyDescription" if view.level == "study" else "SeriesDescription",
-        "every_column": columns.OF_LEVEL[view.level],
+        "every_column": columns.OF_LEVEL[view.level] if view.identities else (),
         "sizes": SIZES,
     }
 
@@ -157,14 +157,14 @@ def _twin(address: str | None) -> str | None:
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
-    plain = {
+    # When it came is not told to those who may not know whose it is.
+    stamps = {name: getattr(entry, name) for name in ("stored_at", "changed_at") if getattr(entry, name)}
+    plain = stamps | {
         "study_uid": entry.study_uid,
         "study": entry.study,
         "modalities": entry.modalities,
         "instance_count": entry.instance_count,
         "size": entry.size,
-        "stored_at": entry.stored_at,
-        "changed_at": entry.changed_at,
         "disagreement": entry.disagreement,
     }
     if entry.series_uid is None:

@@ -20,7 +20,7 @@ from dicomweb_box.web.page import page, wants_fragment
 from dicomweb_box.web.selected import of, remember, selected
 from dicomweb_box.web.targets import Targets, asked, named, targets
 from dicomweb_box.web.twins import as_json, done, for_programs
-from dicomweb_box.web.views import Level, ask_of, view_of
+from dicomweb_box.web.views import Level, ask_of, open_view, view_of
 
 
 async def create(request: Request) -> Response:
@@ -142,6 +142,8 @@ async def _matching(request: Request, address: str) -> Members:
         raise BadRequest("back is not the address of a list.")
     view = replace(view_of(level, parts.path, parse_qsl(parts.query)).first(), patient=patient)
     actor, scope = identify(request)
+    if not scope.identities:
+        view = open_view(view, ordered="orderby=" in parts.query)
     ask = replace(await ask_of(box, view), limit=browse.FEW)
     found = (await browse.listed(box, ask, scope=scope, actor=actor)).entries
     if level == "study":

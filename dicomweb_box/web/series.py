@@ -39,7 +39,8 @@ async def show(request: Request) -> Response:
     if for_programs(request):
         return as_json(_resource(series, found, newer, older))
     box = request.app.state.box
-    differing = await disagreements.of_study(box, study_uid)
+    actor, scope = identify(request)
+    differing = await disagreements.of_study(box, study_uid, scope=scope, actor=actor)
     target = f"{study_uid}/{series_uid}"
     return page(
         request,
@@ -138,8 +139,8 @@ def _resource(series: Entry, found: Page, newer: str | None, older: str | None) 
                 "columns": one.columns,
                 "frames": one.frames,
                 "size": one.size,
-                "stored_at": one.stored_at,
             }
+            | ({"stored_at": one.stored_at} if one.stored_at else {})
             for one in found.instances
         ],
         "newer": newer,

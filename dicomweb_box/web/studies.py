@@ -35,6 +35,7 @@ async def show(request: Request) -> Response:
     """One study with its series; NotFound where there is none that this actor may see."""
     study_uid = request.path_params["study_uid"]
     box = request.app.state.box
+    actor, scope = identify(request)
     study = await entry(request, study_uid)
     series = await _entries(request, Ask(level="series", keys=_of(study_uid), limit=SERIES_SHOWN))
     return page(
@@ -43,7 +44,7 @@ async def show(request: Request) -> Response:
         study=_study(study),
         patient=await patients.key_of(box, *study.patient) if study.patient[1] else None,
         series=[_series(one) for one in series],
-        disagreements=await disagreements.of_study(box, study_uid),
+        disagreements=await disagreements.of_study(box, study_uid, scope=scope, actor=actor),
         labels=await labels.of_study(request, study_uid),
         label_names=await labels.names(request),
         selection=await selected(request),
@@ -65,7 +66,8 @@ async def show_json(request: Request) -> Response:
     if not studies:
         raise await _missing(request, study_uid)
     series = await _found(request, "series", [], {"study": study_uid})
-    found = await disagreements.of_study(request.app.state.box, study_uid)
+    actor, scope = identify(request)
+    found = await disagreements.of_study(request.app.state.box, study_uid, scope=scope, actor=actor)
     size = (await entry(request, study_uid)).size
     body = {
         "study": studies[0],

@@ -15,10 +15,11 @@ from dicomweb_box.archive import browse_words, opaque
 from dicomweb_box.archive.browse import Ask
 from dicomweb_box.archive.browse_filters import Filters
 from dicomweb_box.archive.browse_order import NEWEST, falls_first, sorts
+from dicomweb_box.archive.unidentified import BY_UID
 from dicomweb_box.box import Box
 from dicomweb_box.errors import BadQuery, NotFound
 from dicomweb_box.web import days
-from dicomweb_box.web.columns import Column, chosen, usual
+from dicomweb_box.web.columns import Column, chosen, open_ones, usual
 
 Level = Literal["study", "series"]
 _PLACE = "place in a list"
@@ -52,14 +53,16 @@ class View:
     """A sealed place that the page ends before."""
     patient: tuple[str, str] | None = None
     """Issuer and ID of the one patient whose studies these are."""
+    identities: bool = True
+    """Whether it may tell who patients are."""
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """The query of its address."""
         pairs = list(self.given.items())
-        if self.columns != usual(self.level):
+        if self.identities and self.columns != usual(self.level):
             pairs.append(("columns", ",".join(column.name for column in self.columns)))
-        if self.order != NEWEST:
+        if self.order != self.usual_order:
             pairs.append(("orderby", self.order))
         if self.limit != SIZES[0]:
             pairs.append(("limit", str(self.limit)))
@@ -70,6 +73,11 @@ class View:
     def address(self) -> str:
         """Where it is."""
         return f"{self.path}?{urlencode(self.pairs, safe=',*')}" if self.pairs else self.path
+
+    @property
+    def usual_order(self) -> str:
+        """The order that it comes in unasked."""
+        return NEWEST if self.identities else BY_UID
 
     @property
     def narrowed(self) -> bool:
@@ -122,6 +130,12 @@ def view_of(level: Level, path: str, pairs: Sequence[tuple[str, str]]) -> View:
         after=found.get("after", [""])[0],
         before=found.get("before", [""])[0],
     )
+
+
+def open_view(view: View, *, ordered: bool) -> View:
+    """The view without what tells who patients are; by UID unless it is `ordered` as its address says."""
+    order = view.order if ordered else BY_UID
+    return replace(view, columns=open_ones(view.level), order=order, identities=False)
 
 
 def _order(level: Level, found: Mapping[str, Sequence[str]]) -> str:
