@@ -156,7 +156,7 @@ async def refused(box: Box) -> list[Caller]:
     session = await box.database.fetch_value(
         "select id from session where account_id = :key", {"key": await _key(box, "Olga Out")}
     )
-    await sessions.end(box, session, account=await _key(box, "Olga Out"))
+    await sessions.end(box, session, account=await _key(box, "Olga Out"), actor=SYSTEM)
     nobody = {
         "anonymous": {},
         "an invented cookie": cookie(secrets.token_urlsafe(32)),
