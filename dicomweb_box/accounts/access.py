@@ -28,12 +28,14 @@ SYSTEM = Actor(name="dicomweb_box", kind="system")
 class Scope:
     """The part of one realm that an actor may see; decided per series.
 
-    A series is visible when its study is in `studies` (None: every study), each source that contributed to it
-    is in `sources` (None: every source), and it has a label of each set in `labels`: itself, or by its study.
+    A series is visible when its study is in `studies` (None: every study), itself in `series` (None: every
+    series), each source that contributed to it in `sources` (None: every source), and it has a label of each
+    set in `labels`: itself, or by its study.
     """
 
     realm: str = "main"
     studies: frozenset[str] | None = None
+    series: frozenset[str] | None = None
     sources: frozenset[str] | None = None
     labels: tuple[frozenset[str], ...] = ()
     """Names of labels, case-folded."""
@@ -43,18 +45,19 @@ class Scope:
     @property
     def whole(self) -> bool:
         """Whether everything in the realm is visible."""
-        return self.studies is None and self.sources is None and not self.labels
+        return self.studies is None and not self.by_series
 
     @property
     def by_series(self) -> bool:
         """Whether of one study some series can be visible and others not."""
-        return self.sources is not None or bool(self.labels)
+        return self.series is not None or self.sources is not None or bool(self.labels)
 
     def within(self, other: "Scope") -> "Scope":
         """What both see."""
         return Scope(
             realm=self.realm,
             studies=_both(self.studies, other.studies),
+            series=_both(self.series, other.series),
             sources=_both(self.sources, other.sources),
             labels=tuple(sorted({*self.labels, *other.labels}, key=sorted)),
             identities=self.identities and other.identities,
@@ -63,12 +66,13 @@ class Scope:
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Self:
         """The scope that `to_json` wrote; raises BadRequest where it is none."""
-        unknown = set(kept) - {"studies", "sources", "labels"}
+        unknown = set(kept) - {"studies", "series", "sources", "labels"}
         if unknown or not all(isinstance(names, list) for names in kept.values()):
-            raise BadRequest("A scope names lists of studies, sources and labels.")
+            raise BadRequest("A scope names lists of studies, series, sources and labels.")
         labels = frozenset(str(name).casefold() for name in kept.get("labels", ()))
         return cls(
             studies=frozenset(map(str, kept["studies"])) if "studies" in kept else None,
+            series=frozenset(map(str, kept["series"])) if "series" in kept else None,
             sources=frozenset(map(str, kept["sources"])) if "sources" in kept else None,
             labels=(labels,) if "labels" in kept else (),
         )
@@ -96,6 +100,8 @@ class Identity:
     session: str | None = None
     """Key of the log-in, where a person acts in a browser."""
     token: str | None = None
+    link: str | None = None
+    """Key of the share link that was opened."""
     must_change: bool = False
     """The person has to choose a password before anything else."""
 
@@ -109,6 +115,7 @@ class Identity:
             account=self.account,
             session=self.session,
             token=self.token,
+            link=self.link,
             must_change=self.must_change,
         )
 

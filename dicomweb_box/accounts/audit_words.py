@@ -19,6 +19,8 @@ class Action(StrEnum):
     ACCOUNT = "change account"
     ROLE = "change role"
     TOKEN = "change token"  # noqa: S105
+    LINK = "change link"
+    """A share link was made or revoked; who opens one logs in."""
     SESSION = "end session"
     SEARCH = "search"
     """Lists of what there is."""

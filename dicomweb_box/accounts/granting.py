@@ -69,6 +69,7 @@ def _covers(wide: Scope, narrow: Scope) -> bool:
     """Whether all that `narrow` lets see is seen by `wide` too, as far as what they name tells."""
     return (
         _all_in(wide.studies, narrow.studies)
+        and _all_in(wide.series, narrow.series)
         and _all_in(wide.sources, narrow.sources)
         and all(any(some <= one for some in narrow.labels) for one in wide.labels)
     )

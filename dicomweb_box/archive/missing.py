@@ -43,6 +43,10 @@ def rejected_condition(scope: Scope) -> tuple[str, dict[str, Any]]:
         names, more = in_list("scope_study", sorted(scope.studies))
         conditions.append(f"rejected.study_uid in {names}")
         params |= more
+    if scope.series is not None:
+        names, more = in_list("scope_series", sorted(scope.series))
+        conditions.append(f"rejected.series_uid in {names}")
+        params |= more
     if scope.sources is not None:
         # As of what is served: a series of several sources is visible only if all of them are.
         names, more = in_list("scope_source", sorted(scope.sources))

@@ -24,6 +24,10 @@ def series_condition(
         names, more = in_list("scope_study", sorted(scope.studies))
         conditions.append(f"{study}.study_uid in {names}")
         params |= more
+    if scope.series is not None:
+        names, more = in_list("scope_series", sorted(scope.series))
+        conditions.append(f"{series}.series_uid in {names}")
+        params |= more
     if scope.sources is not None and not scope.sources:
         conditions.append("1 = 0")
     elif scope.sources is not None:

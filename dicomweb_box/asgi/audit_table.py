@@ -37,6 +37,8 @@ _CHANGES = (
     (Action.ACCOUNT, r"\w+ /users.*"),
     (Action.ROLE, r"\w+ /roles.*"),
     (Action.TOKEN, r"\w+ /tokens.*"),
+    (Action.LINK, r"\w+ /shares.*"),
+    (Action.LOG_IN, r"\w+ /shared/x"),
     (Action.CHANGE, r".*"),
 )
 

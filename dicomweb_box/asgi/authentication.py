@@ -9,7 +9,7 @@ import binascii
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dicomweb_box.accounts import credentials
+from dicomweb_box.accounts import credentials, shares
 from dicomweb_box.accounts.access import ANYBODY, NOBODY, Identity
 from dicomweb_box.asgi.auditing import note_unproved
 from dicomweb_box.asgi.identity import KEY, address_of
@@ -19,6 +19,8 @@ from dicomweb_box.errors import Unauthenticated
 COOKIE = "dicomweb_box"
 SECURE_COOKIE = f"__Host-{COOKIE}"
 """Where the browser is reached by https: no other host, no plain http can set it (RFC 6265bis 4.1.3)."""
+LINK_COOKIE, SECURE_LINK_COOKIE = f"{COOKIE}_link", f"{SECURE_COOKIE}_link"
+"""Of a share link that was opened: it goes before a log-in, so that one sees what others will see."""
 
 
 class Authentication:
@@ -44,6 +46,9 @@ async def _identity(scope: Scope) -> Identity:
         return await _by_header(box, authorization.decode("latin-1"), scope)
     if b"cookie" in headers:
         cookies = HTTPConnection(scope).cookies
+        link = cookies.get(SECURE_LINK_COOKIE) or cookies.get(LINK_COOKIE)
+        if link and (found := await shares.by_cookie(box, link)):
+            return found
         secret = cookies.get(SECURE_COOKIE) or cookies.get(COOKIE)
         if secret:
             return await credentials.by_session(box, secret) or NOBODY

@@ -72,8 +72,8 @@ class AnswerHeaders:
 
 
 def _added(headers: Sequence[tuple[bytes, bytes]], path: str) -> list[tuple[bytes, bytes]]:
-    added = [*headers, *_ALWAYS]
     names = {name.lower(): value for name, value in headers}
+    added = [*headers, *(one for one in _ALWAYS if one[0] not in names)]
     if _MARKUP.match(names.get(b"content-type", b"")) and b"content-security-policy" not in names:
         added += (_STORED, *_PAGES[1:]) if _SERVICES.match(path) else _PAGES
     if b"cache-control" not in names:

@@ -33,6 +33,9 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
         "POST /login",
         "POST /logout",
         "OPTIONS /dicom-web/",
+        # The address itself is the proof.
+        "GET /shared/{secret}",
+        "POST /shared/{secret}",
     ),
     # Any person who has logged in, whatever they may.
     "": (
@@ -213,6 +216,15 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
         "POST /erase",
     ),
     "see identities export": ("GET /download",),
+    "see identities share": (
+        "GET /shares",
+        "GET /shares.json",
+        "POST /shares",
+        "GET /shares/new",
+        "DELETE /shares/{id}",
+        "GET /shares/{id}/revoke",
+        "POST /shares/{id}/revoke",
+    ),
     "operate": ("GET /status", "GET /status.json", "GET /metrics"),
     "administer": (
         "GET /users",

@@ -37,6 +37,7 @@ class Offer:
 ACTIONS: tuple[Action, ...] = (
     Action(address="/download", name="Download (ZIP)", on=frozenset(("series", "selection"))),
     Action(address="/labels/apply", name="Label"),
+    Action(address="/shares/new", name="Share"),
     Action(address="/correct", name="Correct", on=frozenset(("study",))),
     Action(address="/reject", name="Reject", grave=True),
     Action(address="/erase", name="Erase", grave=True),

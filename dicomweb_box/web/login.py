@@ -6,10 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from dicomweb_box.accounts import sessions
+from dicomweb_box.accounts import sessions, shares
 from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.accounts.sessions import Begun
-from dicomweb_box.asgi.authentication import COOKIE, SECURE_COOKIE
+from dicomweb_box.asgi.authentication import COOKIE, LINK_COOKIE, SECURE_COOKIE, SECURE_LINK_COOKIE
 from dicomweb_box.asgi.hosts import is_secure
 from dicomweb_box.asgi.identity import address_of, identity_of
 from dicomweb_box.errors import TooMany
@@ -66,12 +66,15 @@ def led_on(request: Request, begun: Begun, onward: str) -> Response:
     """To where somebody wanted to go, with the cookie of a new log-in."""
     answer = done(request, onward)
     set_cookie(request, answer, begun.secret)
+    _forget_link(answer)
     return answer
 
 
 async def leave(request: Request) -> Response:
     """Log out: the log-in ends for the server too."""
     identity = identity_of(request)
+    if identity.link is not None:
+        return await _leave_link(request)
     if identity.session is not None and identity.account is not None:
         await sessions.end(
             request.app.state.box,
@@ -86,6 +89,22 @@ async def leave(request: Request) -> Response:
     for name in (COOKIE, SECURE_COOKIE, "selection"):
         answer.delete_cookie(name, path="/", secure=name == SECURE_COOKIE, httponly=True, samesite="lax")
     return answer
+
+
+async def _leave_link(request: Request) -> Response:
+    """Close a share link: whoever has logged in beside it is themselves again."""
+    for name in (LINK_COOKIE, SECURE_LINK_COOKIE):
+        if secret := request.cookies.get(name):
+            await shares.close(request.app.state.box, secret)
+    answer = done(request, "/login")
+    _forget_link(answer)
+    return answer
+
+
+def _forget_link(answer: Response) -> None:
+    for name in (LINK_COOKIE, SECURE_LINK_COOKIE):
+        secure = name == SECURE_LINK_COOKIE
+        answer.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="lax")
 
 
 def set_cookie(request: Request, answer: Response, secret: str) -> None:

@@ -36,6 +36,7 @@ ADMINISTRATION = (
     ("/users", "Users"),
     ("/roles", "Roles"),
     ("/tokens", "Tokens"),
+    ("/shares", "Shares"),
     ("/status", "Status"),
 )
 """The same of the menu at its end."""

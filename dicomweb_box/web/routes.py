@@ -21,6 +21,7 @@ from dicomweb_box.web import (
     rules,
     selections,
     series,
+    shares,
     status,
     studies,
     tokens,
@@ -47,6 +48,8 @@ def routes() -> list[BaseRoute]:
         *users.ROUTES,
         *roles.ROUTES,
         *tokens.ROUTES,
+        # /shares, /shared: links that show a part to whoever has them
+        *shares.ROUTES,
         # /studies: what the archive holds
         *studies.ROUTES,
         *instances.ROUTES,

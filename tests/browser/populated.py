@@ -42,6 +42,7 @@ def populate(server: Server) -> None:
         _done(client.post("/selections", data={"study": study}))
         _done(client.post("/upload", data={"name": "A trial"}))
         _done(client.post("/users", json={"name": "reader", "role": "viewer", "labels": ["seen"]}))
+        _done(client.post("/shares", json={"study": study, "name": "Second opinion"}))
         _done(client.post("/tokens", json={"name": "notebook", "rights": ["see"]}))
         _done(client.post("/reject", data={"study": rejected, "reason": "113001"}))
     with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.9")) as other:

@@ -24,6 +24,7 @@ NOT_REACHED = {
     "/selections/{id}",  # by whoever's cookie names it
     "/download",  # no page
     "/login",  # no account
+    "/shared/{secret}",
     "/profile",
 }
 
