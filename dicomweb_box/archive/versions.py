@@ -42,6 +42,8 @@ class Version:
     served_source: str | None
     served_at: str | None
     served_size: int | None
+    rejected: bool
+    """A person rejected what else there is of this instance: it cannot be served before that is undone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,7 +193,9 @@ _SELECT = (
     " version.transfer_syntax_uid, version.source, version.stored_at, version.size, version.blob_key,"
     " version.dataset_digest,"
     " study.study_uid, series.series_uid, served.source as served_source, served.stored_at as served_at,"
-    " served.size as served_size"
+    " served.size as served_size,"
+    " exists (select 1 from instance as refused where refused.realm = version.realm"
+    " and refused.instance_uid = version.instance_uid and refused.state = 'rejected') as rejected"
     " from instance as version left join instance as served on served.realm = version.realm"
     " and served.instance_uid = version.instance_uid and served.state = 'current'"
     " left join series on series.id = served.series_id left join study on study.id = served.study_id"
@@ -207,7 +211,7 @@ def _visible(scope: Scope) -> tuple[str, dict[str, Any]]:
 
 def _version(row: Row) -> Version:
     found = {name: row[name] for name in Version.__dataclass_fields__}
-    return Version(**(found | {"sha256": bytes(row["sha256"]).hex()}))
+    return Version(**(found | {"sha256": bytes(row["sha256"]).hex(), "rejected": bool(row["rejected"])}))
 
 
 def _digest(sha256: str) -> bytes:

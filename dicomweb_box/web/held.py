@@ -133,7 +133,7 @@ def _here(version: Version) -> str:
 def _plain(version: Version) -> dict[str, Any]:
     names = (
         "instance_uid", "sha256", "state", "sop_class_uid", "transfer_syntax_uid", "source", "stored_at",
-        "size", "study_uid", "series_uid", "served_source", "served_at", "served_size",
+        "size", "study_uid", "series_uid", "served_source", "served_at", "served_size", "rejected",
     )  # fmt: skip
     return {name: getattr(version, name) for name in names}
 

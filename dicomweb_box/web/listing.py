@@ -22,8 +22,8 @@ async def answer(
     request: Request,
     level: Literal["study", "series"],
     path: str,
-    template: str,
     *,
+    template: str = "lists/index.html",
     patient: tuple[str, str] | None = None,
     more: dict[str, Any] | None = None,
 ) -> Response:

@@ -61,7 +61,7 @@ async def show(request: Request) -> Response:
         request,
         "study",
         f"/patients/{key}",
-        "patients/show.html",
+        template="patients/show.html",
         patient=(patient.issuer, patient.id),
         more={"patient": patient},
     )

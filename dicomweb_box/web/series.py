@@ -27,7 +27,7 @@ _PLACE = "place among instances"
 
 async def index(request: Request) -> Response:
     """The series that match, a page at a time."""
-    return await listing.answer(request, "series", "/series", "series/index.html")
+    return await listing.answer(request, "series", "/series", more={"heading": "Series"})
 
 
 async def show(request: Request) -> Response:

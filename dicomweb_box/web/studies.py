@@ -28,7 +28,7 @@ SERIES_SHOWN = 1000
 
 async def index(request: Request) -> Response:
     """The studies that match, a page at a time."""
-    return await listing.answer(request, "study", "/studies", "studies/index.html")
+    return await listing.answer(request, "study", "/studies", more={"heading": "Studies"})
 
 
 async def show(request: Request) -> Response:

@@ -172,10 +172,16 @@ async def test_a_version_of_what_was_rejected_waits_until_that_is_restored(
     (version,) = await held(client)
     serve = f"/held/{version['instance_uid']}/{version['sha256']}/serve"
 
+    page = await client.get(serve.removesuffix("/serve"))
     early = await client.post(serve, headers=JSON)
     await client.post(f"/rejected/{rejected.json()['rejected'][0]['id']}/restore")
+    offered = await client.get(serve.removesuffix("/serve"))
     late = await client.post(serve)
 
+    assert version["rejected"] is True
+    assert "Serve this version" not in page.text
+    assert "restore or erase the other first" in page.text
+    assert "Serve this version" in offered.text
     assert early.status_code == 409
     assert "restore" in early.json()["error"]
     assert late.status_code == 303

@@ -37,6 +37,13 @@ def counts(session: dict[str, Any]) -> tuple[int, ...]:
     return tuple(session[name] for name in ("files", "received", "stored", "already", "skipped", "refused"))
 
 
+async def begun_with_one(client: httpx.AsyncClient) -> tuple[str, bytes, dict[str, Any]]:
+    """A new session, and one instance that is announced in it."""
+    session = await begun(client)
+    data = make_instance()
+    return session, data, await announced(client, session, "a.dcm", len(data))
+
+
 async def test_a_small_file_is_stored_by_one_request(client: httpx.AsyncClient, box: Box) -> None:
     study = new_uid()
     session = await begun(client)
@@ -303,9 +310,7 @@ async def test_an_announcement_that_cannot_be_meant_is_refused(client: httpx.Asy
 
 
 async def test_two_browsers_that_send_one_file_store_it_once(client: httpx.AsyncClient) -> None:
-    session = await begun(client)
-    data = make_instance()
-    file = await announced(client, session, "a.dcm", len(data))
+    session, data, file = await begun_with_one(client)
 
     answers = await asyncio.gather(*(patch(client, file, data) for _ in range(4)))
 
@@ -314,9 +319,7 @@ async def test_two_browsers_that_send_one_file_store_it_once(client: httpx.Async
 
 
 async def test_two_browsers_that_send_one_chunk_write_it_once(client: httpx.AsyncClient, box: Box) -> None:
-    session = await begun(client)
-    data = make_instance()
-    file = await announced(client, session, "a.dcm", len(data))
+    _, data, file = await begun_with_one(client)
 
     answers = await asyncio.gather(*(patch(client, file, data[:100]) for _ in range(3)))
 
@@ -328,9 +331,7 @@ async def test_two_browsers_that_send_one_chunk_write_it_once(client: httpx.Asyn
 async def test_what_a_dead_process_wrote_behind_the_durable_bytes_is_cut_away(
     client: httpx.AsyncClient, box: Box
 ) -> None:
-    session = await begun(client)
-    data = make_instance()
-    file = await announced(client, session, "a.dcm", len(data))
+    _, data, file = await begun_with_one(client)
     await patch(client, file, data[:100])
     [partly] = partial_files(box)
     with partly.open("ab") as torn:
@@ -342,9 +343,7 @@ async def test_what_a_dead_process_wrote_behind_the_durable_bytes_is_cut_away(
 async def test_a_file_whose_bytes_are_not_here_any_more_begins_anew(
     client: httpx.AsyncClient, box: Box
 ) -> None:
-    session = await begun(client)
-    data = make_instance()
-    file = await announced(client, session, "a.dcm", len(data))
+    session, data, file = await begun_with_one(client)
     await patch(client, file, data[:100])
     partial_files(box)[0].unlink()
 
@@ -358,9 +357,7 @@ async def test_a_file_whose_bytes_are_not_here_any_more_begins_anew(
 async def test_a_file_that_arrived_before_its_process_died_is_stored_by_the_worker(
     client: httpx.AsyncClient, box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = await begun(client)
-    data = make_instance()
-    file = await announced(client, session, "a.dcm", len(data))
+    session, data, file = await begun_with_one(client)
     await patch(client, file, data[:100])
 
     async def dies(*arguments: Any, **more: Any) -> None:
@@ -379,9 +376,7 @@ async def test_a_file_that_arrived_before_its_process_died_is_stored_by_the_work
 async def test_a_session_removed_meanwhile_takes_its_partial_files_along(
     client: httpx.AsyncClient, box: Box
 ) -> None:
-    session = await begun(client)
-    data = make_instance()
-    file = await announced(client, session, "a.dcm", len(data))
+    session, data, file = await begun_with_one(client)
     await patch(client, file, data[:100])
 
     assert (await client.delete(session, headers=JSON)).status_code == 200
@@ -448,9 +443,7 @@ async def test_a_bomb_is_refused_member_by_member(client: httpx.AsyncClient, box
 async def test_what_never_became_complete_is_given_up_after_a_week_and_begins_again(
     client: httpx.AsyncClient, box: Box
 ) -> None:
-    session = await begun(client)
-    data = make_instance()
-    file = await announced(client, session, "a.dcm", len(data))
+    session, data, file = await begun_with_one(client)
     await patch(client, file, data[:100])
 
     assert await upload_settling.expire(box) == 0
@@ -484,9 +477,7 @@ async def test_partial_files_that_no_record_knows_are_deleted_after_a_week(box: 
 async def test_a_full_disk_is_507_and_the_file_goes_on_later(
     client: httpx.AsyncClient, box: Box, monkeypatch: pytest.MonkeyPatch, whole: bool
 ) -> None:
-    session = await begun(client)
-    data = make_instance()
-    file = await announced(client, session, "a.dcm", len(data))
+    _, data, file = await begun_with_one(client)
     offset = 0 if whole else 100
     if not whole:
         await patch(client, file, data[:100])
