@@ -44,7 +44,7 @@ soak: system .venv/development ## the long load and fault proofs; PART=kill|trac
 
 audit: .venv-tools/stamp ## known vulnerabilities of the locked dependencies
 	@for lock in requirements.lock requirements-dev.lock; do \
-		.venv-tools/bin/pip-audit --require-hashes --disable-pip --progress-spinner off --requirement $$lock || exit 1; \
+		.venv-tools/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement $$lock || exit 1; \
 	done
 
 lock: .venv-tools/stamp ## resolve the dependencies anew and write the lock files

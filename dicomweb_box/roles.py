@@ -11,8 +11,9 @@ import ssl
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Any, cast
 
 import uvicorn
@@ -22,6 +23,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from dicomweb_box.accounts import audit, users
 from dicomweb_box.app import assemble
 from dicomweb_box.archive import chores
+from dicomweb_box.asgi.proxies import is_within
+from dicomweb_box.asgi.shares import client_key
 from dicomweb_box.box import Box, in_thread, open_box
 from dicomweb_box.errors import BoxError
 from dicomweb_box.settings import Settings
@@ -41,6 +44,9 @@ MOST_HEAD = 256 << 10
 MOST_HELD = 1 << 20
 """Bytes of a body that may wait for the application before the socket is left to fill."""
 TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+TOO_MANY = (
+    b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
 TRIM_EVERY = 30.0
 LOOK_EVERY = 1.0
 """Seconds after which a renewed certificate is seen."""
@@ -145,6 +151,7 @@ async def _web(here: Surroundings, box: Box, listener: socket.socket, stop: asyn
         when_accepting=lambda: here.report(READY),
         when_stopping=lambda: feed(box).release(),
         tls=here.certificate.context if here.certificate else None,
+        clients=Connections(here.settings.client_connections, here.settings.trusted_proxies),
     )
     async with asyncio.TaskGroup() as tasks:
         beside = [tasks.create_task(_trim(box))]
@@ -190,13 +197,57 @@ async def _tell_how_to_log_in(box: Box) -> None:
         sys.stderr.flush()
 
 
+class Connections:
+    """How many connections each client has to this process."""
+
+    def __init__(self, most: int = 512, trusted: Sequence[str] = ()) -> None:
+        self._most = most
+        self._trusted = tuple(map(ip_network, trusted))
+        self.open: dict[str, int] = {}
+
+    def enter(self, address: str) -> str | None:
+        """The key to leave by; None where a client has enough connections."""
+        key = client_key(address)
+        held = self.open.get(key, 0)
+        if held >= self._most and not is_within(address, self._trusted):
+            return None
+        self.open[key] = held + 1
+        return key
+
+    def leave(self, key: str) -> None:
+        """One connection less."""
+        if self.open[key] == 1:
+            del self.open[key]
+        else:
+            self.open[key] -= 1
+
+
 class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, which takes no request head without end."""
+    """uvicorn's protocol: no head without end, no end of connections of one client."""
 
     _head = 0
+    _key: str | None = None
+    clients: Connections
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take it; 429 for a client that has too many."""
+        super().connection_made(transport)
+        self._key = self.clients.enter(self.client[0] if self.client else "unknown")
+        if self._key is None:
+            transport.write(TOO_MANY)
+            transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone."""
+        if self._key is not None:
+            self.clients.leave(self._key)
+            self._key = None
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Pass on; 431 where a head has become too long."""
+        if self._key is None:
+            return
         self._head += len(data)
         super().data_received(data)
         if self._head > MOST_HEAD and not self.transport.is_closing():
@@ -265,8 +316,10 @@ class Server(uvicorn.Server):
         when_accepting: Callable[[], object],
         when_stopping: Callable[[], object],
         tls: ssl.SSLContext | None = None,
+        clients: Connections | None = None,
     ) -> None:
         super().__init__(config)
+        self._clients = clients or Connections()
         self._tls = tls
         self._stop = stop
         self._when_accepting = when_accepting
@@ -293,7 +346,9 @@ class Server(uvicorn.Server):
         self._when_accepting()
 
     def _protocol(self) -> asyncio.Protocol:
-        return Protocol(self.config, self.server_state, app_state=self.lifespan.state)
+        made = Protocol(self.config, self.server_state, app_state=self.lifespan.state)
+        made.clients = self._clients
+        return made
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to stop; once a second, drop those who do not finish the head of a request."""

@@ -249,6 +249,21 @@ class Settings:
         256, _number(1, 65536), "frames of each process that may wait for codecs", "frames"
     )
     backlog: int = _knob(2048, _number(1, 65535), "connections that wait to be accepted", "connections")
+    client_connections: int = _knob(
+        512, _number(8, 65536), "connections of one address to each web process", "connections"
+    )
+    client_requests: int = _knob(
+        256,
+        _number(1, 65536),
+        "requests of one address, and of one account, at once in each web process",
+        "requests",
+    )
+    client_rate: int = _knob(
+        3000,
+        _number(1, 1_000_000),
+        "requests of one address, and of one account, a second in each web process",
+        "requests",
+    )
     keep_alive: int = _knob(75, _number(1, 3600), "idle time before a connection is closed", "seconds")
     drain_timeout: int = _knob(30, _number(1, 3600), "time that running requests get to finish", "seconds")
     log_level: Literal["debug", "info", "warning", "error"] = _knob(

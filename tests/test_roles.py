@@ -19,12 +19,14 @@ async def _app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[tuple[str, int]]:
+async def serving(clients: roles.Connections | None = None) -> AsyncIterator[tuple[str, int]]:
     config = uvicorn.Config(
         _app, http=roles.Protocol, ws="none", lifespan="off", log_config=None, access_log=False
     )
     stop, accepting = asyncio.Event(), asyncio.Event()
-    server = roles.Server(config, stop, when_accepting=accepting.set, when_stopping=lambda: None)
+    server = roles.Server(
+        config, stop, when_accepting=accepting.set, when_stopping=lambda: None, clients=clients
+    )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
         task = asyncio.create_task(server.serve([listener]))
@@ -57,3 +59,27 @@ def test_a_report_is_made_once() -> None:
 
     assert os.read(reading, 100) == b"ready"
     os.close(reading)
+
+
+async def test_one_client_has_so_many_connections_and_a_trusted_proxy_any_number() -> None:
+    async def opened(clients: roles.Connections) -> list[bytes]:
+        async with serving(clients) as address:
+            made = [await asyncio.open_connection(*address) for _ in range(4)]
+            await asyncio.sleep(0.1)
+            answers = []
+            for reader, writer in made:
+                writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                answers.append((await asyncio.wait_for(reader.read(), 10)).split(b"\r\n")[0])
+                writer.close()
+            # What was closed counts no more.
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            answers.append((await asyncio.wait_for(reader.read(), 10)).split(b"\r\n")[0])
+            writer.close()
+        return answers
+
+    ok, many = b"HTTP/1.1 200 OK", b"HTTP/1.1 429 Too Many Requests"
+    held = roles.Connections(3)
+    assert await opened(held) == [ok, ok, ok, many, ok]
+    assert held.open == {}
+    assert await opened(roles.Connections(3, ["127.0.0.0/8"])) == [ok] * 5

@@ -4,12 +4,15 @@ A body that stops arriving does not hold a connection, a task or a spool file fo
 """
 
 import asyncio
+import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dicomweb_box.errors import BadRequest, RequestStalled
 
 STALL_SECONDS = 60.0
+LEAST_RATE = 64
+"""Bytes of a body a second, on average, once it takes longer than that."""
 
 
 class WellFormed:
@@ -33,7 +36,7 @@ class WellFormed:
 
 
 class StalledBodies:
-    """Middleware that raises RequestStalled where a body makes no progress for `seconds`."""
+    """Middleware that raises RequestStalled where a body makes no progress for `seconds`, or trickles."""
 
     def __init__(self, app: ASGIApp, seconds: float = STALL_SECONDS) -> None:
         self.app = app
@@ -44,12 +47,13 @@ class StalledBodies:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD") or not _has_body(scope):
             await self.app(scope, receive, send)
             return
-        complete = False
+        complete, came, waited = False, 0, 0.0
 
         async def timely() -> Message:
-            nonlocal complete
+            nonlocal complete, came, waited
             if complete:  # waiting for the client to leave may take any time
                 return await receive()
+            began = time.monotonic()
             try:
                 async with asyncio.timeout(self.seconds):
                     message = await receive()
@@ -58,6 +62,10 @@ class StalledBodies:
                     f"The request body made no progress for {self.seconds:g} seconds."
                 ) from None
             complete = not message.get("more_body", False)
+            came += len(message.get("body", b""))
+            waited += time.monotonic() - began
+            if not complete and waited > self.seconds and came < waited * LEAST_RATE:
+                raise RequestStalled(f"The request body came with less than {LEAST_RATE} bytes a second.")
             return message
 
         await self.app(scope, timely, send)

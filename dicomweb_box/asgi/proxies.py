@@ -46,7 +46,7 @@ class TrustedProxies:
         await self.app(scope, receive, send)
 
     def _trusts(self, address: str) -> bool:
-        return _is_within(address, self.trusted)
+        return is_within(address, self.trusted)
 
     def _as_told(self, scope: Scope) -> Scope:
         hops = self._hops(scope)
@@ -124,7 +124,8 @@ def _address(text: str) -> str | None:
 
 
 @lru_cache(maxsize=4096)
-def _is_within(address: str, networks: tuple[Network, ...]) -> bool:
+def is_within(address: str, networks: tuple[Network, ...]) -> bool:
+    """Whether an address is in one of the networks."""
     try:
         plain = plain_address(address)
     except ValueError:

@@ -11,6 +11,7 @@ from dicomweb_box.asgi.hosts import Hosts
 from dicomweb_box.asgi.limits import STALL_SECONDS, StalledBodies, WellFormed
 from dicomweb_box.asgi.proxies import TrustedProxies
 from dicomweb_box.asgi.same_origin import SameOrigin
+from dicomweb_box.asgi.shares import FairShares, KeyOf, by_address, by_identity
 from dicomweb_box.settings import Settings
 from dicomweb_box.tls import Certificate
 
@@ -40,7 +41,9 @@ def middleware(
             ),
         ),
         Middleware(WellFormed),
+        *_shares(settings, by_address),
         Middleware(Authentication, no_auth=settings.no_auth),
+        *_shares(settings, by_identity),
         Middleware(StalledBodies, seconds=stall_seconds),
     ]
 
@@ -50,3 +53,10 @@ def _proxies(settings: Settings) -> list[Middleware]:
         return []
     trusted = tuple(map(ip_network, settings.trusted_proxies))
     return [Middleware(TrustedProxies, trusted=trusted, header=settings.forwarded_header)]
+
+
+def _shares(settings: Settings, key_of: KeyOf) -> list[Middleware]:
+    if settings.no_auth:  # this machine alone asks, by whatever number of connections its tools have
+        return []
+    limits = {"at_once": settings.client_requests, "rate": settings.client_rate}
+    return [Middleware(FairShares, key_of=key_of, **limits)]

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import httpx
+import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -29,13 +31,42 @@ async def test_a_stalled_body_is_answered_408_and_closed() -> None:
 async def test_a_slow_body_that_goes_on_is_taken_however_long_it_lasts() -> None:
     async def body():
         for _ in range(10):
-            yield b"abc"
+            yield b"abc" * 10
             await asyncio.sleep(0.02)
 
     async with client_of(app_of(("/", taking), stall_seconds=0.1)) as client:
         answer = await client.post("/", content=body())
 
-    assert answer.text == "30"
+    assert answer.text == "300"
+
+
+async def test_a_body_that_trickles_is_given_up_in_the_end() -> None:
+    async def body():
+        while True:
+            yield b"."
+            await asyncio.sleep(0.03)
+
+    async with client_of(app_of(("/", taking), stall_seconds=0.2)) as client:
+        answer = await client.post("/", content=body())
+
+    assert answer.status_code == 408
+    assert "less than 64 bytes a second" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "hosts", [[], [("Host", "localhost"), ("Host", "localhost")], [("Host", "localhost"), ("Host", "evil")]]
+)
+async def test_a_request_names_one_host(hosts: list[tuple[str, str]]) -> None:
+    app = app_of(("/", taking))
+
+    async def with_hosts(scope, receive, send):
+        headers = [(name.lower().encode(), value.encode()) for name, value in hosts]
+        await app({**scope, "headers": headers}, receive, send)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(with_hosts)) as client:
+        answer = await client.get("http://localhost/")
+
+    assert answer.status_code in (400, 421)
 
 
 async def test_waiting_for_the_client_to_leave_is_not_stalling() -> None:
