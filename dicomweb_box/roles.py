@@ -21,10 +21,10 @@ import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from dicomweb_box.accounts import audit, users
+from dicomweb_box.accounts.addresses import client_key
 from dicomweb_box.app import assemble
 from dicomweb_box.archive import chores
 from dicomweb_box.asgi.proxies import is_within
-from dicomweb_box.asgi.shares import client_key
 from dicomweb_box.box import Box, in_thread, open_box
 from dicomweb_box.errors import BoxError
 from dicomweb_box.settings import Settings

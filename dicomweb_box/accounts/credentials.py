@@ -1,5 +1,6 @@
 """What a request proves: a session's cookie, a token, or a name and a password."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -85,6 +86,25 @@ async def by_password(box: Box, name: str, password: str, *, address: str) -> Id
     key = b"b" + hmac.digest(_PROCESS_KEY, f"{name}\0{password}".encode(), "sha256")
     if found := await known(box).get(key):
         return found
+    # What asks with many connections at once proves itself once, and is wrong once.
+    proving = known(box).proving
+    task = proving.get(key)
+    if task is None:
+        task = asyncio.create_task(_by_password(box, name, password, key, address))
+        proving[key] = task
+        task.add_done_callback(lambda done: _proved(proving, key, done))
+    return await asyncio.shield(task)
+
+
+def _proved(
+    proving: dict[bytes, asyncio.Task[Identity | None]], key: bytes, done: asyncio.Task[Identity | None]
+) -> None:
+    proving.pop(key, None)
+    if not done.cancelled():
+        done.exception()  # whoever waited was told; nobody has to
+
+
+async def _by_password(box: Box, name: str, password: str, key: bytes, address: str) -> Identity | None:
     row = await proved(box, name, password, address=address, log_in=True)
     if row is None:
         return None
@@ -95,13 +115,15 @@ async def by_password(box: Box, name: str, password: str, *, address: str) -> Id
     return identity
 
 
-async def proved(box: Box, name: str, password: str, *, address: str, log_in: bool = False) -> Row | None:
+async def proved(
+    box: Box, name: str, password: str, *, address: str, log_in: bool = False, device: str = ""
+) -> Row | None:
     """The account of a name and its password; None where they do not fit, after the same work.
 
     It is recorded as a log-in where it is one by itself. Raises TooMany where guessing is slowed down.
     """
     name = name.strip()
-    async with guessing.attempt(box, name, address) as attempt:
+    async with guessing.attempt(box, name, address, device=device) as attempt:
         row = await box.database.fetch_one(
             f"select account.password, account.second_factor, {_ACCOUNT} from account"
             " join role on role.name = account.role where account.folded = :folded",

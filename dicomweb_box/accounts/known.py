@@ -41,6 +41,7 @@ class Known:
         self.looked = float("-inf")
         self.found: OrderedDict[bytes, Remembered] = OrderedDict()
         self.used: dict[tuple[str, str], str] = {}
+        self.proving: dict[bytes, asyncio.Task[Identity | None]] = {}
         self._writing: asyncio.Task[None] | None = None
 
     async def get(self, key: bytes) -> Identity | None:

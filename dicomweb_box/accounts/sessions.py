@@ -37,9 +37,11 @@ class Begun:
     """Whether it is good for something already, or the second factor is still to come."""
 
 
-async def log_in(box: Box, name: str, password: str, *, address: str, agent: str) -> Begun | None:
+async def log_in(
+    box: Box, name: str, password: str, *, address: str, agent: str, device: str = ""
+) -> Begun | None:
     """A new log-in; None where name and password do not fit. Raises TooMany where guessing is slowed down."""
-    row = await proved(box, name, password, address=address)
+    row = await proved(box, name, password, address=address, device=device)
     if row is None:
         return None
     complete = row["second_factor"] is None

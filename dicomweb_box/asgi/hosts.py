@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
+from dicomweb_box.accounts.addresses import plain_address
+
 Names = Callable[[], Collection[str]]
 
 
@@ -84,12 +86,3 @@ def _is_own_address(name: str, scope: Scope) -> bool:
         return plain_address(name) == plain_address(str(server[0]))
     except ValueError:
         return False
-
-
-@lru_cache(maxsize=1024)
-def plain_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """An address without its zone, IPv4 as IPv4; raises ValueError for what is none."""
-    found = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
-        return found.ipv4_mapped
-    return found

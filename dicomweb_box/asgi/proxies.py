@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dicomweb_box.asgi.hosts import plain_address
+from dicomweb_box.accounts.addresses import plain_address
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

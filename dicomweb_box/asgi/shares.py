@@ -6,12 +6,11 @@ viewer that fetches ahead or a ward behind one address needs.
 
 import time
 from collections.abc import Callable
-from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dicomweb_box.accounts.access import Identity
-from dicomweb_box.asgi.hosts import plain_address
+from dicomweb_box.accounts.addresses import client_key
 from dicomweb_box.asgi.identity import KEY
 from dicomweb_box.errors import TooMany, Unauthenticated
 
@@ -123,15 +122,3 @@ def by_identity(scope: Scope) -> str | None:
     """The account or token that asks; None where nobody is known to."""
     identity: Identity = scope[KEY]
     return identity.token or identity.account
-
-
-@lru_cache(maxsize=4096)
-def client_key(address: str) -> str:
-    """An address; of IPv6 its network, since one machine has 2⁶⁴ addresses in it (RFC 6177)."""
-    try:
-        plain = plain_address(address)
-    except ValueError:
-        return address
-    if plain.version == 4:
-        return str(plain)
-    return plain.exploded[:19]

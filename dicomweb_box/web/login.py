@@ -1,5 +1,6 @@
 """Logging in and out: a form, and a cookie."""
 
+import secrets
 from typing import Any
 
 from starlette.requests import Request
@@ -18,6 +19,7 @@ from dicomweb_box.web.page import page
 from dicomweb_box.web.twins import done
 
 HOME = "/studies"
+DEVICE_COOKIE = "dicomweb_box_device"
 
 
 async def ask(request: Request) -> Response:
@@ -36,6 +38,7 @@ async def take(request: Request) -> Response:
     where: dict[str, Any] = {
         "address": address_of(request),
         "agent": request.headers.get("user-agent", ""),
+        "device": device_of(request),
     }
     try:
         begun = await sessions.log_in(request.app.state.box, name, password, **where)
@@ -59,7 +62,27 @@ async def take(request: Request) -> Response:
             message="Name and password do not fit.",
             status=401,
         )
-    return led_on(request, begun, onward)
+    answer = led_on(request, begun, onward)
+    know_again(request, answer, where["device"])
+    return answer
+
+
+def device_of(request: Request) -> str:
+    """The secret by which a browser is known again, so that whoever guesses beside it does not hold it up."""
+    return request.cookies.get(DEVICE_COOKIE, "")[:64] or secrets.token_urlsafe(16)
+
+
+def know_again(request: Request, answer: Response, device: str) -> None:
+    """Give the browser that secret."""
+    answer.set_cookie(
+        DEVICE_COOKIE,
+        device,
+        path="/login",
+        secure=is_secure(request),
+        httponly=True,
+        samesite="strict",
+        max_age=400 * 24 * 3600,
+    )
 
 
 def led_on(request: Request, begun: Begun, onward: str) -> Response:

@@ -8,7 +8,8 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dicomweb_box.asgi.shares import BURST, WRONG_PROOF, FairShares, Shares, by_address, client_key
+from dicomweb_box.accounts.addresses import client_key
+from dicomweb_box.asgi.shares import BURST, WRONG_PROOF, FairShares, Shares, by_address
 from dicomweb_box.errors import TooMany, Unauthenticated
 from tests.asgi.served import app_of, fine
 
