@@ -6,14 +6,16 @@ patient, nor the words of a search: `about` names UIDs, keys of our own and acco
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dicomweb_box.accounts import keys
 from dicomweb_box.accounts.access import SYSTEM, Actor
-from dicomweb_box.accounts.audit_chain import chain_of
+from dicomweb_box.accounts.audit_chain import Chain, chain_of
 from dicomweb_box.accounts.audit_words import Action, Outcome
 from dicomweb_box.box import Box, in_thread
-from dicomweb_box.database import Writer
+from dicomweb_box.database import Row, Writer
 
 LONGEST = 200
 """Characters of a name or an address; what is longer is cut."""
@@ -45,10 +47,32 @@ async def record(w: Writer, box: Box, *entries: Entry) -> None:
         await chain.append(w, row_of(entry, moment))
 
 
+async def recorded(box: Box, *entries: Entry) -> None:
+    """Write acts that have no transaction of their own; durable when it returns."""
+    await box.database.write(lambda w: record(w, box, *entries))
+
+
+def of_studies(
+    actor: Actor, action: Action, rows: Iterable[Row], about: Mapping[str, Value] | None = None
+) -> list[Entry]:
+    """An act for each study among rows of instances, with how many there are."""
+    counts = Counter(str(row["study_uid"] or "") for row in rows)
+    return [
+        Entry(actor=actor, action=action, study=study, count=count, about=about or {})
+        for study, count in sorted(counts.items())
+    ]
+
+
 async def started(box: Box) -> None:
     """Say that this process begins to serve, where nothing has been recorded yet."""
-    chain = await in_thread(box, chain_of, box)
+    chain = await opened(box)
     await box.database.write(lambda w: chain.begin(w, _moment(box)))
+
+
+async def opened(box: Box) -> Chain:
+    """This process's chain, its keys looked at first; raises BadSetting where they cannot be had."""
+    await keys.ring(box)
+    return await in_thread(box, chain_of, box)
 
 
 async def stopped(box: Box) -> None:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from dicomweb_box.accounts.access import SYSTEM, Actor, Kind
-from dicomweb_box.accounts.audit import Entry, row_of
+from dicomweb_box.accounts.audit import Entry, opened, row_of
 from dicomweb_box.accounts.audit_chain import chain_of
 from dicomweb_box.accounts.audit_words import Action, Outcome
-from dicomweb_box.box import Box, in_thread
+from dicomweb_box.box import Box
 from dicomweb_box.database import Writer
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,8 @@ class Reads:
             for key, counted in self._counts.items()
             if all_of_it or not counted.written or key[0] < minute
         ]
-        await in_thread(self.box, chain_of, self.box)
+        if due:
+            await opened(self.box)
         for start in range(0, len(due), _GROUP):
             await self._write(due[start : start + _GROUP], minute, all_of_it=all_of_it)
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import orjson
 
+from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import Actor, Scope
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.archive import declared, visibility
 from dicomweb_box.archive.aggregates import Touched
 from dicomweb_box.archive.missing import missing
@@ -114,6 +116,7 @@ async def correct(
         await w.execute_many(_VALUE, [{**one, "id": correction_id, "realm": scope.realm} for one in changed])
         studies = sorted({one["study_uid"] for one in changed})
         await _settle(w, scope.realm, studies, set(values), "corrected", actor, at)
+        await audit.record(w, box, *_told(actor, studies, set(values), correction=correction_id))
         return True
 
     if not await box.database.write(work):
@@ -140,9 +143,16 @@ async def undo(box: Box, correction_id: str, *, scope: Scope, actor: Actor) -> C
         studies = sorted({value.study_uid for value in found.values})
         tags = {value.tag for value in found.values}
         await _settle(w, scope.realm, studies, tags, "uncorrected", actor, at)
+        await audit.record(w, box, *_told(actor, studies, tags, undone=correction_id))
 
     await box.database.write(work)
     return await one(box, correction_id, scope=scope, actor=actor)
+
+
+def _told(actor: Actor, studies: Sequence[str], tags: set[str], **key: str) -> list[audit.Entry]:
+    """For the audit: which attributes of which studies, never their values."""
+    about = {**key, "attributes": sorted(tags)}
+    return [audit.Entry(actor=actor, action=Action.CORRECT, study=study, about=about) for study in studies]
 
 
 async def one(box: Box, correction_id: str, *, scope: Scope, actor: Actor) -> Correction:

@@ -8,6 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dicomweb_box.accounts import audit
+from dicomweb_box.accounts.access import SYSTEM, Actor
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.archive import series_dictionary
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Reader, Row, Writer, in_list
@@ -32,7 +35,7 @@ class Declared:
     declared_at: str
 
 
-async def declare(box: Box, path: str) -> Declared:
+async def declare(box: Box, path: str, *, actor: Actor = SYSTEM) -> Declared:
     """Declare an attribute by keyword, tag or dotted path, and return it; `fill` then gives it its values.
 
     Declaring it again changes nothing. Raises BadQuery for what names no attribute or has an index.
@@ -53,6 +56,7 @@ async def declare(box: Box, path: str) -> Declared:
         )
         row = await w.fetch_one(_SELECT + " where path = :path", {"path": str(attribute)})
         assert row is not None  # noqa: S101 - inserted or found in this transaction
+        await audit.record(w, box, _told(attribute, actor, "declared"))
         return row
 
     return _read(await box.database.write(work))
@@ -63,14 +67,19 @@ async def declared(box: Box) -> list[Declared]:
     return [_read(row) for row in await box.database.fetch_all(_SELECT + " order by id")]
 
 
-async def retract(box: Box, path: str) -> None:
+async def retract(box: Box, path: str, *, actor: Actor = SYSTEM) -> None:
     """Stop keeping an attribute for search; nothing happens where it was not declared."""
     attribute = parse(path)
 
     async def work(w: Writer) -> None:
         await w.execute("delete from attribute where path = :path", {"path": str(attribute)})
+        await audit.record(w, box, _told(attribute, actor, "retracted"))
 
     await box.database.write(work)
+
+
+def _told(attribute: AttributePath, actor: Actor, what: str) -> audit.Entry:
+    return audit.Entry(actor=actor, action=Action.DECLARE, about={"attribute": str(attribute), "what": what})
 
 
 _SELECT = "select id, path, vr, state, filled_to, declared_at from attribute"

@@ -6,7 +6,9 @@ from typing import Any
 
 import orjson
 
+from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import Actor, Scope
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.archive import visibility
 from dicomweb_box.box import Box
 from dicomweb_box.database import Reader, Row, Writer, in_list
@@ -129,6 +131,7 @@ async def accept(box: Box, study_uid: str, *, scope: Scope, actor: Actor) -> Non
             " set tags = excluded.tags, actor = excluded.actor, at = excluded.at",
             [common | {"series": uid, "tags": tags} for uid, tags in sorted(decided.items())],
         )
+        await audit.record(w, box, audit.Entry(actor=actor, action=Action.DECIDE, study=study_uid))
 
     await box.database.write(work)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dicomweb_box.accounts.access import Actor
 from dicomweb_box.archive import aggregates, declared
 from dicomweb_box.database import Row, Writer, in_list
 
@@ -34,6 +35,8 @@ class Arrival:
     source: str
     actor: str
     at: str
+    by: Actor | None = None
+    """Who is told to the audit; None: nobody, since nothing new has come."""
     policy: Policy
     decided: State | None = None
     """What a former index said of this blob (`reindex`); None: the policy decides."""

@@ -7,19 +7,23 @@ Store). Many `store` calls at once share folder fsyncs and commits.
 
 import asyncio
 import mmap
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
+from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import Actor
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.archive import index, levels, series_dictionary
 from dicomweb_box.archive.blob_keys import new_key
 from dicomweb_box.archive.digests import Digests, dataset_equal
 from dicomweb_box.archive.outcomes import Outcome, Refused, Stored
 from dicomweb_box.archive.series_dictionary import Dictionaries, Dictionary
 from dicomweb_box.box import Box, in_thread
-from dicomweb_box.database import GroupCommit
+from dicomweb_box.database import GroupCommit, Writer
 from dicomweb_box.dicom import attributes
 from dicomweb_box.dicom.header import Header, read_header
 from dicomweb_box.errors import FailureReason, NotDicom, OutOfResources, UnreadableInstance
@@ -104,7 +108,7 @@ async def store(
     Bad input is an answer (`Refused`), never an exception; so is a full disk.
     """
     dictionaries = box.resource(Dictionaries, Dictionaries)
-    origin = Origin(realm=realm, source=source, actor=actor.name)
+    origin = Origin(realm=realm, source=source, actor=actor.name, by=actor)
     try:
         settled = await in_thread(box, _settle, box, dictionaries, received, origin, expected_study)
         if isinstance(settled, Refused):
@@ -191,6 +195,8 @@ class Origin:
     realm: str = "main"
     source: str
     actor: str
+    by: Actor | None = None
+    """Who is told to the audit; None: nobody, since nothing new has come."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -245,6 +251,7 @@ def arrival_of(
         dictionary_digest=dictionary.digest if dictionary is not None else None,
         source=origin.source,
         actor=origin.actor,
+        by=origin.by,
         at=at.isoformat(timespec="microseconds"),
         policy=policy,
         decided=decided,
@@ -255,13 +262,33 @@ class _RowWriter(GroupCommit[index.Arrival, index.Result]):
     """This process's group commit of arrived instances."""
 
 
+async def _apply(box: Box, w: Writer, arrivals: Sequence[index.Arrival]) -> Sequence[index.Result]:
+    """The rows of a group, and in the same transaction who brought how much of which study."""
+    results = await index.apply(w, arrivals)
+    told = Counter(
+        (one.by.name, one.by.kind, one.by.address, one.study_uid, isinstance(result, index.Held))
+        for one, result in zip(arrivals, results, strict=True)
+        if one.by is not None and isinstance(result, index.Indexed | index.Held)
+    )
+    for (name, kind, address, study_uid, held), count in told.items():
+        entry = audit.Entry(
+            actor=Actor(name=name, kind=kind, address=address),
+            action=Action.STORE,
+            study=study_uid,
+            about={"held": count} if held else {},
+            count=count,
+        )
+        await audit.record(w, box, entry)
+    return results
+
+
 async def make_searchable(box: Box, arrival: index.Arrival) -> Outcome:
     """Write the rows of a durable blob; the outcome is durable too. A data set held already gives its blob
     up.
     """
     dictionaries = box.resource(Dictionaries, Dictionaries)
     key = (arrival.realm, arrival.study_uid, arrival.series_uid)
-    commit = box.resource(_RowWriter, lambda box: _RowWriter(box.database, index.apply))
+    commit = box.resource(_RowWriter, lambda box: _RowWriter(box.database, partial(_apply, box)))
     while True:
         result = await commit(arrival)
         if isinstance(result, index.StaleDictionary):

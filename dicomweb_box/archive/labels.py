@@ -5,12 +5,15 @@ are rows of their own: nothing done by hand removes what a rule gave, and no rul
 """
 
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
+from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import Actor, Scope
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.archive import visibility
 from dicomweb_box.archive.label_name import fold, name_of
 from dicomweb_box.box import Box
@@ -164,7 +167,9 @@ async def make(box: Box, name: str, *, scope: Scope, actor: Actor) -> str:
         )
 
     async def work(w: Writer) -> str:
-        return (await ensure(w, [name], scope=scope, actor=actor, at=_now(box)))[0]
+        label_id = (await ensure(w, [name], scope=scope, actor=actor, at=_now(box)))[0]
+        await audit.record(w, box, _told(actor, [label_id], "made"))
+        return label_id
 
     return await box.database.write(work)
 
@@ -194,7 +199,6 @@ async def rename(box: Box, label_id: str, name: str, *, scope: Scope, actor: Act
 
     Forbidden for a partial scope.
     """
-    del actor
     name = name_of(name)
     _require_whole(scope)
 
@@ -211,6 +215,7 @@ async def rename(box: Box, label_id: str, name: str, *, scope: Scope, actor: Act
         )
         if changed is None:
             raise NotFound(_NO_LABEL)
+        await audit.record(w, box, _told(actor, [label_id], "renamed"))
 
     await box.database.write(work)
 
@@ -237,8 +242,19 @@ async def delete(box: Box, label_id: str, *, scope: Scope, actor: Actor) -> None
         )
         await w.execute("delete from label_member where label_id = :id", {"id": label_id})
         await w.execute("delete from label where id = :id", {"id": label_id})
+        await audit.record(w, box, _told(actor, [label_id], "deleted"))
 
     await box.database.write(work)
+
+
+def _told(actor: Actor, label_ids: Sequence[str], what: str, study: str = "", count: int = 1) -> audit.Entry:
+    """For the audit: labels by their keys, since their names are free words."""
+    about = {"labels": list(label_ids), "what": what}
+    return audit.Entry(actor=actor, action=Action.LABEL, study=study, about=about, count=count)
+
+
+def _by_study(targets: Iterable[Target]) -> list[tuple[str, int]]:
+    return sorted(Counter(study for study, _ in targets).items())
 
 
 def _require_whole(scope: Scope) -> None:
@@ -283,6 +299,13 @@ async def change(
             left += by_rule
             await record(w, [*new, *old], scope.realm, source="manual", actor=actor.name, at=at)
             added, removed, kept = added + len(new), removed + len(old), kept + left
+            given, taken = _by_study(new), _by_study(old)
+            await audit.record(
+                w,
+                box,
+                *(_told(actor, ids, "given", study, count) for study, count in given),
+                *(_told(actor, gone, "taken away", study, count) for study, count in taken),
+            )
         return Changed(added=added, removed=removed, kept=kept)
 
     return await box.database.write(work)

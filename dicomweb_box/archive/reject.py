@@ -11,7 +11,9 @@ from datetime import timedelta
 
 import orjson
 
+from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import Actor, Scope
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.archive.aggregates import Touched
 from dicomweb_box.archive.missing import missing
 from dicomweb_box.archive.remove import chunks, current_below, note_changes
@@ -101,6 +103,8 @@ async def reject(box: Box, target: Target, why: Why, *, scope: Scope, actor: Act
             await _hide(w, scope.realm, rejection_id, chunk)
         await touched.settle(w, at=at)
         await note_changes(w, "rejected", rows, scope.realm, actor, at)
+        about = {"rejection": rejection_id, "reason": why.reason}
+        await audit.record(w, box, *audit.of_studies(actor, Action.REJECT, rows, about))
         return len(rows)
 
     count: int = await box.database.write(work)

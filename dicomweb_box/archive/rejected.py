@@ -6,7 +6,9 @@ from typing import Any
 
 import orjson
 
+from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import SYSTEM, Actor, Scope
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.archive.erased import forget_decisions
 from dicomweb_box.archive.missing import rejected_condition
 from dicomweb_box.archive.remove import delete_versions, note_changes
@@ -108,6 +110,8 @@ async def _erase_some(box: Box, rejection_id: str, actor: Actor) -> int:
             realm, uids = rows[0]["realm"], [row["instance_uid"] for row in rows]
             await delete_versions(w, realm, uids, "rejected", at)
             await note_changes(w, "removed", rows, realm, actor, at)
+            about = {"rejection": rejection_id}
+            await audit.record(w, box, *audit.of_studies(actor, Action.ERASE, rows, about))
             await forget(w, realm, uids)
             await forget_decisions(w, realm, rows)
         await forget_act(w, rejection_id)

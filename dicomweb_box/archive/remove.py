@@ -5,7 +5,9 @@ A crash in between leaves a noted blob, never a row without its blob.
 
 from collections.abc import Iterator, Sequence
 
+from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import Actor, Scope
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.archive import visibility
 from dicomweb_box.archive.aggregates import Touched
 from dicomweb_box.archive.erased import forget_decisions
@@ -46,6 +48,7 @@ async def remove(
             await delete_versions(w, scope.realm, [row["instance_uid"] for row in chunk], "current", at)
         await touched.settle(w, at=at)
         await note_changes(w, "removed", rows, scope.realm, actor, at)
+        await audit.record(w, box, *audit.of_studies(actor, Action.ERASE, rows))
         await forget_decisions(w, scope.realm, rows)
         return len(rows)
 

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import Actor, Scope
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.archive import index, ingest, rejected
 from dicomweb_box.archive.remove import note_changes
 from dicomweb_box.archive.series_dictionary import Dictionaries
@@ -99,6 +101,8 @@ async def _bring_back(box: Box, rejection_id: str, arrivals: list[index.Arrival]
         await w.execute(f"delete from instance where blob_key in {keys}", params)
         await index.apply(w, due)
         await note_changes(w, "restored", rows, arrivals[0].realm, actor, at)
+        about = {"rejection": rejection_id}
+        await audit.record(w, box, *audit.of_studies(actor, Action.RESTORE, rows, about))
         await rejected.forget(w, arrivals[0].realm, list(waiting))
         return len(due)
 

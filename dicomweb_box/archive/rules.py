@@ -11,7 +11,9 @@ from typing import Any, Literal, cast
 
 import orjson
 
+from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import Actor, Scope
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.archive import changes, label_name, labels
 from dicomweb_box.box import Box
 from dicomweb_box.database import Reader, Row, Writer
@@ -21,6 +23,7 @@ from dicomweb_box.errors import BadRequest, Conflict, Forbidden, NotFound
 READER = "rules"
 """The rules' name as a reader of the feed."""
 MOST_RULES = 200
+_ON, _OFF = "switched on", "switched off"
 _LONGEST = 64
 
 Target = Literal["study", "series"]
@@ -155,6 +158,8 @@ async def make(box: Box, wanted: Wanted, *, scope: Scope, actor: Actor) -> str:
             f"insert into rule ({', '.join(row)}) values ({', '.join(f':{name}' for name in row)})", row
         )
 
+        await audit.record(w, box, _told(actor, key, "made"))
+
     await box.database.write(work)
     return key
 
@@ -171,43 +176,44 @@ async def change(box: Box, rule_id: str, wanted: Wanted, *, scope: Scope, actor:
         names = ", ".join(f"{name} = :{name}" for name in row)
         await w.execute(f"update rule set {names} where id = :id", {**row, "id": rule_id})
 
-    await _changing(box, rule_id, work, scope)
+    await _changing(box, rule_id, work, scope, _told(actor, rule_id, "changed"))
 
 
 async def run_again(box: Box, rule_id: str, *, scope: Scope, actor: Actor) -> None:
     """Let the worker go through all that is stored once more; NotFound without the rule."""
-    del actor
 
     async def work(w: Writer, held: list[Rule]) -> None:
         """Nothing but a new run."""
 
-    await _changing(box, rule_id, work, scope)
+    await _changing(box, rule_id, work, scope, _told(actor, rule_id, "run again"))
 
 
 async def switch(box: Box, rule_id: str, *, enabled: bool, scope: Scope, actor: Actor) -> None:
     """Switch a rule on, or off: then the worker takes its labels away; NotFound without it."""
-    del actor
 
     async def work(w: Writer, held: list[Rule]) -> None:
         await w.execute(
             "update rule set enabled = :enabled where id = :id", {"enabled": int(enabled), "id": rule_id}
         )
 
-    await _changing(box, rule_id, work, scope)
+    await _changing(box, rule_id, work, scope, _told(actor, rule_id, _ON if enabled else _OFF))
 
 
 async def delete(box: Box, rule_id: str, *, scope: Scope, actor: Actor) -> None:
     """Delete a rule: the worker takes its labels away first; NotFound without it."""
-    del actor
 
     async def work(w: Writer, held: list[Rule]) -> None:
         # Its name is free at once.
         await w.execute("update rule set enabled = 0, ended = 1, folded = id where id = :id", {"id": rule_id})
 
-    await _changing(box, rule_id, work, scope)
+    await _changing(box, rule_id, work, scope, _told(actor, rule_id, "deleted"))
 
 
-async def _changing(box: Box, rule_id: str, work: Any, scope: Scope) -> None:
+def _told(actor: Actor, rule_id: str, what: str) -> audit.Entry:
+    return audit.Entry(actor=actor, action=Action.RULE, about={"rule": rule_id, "what": what})
+
+
+async def _changing(box: Box, rule_id: str, work: Any, scope: Scope, told: audit.Entry) -> None:
     _require_whole(scope)
 
     async def whole(w: Writer) -> None:
@@ -217,6 +223,7 @@ async def _changing(box: Box, rule_id: str, work: Any, scope: Scope) -> None:
         await _begin(w, held)
         await work(w, held)
         await _run_anew(w, "id = :id", {"id": rule_id, "at": _now(box)})
+        await audit.record(w, box, told)
 
     await box.database.write(whole)
 

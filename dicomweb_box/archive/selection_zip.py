@@ -6,7 +6,9 @@ Each study is looked up when its turn comes: nobody waits until the last is foun
 from collections.abc import Sequence
 from functools import partial
 
+from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import Actor, Scope
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.archive import retrieve
 from dicomweb_box.archive.body import Body, Later
 from dicomweb_box.archive.explicit_body import stored_body
@@ -14,6 +16,21 @@ from dicomweb_box.archive.selections import Members
 from dicomweb_box.archive.zip_body import ZipWriter, name_of
 from dicomweb_box.box import Box
 from dicomweb_box.errors import NotFound
+
+
+async def tell(box: Box, members: Members, *, actor: Actor) -> None:
+    """Record for each study that it is given out: before it is."""
+    parts: dict[str, list[str]] = {study: [] for study in members.studies}
+    for study, series in members.series:
+        if study not in members.studies:
+            parts.setdefault(study, []).append(series)
+    entries = [
+        audit.Entry(
+            actor=actor, action=Action.EXPORT, study=study, about={"series": series} if series else {}
+        )
+        for study, series in parts.items()
+    ]
+    await audit.recorded(box, *entries)
 
 
 def archive(box: Box, members: Members, *, scope: Scope, actor: Actor) -> list[Body]:

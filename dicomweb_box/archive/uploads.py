@@ -15,7 +15,9 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
+from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import Actor, Scope
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.archive import label_name, labels, partial_files
 from dicomweb_box.archive.importing import is_skipped
 from dicomweb_box.box import Box, in_thread
@@ -144,6 +146,7 @@ async def begin(box: Box, name: str, *, given: Sequence[str] = (), scope: Scope,
             " values (:id, :realm, :name, :actor, :labels, :at, :at)",
             row,
         )
+        await audit.record(w, box, _told(actor, row["id"], "begun"))
 
     await box.database.write(work)
     return await session(box, row["id"], scope=scope, actor=actor)
@@ -184,9 +187,14 @@ async def forget(box: Box, session_id: str, *, scope: Scope, actor: Actor) -> No
         for table in ("upload_study", "upload_file"):
             await w.execute(f"delete from {table} where session_id = :id", {"id": session_id})
         await w.execute("delete from upload_session where id = :id", {"id": session_id})
+        await audit.record(w, box, _told(actor, session_id, "record removed"))
 
     await box.database.write(work)
     await in_thread(box, partial_files.remove_session, box.settings.data, session_id)
+
+
+def _told(actor: Actor, session_id: str, what: str) -> audit.Entry:
+    return audit.Entry(actor=actor, action=Action.UPLOAD, about={"upload": session_id, "what": what})
 
 
 async def studies_of(box: Box, session_id: str, *, limit: int) -> list[str]:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
+from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import Actor, Scope
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.archive import index, ingest, visibility
 from dicomweb_box.archive.ingest import Blob, Origin
 from dicomweb_box.archive.series_dictionary import Dictionaries
@@ -99,7 +101,8 @@ async def serve(box: Box, version: Version, *, scope: Scope, actor: Actor) -> No
     key = (arrival.realm, arrival.study_uid, arrival.series_uid)
     while True:
         try:
-            await box.database.write(partial(_serve, version=version, arrival=arrival))
+            told = _told(version, actor, "served")
+            await box.database.write(partial(_serve, box=box, version=version, arrival=arrival, told=told))
         except _Stale as stale:
             learnt = dictionaries.learn(key, stale.dictionary)
             arrival = await in_thread(box, ingest.recompressed, learnt, arrival)
@@ -130,6 +133,7 @@ async def discard(box: Box, version: Version, *, scope: Scope, actor: Actor) -> 
                 "actor": actor.name,
             },
         )
+        await audit.record(w, box, _told(version, actor, "deleted"))
 
     await box.database.write(work)
 
@@ -142,7 +146,12 @@ class _Stale(Exception):
         self.dictionary = dictionary
 
 
-async def _serve(w: Writer, version: Version, arrival: index.Arrival) -> None:
+def _told(version: Version, actor: Actor, decision: str) -> audit.Entry:
+    about = {"instance": version.instance_uid, "version": version.sha256, "decision": decision}
+    return audit.Entry(actor=actor, action=Action.DECIDE, study=version.study_uid or "", about=about)
+
+
+async def _serve(w: Writer, *, box: Box, version: Version, arrival: index.Arrival, told: audit.Entry) -> None:
     await _take(w, version)
     [result] = await index.apply(w, [arrival])
     if isinstance(result, index.StaleDictionary):
@@ -153,6 +162,7 @@ async def _serve(w: Writer, version: Version, arrival: index.Arrival) -> None:
         )
     if not isinstance(result, index.Indexed):
         raise Conflict("this version is served already")
+    await audit.record(w, box, told)
 
 
 async def _take(w: Writer, version: Version) -> None:

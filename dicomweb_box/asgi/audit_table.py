@@ -16,7 +16,7 @@ _UNTOLD = re.compile(
 """What tells nothing of anybody: how the box fares, scripts, forms; logging in is recorded as it happens."""
 
 _READS = (
-    (Action.EXPORT, r"/download|/dicom-web/.*/zip"),
+    (Action.EXPORT, r"/download"),
     (Action.AUDIT, r"/audit.*"),
     (Action.SEARCH, r"/dicom-web/(.*/)?(studies|series|instances|patients)(/count)?"),
     (Action.SEARCH, r"/(studies|series|patients)(\.json)?"),

@@ -17,6 +17,7 @@ from dicomweb_box.box import Box
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 _LONGEST_UID = 64
 _SAFE = ("GET", "HEAD")
+_RECORDED = (Action.EXPORT,)
 
 
 class Noted:
@@ -51,8 +52,8 @@ class Noted:
 
 def _note(scope: Scope, action: Action, status: int) -> None:
     outcome = outcome_of(status)
-    # A change that was made is recorded by who made it.
-    if outcome is None or (outcome == "success" and scope["method"] not in _SAFE):
+    # A change that was made is recorded by who made it, as an export is that was given.
+    if outcome is None or (outcome == "success" and (action in _RECORDED or scope["method"] not in _SAFE)):
         return
     box: Box = scope["app"].state.box
     identity: Identity = scope[KEY]

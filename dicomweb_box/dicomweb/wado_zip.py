@@ -6,6 +6,8 @@ from functools import partial
 
 from starlette.requests import Request
 
+from dicomweb_box.accounts import audit
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.archive import retrieve
 from dicomweb_box.archive.body import Body, Later, settle_first
 from dicomweb_box.archive.directory_body import File, directory
@@ -52,6 +54,12 @@ def of_members(ask: Asked) -> Asked:
 async def answer(request: Request, ask: Asked, given: Sequence[Given], missing: int) -> BlobResponse:
     """The archive, its file named by the UID of what was asked for; `missing`: how many are left out."""
     uids = request.path_params
+    if request.method != "HEAD":
+        about = {name: str(uids[name]) for name in uids if name in ("series", "instance")}
+        entry = audit.Entry(
+            actor=ask.actor, action=Action.EXPORT, study=uids["study"], about=about, count=len(given)
+        )
+        await audit.recorded(ask.box, entry)
     deflate, dicomdir = flag(request, "deflate"), flag(request, "dicomdir")
     etag = tag_of(
         ZIP, deflate, dicomdir, missing, [(one.instance.version, one.transfer_syntax) for one in given]

@@ -55,6 +55,8 @@ async def download(request: Request) -> Response:
     box = request.app.state.box
     found = await targets(request, asked(request))
     members = Members(studies=found.studies, series=found.series)
+    if request.method != "HEAD":
+        await selection_zip.tell(box, members, actor=actor)
     body = selection_zip.archive(box, members, scope=scope, actor=actor)
     name = found.studies[0] if len(found.studies) == 1 and not found.series else "selection"
     headers = [("Content-Disposition", f'attachment; filename="{name}.zip"')]
