@@ -5,7 +5,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import Actor
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.accounts.granting import COMMAND_LINE, Giver, check_rights
 from dicomweb_box.accounts.known import changed, known
 from dicomweb_box.accounts.rights import Right, rights_of
@@ -67,6 +69,7 @@ async def make(
             "insert into role (name, rights, made_at, made_by) values (:name, :rights, :at, :by)", row
         )
         await changed(w)
+        await audit.record(w, box, _told(actor, name, "made", given))
 
     try:
         await box.database.write(work)
@@ -83,7 +86,6 @@ async def change(
     Raises NotFound, BadRequest for an unknown right, Forbidden for a new one that `giver` may not give,
     Conflict where nobody could administer any more.
     """
-    del actor
     given = _given(rights)
 
     async def work(w: Writer) -> None:
@@ -96,6 +98,7 @@ async def change(
         await w.execute("update role set rights = :rights where name = :name", row)
         if Right.ADMINISTER not in given:
             await some_administrator(w)
+        await audit.record(w, box, _told(actor, name, "changed", given))
 
     await box.database.write(work)
     known(box).forget()
@@ -103,7 +106,6 @@ async def change(
 
 async def delete(box: Box, name: str, *, actor: Actor, giver: Giver = COMMAND_LINE) -> None:
     """Delete a role; raises NotFound, Conflict while an account has it."""
-    del actor
     _check(giver, frozenset())
 
     async def work(w: Writer) -> None:
@@ -114,8 +116,16 @@ async def delete(box: Box, name: str, *, actor: Actor, giver: Giver = COMMAND_LI
         gone = await w.fetch_value("delete from role where name = :name returning name", {"name": name})
         if gone is None:
             raise NotFound("There is no role of this name.")
+        await audit.record(w, box, _told(actor, name, "deleted", frozenset()))
 
     await box.database.write(work)
+
+
+def _told(actor: Actor, name: str, what: str, rights: frozenset[Right]) -> audit.Entry:
+    about: dict[str, audit.Value] = {"role": name, "what": what}
+    if rights:
+        about["rights"] = sorted(rights)
+    return audit.Entry(actor=actor, action=Action.ROLE, about=about)
 
 
 def _check(giver: Giver, rights: frozenset[Right]) -> None:

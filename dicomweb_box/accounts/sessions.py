@@ -116,7 +116,7 @@ async def end(box: Box, session: str, *, account: str, actor: Actor, action: Act
     known(box).forget()
 
 
-async def end_all(box: Box, *, account: str, but: str | None = None) -> None:
+async def end_all(box: Box, *, account: str, actor: Actor, but: str | None = None) -> None:
     """End every log-in of an account, but for one."""
 
     async def work(w: Writer) -> None:
@@ -124,6 +124,9 @@ async def end_all(box: Box, *, account: str, but: str | None = None) -> None:
             "delete from session where account_id = :account and id <> :but",
             {"account": account, "but": but or ""},
         )
+        name = await w.fetch_value("select name from account where id = :id", {"id": account})
+        about = {"account": str(name), "what": "all"}
+        await audit.record(w, box, audit.Entry(actor=actor, action=Action.SESSION, about=about))
         await changed(w)
 
     await box.database.write(work)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import Actor
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.accounts.credentials import TOKEN_PREFIX, digest
 from dicomweb_box.accounts.granting import COMMAND_LINE, Giver, check
 from dicomweb_box.accounts.known import changed, known
@@ -97,6 +99,7 @@ async def create(
             row,
         )
         await changed(w)
+        await audit.record(w, box, _told(actor, str(row["id"]), "made"))
 
     await box.database.write(work)
     return str(row["id"]), secret
@@ -116,7 +119,6 @@ async def every(box: Box, *, account: str | None = None) -> Sequence[Token]:
 
 async def revoke(box: Box, key: str, *, actor: Actor, account: str | None = None) -> None:
     """Let a token be valid no more; only one of `account` where that is given. Raises NotFound."""
-    del actor
     only = " and account_id = :account" if account is not None else ""
     params = {"id": key, "now": box.clock().isoformat(timespec="seconds")}
 
@@ -126,11 +128,17 @@ async def revoke(box: Box, key: str, *, actor: Actor, account: str | None = None
             params | ({"account": account} if account is not None else {}),
         )
         await changed(w)
+        if found is not None:
+            await audit.record(w, box, _told(actor, key, "revoked"))
         return found is not None
 
     if not await box.database.write(work):
         raise NotFound("There is no such token.")
     known(box).forget()
+
+
+def _told(actor: Actor, key: str, what: str) -> audit.Entry:
+    return audit.Entry(actor=actor, action=Action.TOKEN, about={"token": key, "what": what})
 
 
 def _token(row: Row) -> Token:

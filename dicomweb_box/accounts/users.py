@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dicomweb_box.accounts import passwords
-from dicomweb_box.accounts.access import Actor, Scope
+from dicomweb_box.accounts import audit, passwords
+from dicomweb_box.accounts.access import SYSTEM, Actor, Scope
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.accounts.granting import COMMAND_LINE, Giver, check_account
 from dicomweb_box.accounts.known import changed, known
 from dicomweb_box.accounts.rights import rights_of
@@ -114,6 +115,7 @@ async def add(
         )
         await check_account(w, giver, str(row["id"]))
         await changed(w)
+        await audit.record(w, box, _told(actor, name, "made", role=role))
 
     try:
         await box.database.write(work)
@@ -138,7 +140,8 @@ async def change(
     Raises NotFound, BadRequest, Forbidden where it is more than `giver` may give, or Conflict for the last
     administrator.
     """
-    del actor
+    given = {"role": role, "full name": full_name, "scope": scope}
+    what = [of for of, value in given.items() if value is not None]
     Scope.from_json(scope or {})
 
     async def work(w: Writer) -> None:
@@ -156,6 +159,7 @@ async def change(
         if role is not None or scope is not None:
             await check_account(w, giver, key)
             await some_administrator(w)
+        await audit.record(w, box, _told(actor, name, f"changed {', '.join(what)}", role=role))
 
     await box.database.write(work)
     known(box).forget()
@@ -169,7 +173,6 @@ async def set_disabled(
     Raises NotFound, Conflict for the last administrator, or Forbidden where what it gets back is more than
     `giver` may give.
     """
-    del actor
 
     async def work(w: Writer) -> None:
         await changed(w)
@@ -182,6 +185,7 @@ async def set_disabled(
             await some_administrator(w)
         else:
             await check_account(w, giver, key)
+        await audit.record(w, box, _told(actor, name, "disabled" if disabled else "enabled"))
 
     await box.database.write(work)
     known(box).forget()
@@ -201,7 +205,6 @@ async def set_password(
 
     Its other log-ins end. Raises NotFound, BadRequest, or Forbidden where it has more than `giver` may give.
     """
-    del actor
     found = await account(box, name)
     given = passwords.acceptable(password, name=found.name) if password is not None else passwords.generated()
     kept = await passwords.hashed(box, given)
@@ -218,6 +221,7 @@ async def set_password(
             {"id": key, "kept": keep_session or ""},
         )
         await changed(w)
+        await audit.record(w, box, _told(actor, found.name, "password", action=Action.PASSWORD))
 
     await box.database.write(work)
     known(box).forget()
@@ -245,6 +249,7 @@ async def first_administrator(box: Box) -> str | None:
             row,
         )
         await changed(w)
+        await audit.record(w, box, _told(SYSTEM, FIRST, "one-time password", action=Action.PASSWORD))
         return True
 
     return password if await box.database.write(work) else None
@@ -255,6 +260,13 @@ def _name(name: str) -> str:
     if not name or len(name) > LONGEST_NAME or ":" in name or not name.isprintable():
         raise BadRequest(f"A name has 1 to {LONGEST_NAME} printable characters and no colon.")
     return name
+
+
+def _told(
+    actor: Actor, name: str, what: str, *, role: str | None = None, action: Action = Action.ACCOUNT
+) -> audit.Entry:
+    about = {"account": name, "what": what} | ({"role": role} if role is not None else {})
+    return audit.Entry(actor=actor, action=action, about=about)
 
 
 async def _known_role(w: Writer, role: str) -> None:

@@ -112,7 +112,10 @@ async def reset_password(request: Request) -> Response:
 async def end_sessions(request: Request) -> Response:
     """End every log-in of an account, but for the one that asks."""
     account = await _one(request)
-    await sessions.end_all(request.app.state.box, account=account.id, but=identity_of(request).session)
+    identity = identity_of(request)
+    await sessions.end_all(
+        request.app.state.box, account=account.id, actor=identity.actor, but=identity.session
+    )
     return await _done(request, account)
 
 
