@@ -34,6 +34,15 @@ def digest(secret: str) -> str:
 async def by_session(box: Box, secret: str) -> Identity | None:
     """Whose log-in a cookie is; None where there is none (any more)."""
     key = b"s" + hashlib.sha256(secret.encode()).digest()
+    return await _session(box, key, "session.digest", digest(secret))
+
+
+async def of_session(box: Box, session: str) -> Identity | None:
+    """Whose log-in this is, by its key; None where it has ended."""
+    return await _session(box, b"S" + session.encode(), "session.id", session)
+
+
+async def _session(box: Box, key: bytes, column: str, value: str) -> Identity | None:
     if found := await known(box).get(key):
         return found
     now = box.clock()
@@ -41,9 +50,9 @@ async def by_session(box: Box, secret: str) -> Identity | None:
     row = await box.database.fetch_one(
         f"select session.id, session.ends_at, session.seen_at, {_ACCOUNT} from session"
         " join account on account.id = session.account_id join role on role.name = account.role"
-        " where session.digest = :digest and session.complete = 1 and account.disabled = 0"
+        f" where {column} = :value and session.complete = 1 and account.disabled = 0"
         " and session.ends_at > :now and session.seen_at > :idle",
-        {"digest": digest(secret), "now": _text(now), "idle": _text(now - idle)},
+        {"value": value, "now": _text(now), "idle": _text(now - idle)},
     )
     if row is None:
         return None
@@ -56,15 +65,24 @@ async def by_session(box: Box, secret: str) -> Identity | None:
 async def by_token(box: Box, secret: str) -> Identity | None:
     """Whom a token acts for; None where it is not valid (any more)."""
     key = b"t" + hashlib.sha256(secret.encode()).digest()
+    return await _token(box, key, "token.digest", digest(secret))
+
+
+async def of_token(box: Box, token: str) -> Identity | None:
+    """Whom a token acts for, by its key; None where it is not valid (any more)."""
+    return await _token(box, b"T" + token.encode(), "token.id", token)
+
+
+async def _token(box: Box, key: bytes, column: str, value: str) -> Identity | None:
     if found := await known(box).get(key):
         return found
     now = box.clock()
     row = await box.database.fetch_one(
         "select token.id, token.name, token.rights, token.scope, token.peer, token.ends_at, "
         f"token.account_id as owner, {_ACCOUNT} from token left join account on account.id = token.account_id"
-        " left join role on role.name = account.role where token.digest = :digest"
+        f" left join role on role.name = account.role where {column} = :value"
         " and token.revoked_at is null and (token.ends_at is null or token.ends_at > :now)",
-        {"digest": digest(secret), "now": _text(now)},
+        {"value": value, "now": _text(now)},
     )
     if row is None or (row["owner"] is not None and row["disabled"]):
         return None
@@ -72,6 +90,23 @@ async def by_token(box: Box, secret: str) -> Identity | None:
     ends = row["ends_at"]
     left = (datetime.fromisoformat(ends) - now).total_seconds() if ends else REMEMBERED
     known(box).keep(key, identity, seconds=min(left, REMEMBERED))
+    return identity
+
+
+async def of_account(box: Box, account: str) -> Identity | None:
+    """Who an account is, by its key; None where it is disabled."""
+    key = b"A" + account.encode()
+    if found := await known(box).get(key):
+        return found
+    row = await box.database.fetch_one(
+        f"select {_ACCOUNT} from account join role on role.name = account.role"
+        " where account.id = :id and account.disabled = 0",
+        {"id": account},
+    )
+    if row is None:
+        return None
+    identity = _of_account(box, row)
+    known(box).keep(key, identity, seconds=REMEMBERED)
     return identity
 
 

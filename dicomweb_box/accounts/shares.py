@@ -205,6 +205,20 @@ async def by_cookie(box: Box, secret: str) -> Identity | None:
     return identity
 
 
+async def of_link(box: Box, link: str) -> Identity | None:
+    """What a link lets see, by its key; None where it has ended."""
+    key = b"L" + link.encode()
+    if found := await known(box).get(key):
+        return found
+    now = box.clock().isoformat(timespec="seconds")
+    row = await box.database.fetch_one(f"{_ROW} where share.id = :id and {_HOLDS}", {"id": link, "now": now})
+    if row is None or not _may_share(row):
+        return None
+    identity = _identity(row)
+    known(box).keep(key, identity, seconds=min(_left(box, row["ends_at"]), REMEMBERED))
+    return identity
+
+
 async def close(box: Box, secret: str) -> None:
     """Let a browser see by its link no more."""
 

@@ -9,8 +9,9 @@ import binascii
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dicomweb_box.accounts import credentials, shares
+from dicomweb_box.accounts import credentials, shares, signed
 from dicomweb_box.accounts.access import ANYBODY, NOBODY, Identity
+from dicomweb_box.accounts.signed import Signature
 from dicomweb_box.asgi.auditing import note_unproved
 from dicomweb_box.asgi.identity import KEY, address_of
 from dicomweb_box.box import Box
@@ -33,17 +34,22 @@ class Authentication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on; raises Unauthenticated for a proof that is wrong, TooMany where guessing is slowed."""
         if scope["type"] in ("http", "websocket"):
-            found = ANYBODY if self.no_auth else await _identity(scope)
+            signature = _signature(scope)
+            found = ANYBODY if self.no_auth else await _identity(scope, signature)
             scope[KEY] = found.at(address_of(HTTPConnection(scope)))
         await self.app(scope, receive, send)
 
 
-async def _identity(scope: Scope) -> Identity:
+async def _identity(scope: Scope, signature: Signature | None) -> Identity:
     box: Box = scope["app"].state.box
     headers = dict(scope["headers"])
     authorization = headers.get(b"authorization")
     if authorization is not None:
         return await _by_header(box, authorization.decode("latin-1"), scope)
+    if signature is not None:
+        if scope["method"] not in ("GET", "HEAD"):
+            raise Unauthenticated("A signed address is asked for by GET.")
+        return await signed.proved(box, signature)
     if b"cookie" in headers:
         cookies = HTTPConnection(scope).cookies
         link = cookies.get(SECURE_LINK_COOKIE) or cookies.get(LINK_COOKIE)
@@ -53,6 +59,18 @@ async def _identity(scope: Scope) -> Identity:
         if secret:
             return await credentials.by_session(box, secret) or NOBODY
     return NOBODY
+
+
+def _signature(scope: Scope) -> Signature | None:
+    """The proof in the address itself, of the services alone; it is taken out before anything reads it."""
+    query: bytes = scope.get("query_string", b"")
+    if b"signature=" not in query or not scope["path"].startswith(signed.SERVICES):
+        return None
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    found = signed.taken_apart(raw.decode("latin-1"), query.decode("latin-1"))
+    if found is not None:
+        scope["query_string"] = found.query.encode("latin-1")
+    return found
 
 
 async def _by_header(box: Box, authorization: str, scope: Scope) -> Identity:

@@ -80,6 +80,7 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
         "GET /series.json",
         f"GET {_SHOWN}/series/{{series_uid}}",
         f"GET {_SHOWN}/series/{{series_uid}}.json",
+        "POST /signed",
         "POST /selection",
         "POST /selections",
         "GET /selections/{id}",

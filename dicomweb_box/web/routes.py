@@ -22,6 +22,7 @@ from dicomweb_box.web import (
     selections,
     series,
     shares,
+    signed,
     status,
     studies,
     tokens,
@@ -50,6 +51,8 @@ def routes() -> list[BaseRoute]:
         *tokens.ROUTES,
         # /shares, /shared: links that show a part to whoever has them
         *shares.ROUTES,
+        # /signed: addresses that carry their own proof
+        *signed.ROUTES,
         # /studies: what the archive holds
         *studies.ROUTES,
         *instances.ROUTES,
