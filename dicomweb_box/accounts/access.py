@@ -18,6 +18,13 @@ class Actor:
     kind: Kind
     address: str = field(default="", compare=False)
     """Network address that it acts from; empty: none."""
+    administers: bool = field(default=False, compare=False)
+    """It has the right to say who may do what, and sees what others are at."""
+
+    @property
+    def own_name(self) -> str:
+        """A name that nobody else has: no account has a colon in its own."""
+        return self.name if self.kind in ("anonymous", "user", "system") else f"{self.kind}:{self.name}"
 
 
 ANONYMOUS = Actor(name="anonymous", kind="anonymous")
@@ -109,7 +116,12 @@ class Identity:
         """The same, acting from an address."""
         # Not by `replace`: each request asks for it, and this costs a fifth.
         return Identity(
-            actor=Actor(name=self.actor.name, kind=self.actor.kind, address=address),
+            actor=Actor(
+                name=self.actor.name,
+                kind=self.actor.kind,
+                address=address,
+                administers=Right.ADMINISTER in self.rights,
+            ),
             scope=self.scope,
             rights=self.rights,
             account=self.account,

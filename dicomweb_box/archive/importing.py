@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from dicomweb_box.accounts.access import SYSTEM, Actor
+from dicomweb_box.accounts.access import EVERYTHING, SYSTEM, Actor, Scope
 from dicomweb_box.archive.ingest import Received, receive, store
 from dicomweb_box.archive.outcomes import Outcome, Refused
 from dicomweb_box.box import Box, in_thread
@@ -109,6 +109,7 @@ async def import_all(
     *,
     source: str,
     actor: Actor = SYSTEM,
+    scope: Scope = EVERYTHING,
     progress: Callable[[], None] = lambda: None,
 ) -> None:
     """Store each candidate and note what became of it; several are on their way at once."""
@@ -116,7 +117,8 @@ async def import_all(
 
     async def settle(candidate: Candidate, received: Received) -> None:
         try:
-            imported.note(candidate, await store(box, received, source=source, actor=actor))
+            outcome = await store(box, received, source=source, actor=actor, scope=scope)
+            imported.note(candidate, outcome)
         finally:
             progress()
             room.release()

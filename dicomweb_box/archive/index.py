@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dicomweb_box.accounts.access import Actor
-from dicomweb_box.archive import aggregates, declared
+from dicomweb_box.accounts.access import EVERYTHING, Actor, Scope
+from dicomweb_box.archive import aggregates, declared, scoped_arrival
 from dicomweb_box.database import Row, Writer, in_list
 
 Policy = Literal["same-source", "keep-first", "replace"]
@@ -44,6 +44,8 @@ class Arrival:
     """The data set was compared byte by byte with the served one and is not the same, whatever the digests
     say.
     """
+    scope: Scope = EVERYTHING
+    """The part of the archive that whoever sent it may touch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +86,12 @@ class StaleDictionary:
     dictionary: bytes | None
 
 
-Result = Indexed | SameDigest | Held | StaleDictionary
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outside:
+    """It would touch what is outside of its sender's part of the archive: nothing was written."""
+
+
+Result = Indexed | SameDigest | Held | StaleDictionary | Outside
 
 
 async def apply(w: Writer, arrivals: Sequence[Arrival]) -> Sequence[Result]:
@@ -123,7 +130,9 @@ async def _apply_round(
     for position in positions:
         arrival = arrivals[position]
         versions = known.get((arrival.realm, arrival.instance_uid), [])
-        if (itself := _itself(arrival, versions)) is not None:
+        if not arrival.scope.whole and await scoped_arrival.is_outside(w, arrival, versions):
+            results[position] = Outside()
+        elif (itself := _itself(arrival, versions)) is not None:
             results[position] = itself
         elif (same := _same(arrival, versions, "current")) is not None:
             results[position] = same

@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import partial
 
 from dicomweb_box.accounts import audit
-from dicomweb_box.accounts.access import Actor
+from dicomweb_box.accounts.access import EVERYTHING, Actor, Scope
 from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.archive import index, levels, series_dictionary
 from dicomweb_box.archive.blob_keys import new_key
@@ -102,13 +102,15 @@ async def store(
     actor: Actor,
     expected_study: str | None = None,
     realm: str = "main",
+    scope: Scope = EVERYTHING,
 ) -> Outcome:
     """What became of one received object. Stored: its bytes and rows are durable and it is served.
 
-    Bad input is an answer (`Refused`), never an exception; so is a full disk.
+    Bad input is an answer (`Refused`), never an exception; so is a full disk, and what would change
+    something outside of the sender's scope.
     """
     dictionaries = box.resource(Dictionaries, Dictionaries)
-    origin = Origin(realm=realm, source=source, actor=actor.name, by=actor)
+    origin = Origin(realm=realm, source=source, actor=actor.name, by=actor, scope=scope)
     try:
         settled = await in_thread(box, _settle, box, dictionaries, received, origin, expected_study)
         if isinstance(settled, Refused):
@@ -197,6 +199,7 @@ class Origin:
     actor: str
     by: Actor | None = None
     """Who is told to the audit; None: nobody, since nothing new has come."""
+    scope: Scope = EVERYTHING
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -255,6 +258,7 @@ def arrival_of(
         at=at.isoformat(timespec="microseconds"),
         policy=policy,
         decided=decided,
+        scope=origin.scope,
     )
 
 
@@ -299,6 +303,9 @@ async def make_searchable(box: Box, arrival: index.Arrival) -> Outcome:
             arrival = replace(arrival, different=True)
         else:
             break
+    if isinstance(result, index.Outside):
+        await in_thread(box, box.blobs.delete, arrival.columns["blob_key"])
+        return replace(_held(arrival, _NOT_YOURS), held=False, reason=FailureReason.NOT_AUTHORIZED)
     if isinstance(result, index.Held):
         return _held(arrival, _REJECTED if result.rejected else _OTHER)
     if result.dictionary is not None:
@@ -344,6 +351,7 @@ def _stored(arrival: index.Arrival, *, already: bool = False, replaced: bool = F
 
 _OTHER = "another data set is served under this SOP Instance UID; this one is held for a decision"
 _REJECTED = "the instance of this SOP Instance UID was rejected here; this other one is held for a decision"
+_NOT_YOURS = "it belongs to what is outside of the part of the archive that you may store into"
 _STAYS_REJECTED = "this instance was rejected here and stays so until a person restores it"
 
 

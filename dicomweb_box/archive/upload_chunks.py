@@ -59,7 +59,7 @@ async def append(box: Box, file: File, chunk: Chunk, data: Chunks, *, scope: Sco
     first, data = await _peeked(data)
     checked = _Checked(chunk, left)
     if chunk.offset == 0 and (chunk.length == left or chunk.complete) and not is_archive(first):
-        return await _whole(box, file, checked, data, actor=actor)
+        return await _whole(box, file, checked, data, scope=scope, actor=actor)
     async with _held(box, file) as held:
         # Another request may have been first.
         file = await uploads.file(box, file.session_id, file.id, scope=scope, actor=actor)
@@ -73,7 +73,7 @@ async def append(box: Box, file: File, chunk: Chunk, data: Chunks, *, scope: Sco
             )
         file = await _write(box, file, held, checked, data)
         if file.state == "arrived" and not is_archive(await in_thread(box, held.head)):
-            return await upload_settling.settle(box, file, actor=actor)
+            return await upload_settling.settle(box, file, scope=scope, actor=actor)
         return file
 
 
@@ -138,7 +138,9 @@ class _Checked:
             raise BadRequest(f"{self.left - self.size} bytes are missing at the end; none is kept.")
 
 
-async def _whole(box: Box, file: File, checked: _Checked, data: Chunks, *, actor: Actor) -> File:
+async def _whole(
+    box: Box, file: File, checked: _Checked, data: Chunks, *, scope: Scope, actor: Actor
+) -> File:
     async def pieces() -> AsyncIterator[bytes]:
         async for piece in data:
             checked.count(piece)
@@ -151,7 +153,7 @@ async def _whole(box: Box, file: File, checked: _Checked, data: Chunks, *, actor
     except BadRequest:
         await received.discard(box)
         raise
-    outcome = await store(box, received, source=source_of(actor), actor=actor)
+    outcome = await store(box, received, source=source_of(actor), actor=actor, scope=scope)
     if isinstance(outcome, Refused) and outcome.reason is FailureReason.OUT_OF_RESOURCES:
         raise OutOfResources(outcome.message)
     sha256 = checked.sha256.hexdigest()
@@ -280,7 +282,7 @@ async def take(box: Box, session_id: str, path: str, data: Chunks, *, scope: Sco
         file = await box.database.write(partial(_advance, file=file, checked=checked, now=stamp(box.clock())))
         if is_archive(await in_thread(box, held.head)):
             return file
-        return await upload_settling.settle(box, file, actor=actor)
+        return await upload_settling.settle(box, file, scope=scope, actor=actor)
     finally:
         await in_thread(box, begun.unlink, True)
         await in_thread(box, held.close)

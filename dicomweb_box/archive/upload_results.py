@@ -11,9 +11,9 @@ from typing import Any
 from dicomweb_box.accounts.access import Scope
 from dicomweb_box.archive import labels
 from dicomweb_box.archive.importing import Refusal
-from dicomweb_box.archive.uploads import FILE_COLUMNS, MOST_PATH, Announced, File, State, file_of
+from dicomweb_box.archive.uploads import FILE_COLUMNS, MOST_PATH, Announced, File, State, file_of, scope_of
 from dicomweb_box.box import Box
-from dicomweb_box.database import GroupCommit, Row, Writer
+from dicomweb_box.database import GroupCommit, Row, Writer, in_list
 from dicomweb_box.errors import NotFound
 
 
@@ -99,7 +99,11 @@ async def _write_file(w: Writer, result: Result) -> File | None:
 
 
 async def _bring(w: Writer, result: Result) -> None:
-    """Note the studies; those that the session had not brought before get its labels."""
+    """Note the studies; those that the session had not brought before get its labels.
+
+    A scope that is decided by series labels the series that came from its actor's uploads alone: a study's
+    label would show the rest of it.
+    """
     fresh: list[Row] = []
     for uid in sorted(result.studies):
         fresh += await w.fetch_all(
@@ -107,13 +111,13 @@ async def _bring(w: Writer, result: Result) -> None:
             " on conflict do nothing returning study_uid",
             {"session": result.session_id, "study": uid},
         )
-    if fresh:
+    if result.studies:
         await _label(w, result, [row["study_uid"] for row in fresh])
 
 
 async def _label(w: Writer, result: Result, studies: Sequence[str]) -> None:
     session = await w.fetch_one(
-        "select realm, actor, labels from upload_session where id = :id", {"id": result.session_id}
+        "select realm, actor, labels, scope from upload_session where id = :id", {"id": result.session_id}
     )
     named = json.loads(session["labels"]) if session is not None else []
     if session is None or not named:
@@ -122,8 +126,21 @@ async def _label(w: Writer, result: Result, studies: Sequence[str]) -> None:
     actor = session["actor"]
     ids = await labels.known(w, scope, named)  # but for labels that were deleted meanwhile
     targets = [(uid, "") for uid in studies]
+    if scope_of(session["scope"], session["realm"]).by_series:
+        targets = await _own_series(w, scope, f"upload:{actor}", sorted(result.studies))
     new = await labels.give(w, targets, ids, scope=scope, actor=actor, at=result.at)
     await labels.record(w, new, scope.realm, source="upload", actor=actor, at=result.at)
+
+
+async def _own_series(w: Writer, scope: Scope, source: str, studies: Sequence[str]) -> list[tuple[str, str]]:
+    names, params = in_list("study", studies)
+    rows = await w.fetch_all(
+        "select study.study_uid, series.series_uid from study join series on series.study_id = study.id"
+        f" where study.realm = :realm and study.study_uid in {names} and not exists (select 1 from"
+        " series_source where series_source.series_id = series.id and series_source.source <> :source)",
+        {**params, "realm": scope.realm, "source": source},
+    )
+    return [(row["study_uid"], row["series_uid"]) for row in rows]
 
 
 async def _write_counts(w: Writer, before: File, result: Result) -> None:

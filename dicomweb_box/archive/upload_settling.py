@@ -5,12 +5,12 @@ import logging
 from contextlib import suppress
 from datetime import timedelta
 
-from dicomweb_box.accounts.access import ANONYMOUS, Actor
+from dicomweb_box.accounts.access import ANONYMOUS, Actor, Scope
 from dicomweb_box.archive import partial_files, upload_results
 from dicomweb_box.archive.brought import Brought
 from dicomweb_box.archive.importing import candidates, import_all
 from dicomweb_box.archive.partial_files import Busy, PartialFile
-from dicomweb_box.archive.uploads import FILE_COLUMNS, File, file_of, source_of, stamp
+from dicomweb_box.archive.uploads import FILE_COLUMNS, File, file_of, scope_of, source_of, stamp
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Row, Writer
 from dicomweb_box.errors import BoxError, NotFound, OutOfResources
@@ -25,7 +25,7 @@ _FULL = "the storage is full: tried again every minute"
 _AT_ONCE = 500
 
 
-async def settle(box: Box, file: File, *, actor: Actor) -> File:
+async def settle(box: Box, file: File, *, scope: Scope, actor: Actor) -> File:
     """Store what arrived in chunks, one instance or those of an archive; the partial file is deleted then.
 
     Whoever calls it holds the partial file's lock. Raises OutOfResources where the storage is full: the
@@ -37,7 +37,7 @@ async def settle(box: Box, file: File, *, actor: Actor) -> File:
     brought.is_archive = brought.skipped > 0 or any(one.member is not None for one in chosen)
     telling = asyncio.create_task(_tell(box, file, brought))
     try:
-        await import_all(box, chosen, brought, source=source_of(actor), actor=actor)
+        await import_all(box, chosen, brought, source=source_of(actor), actor=actor, scope=scope)
     finally:
         telling.cancel()
         await asyncio.wait({telling})
@@ -66,27 +66,29 @@ async def settle_arrived(box: Box) -> int:
     )
     done = 0
     for row in rows:
-        done += await _settle_held(box, file_of(row), _actor(row))
+        scope = scope_of(row["scope"], row["realm"])
+        done += await _settle_held(box, file_of(row), scope, _actor(row))
     return done
 
 
 def _with_actor() -> str:
     columns = ", ".join(f"upload_file.{name}" for name in FILE_COLUMNS.split(", "))
-    return f"{columns}, actor from upload_file join upload_session on upload_session.id = session_id"
+    joined = "upload_file join upload_session on upload_session.id = session_id"
+    return f"{columns}, actor, scope, realm from {joined}"
 
 
 def _actor(row: Row) -> Actor:
     return ANONYMOUS if row["actor"] == ANONYMOUS.name else Actor(name=row["actor"], kind="user")
 
 
-async def _settle_held(box: Box, file: File, actor: Actor) -> int:
+async def _settle_held(box: Box, file: File, scope: Scope, actor: Actor) -> int:
     path = partial_files.place(box.settings.data, file.session_id, file.id)
     try:
         held = await in_thread(box, PartialFile.open, path)
     except (Busy, FileNotFoundError):
         return 0  # somebody is at it, or it lies on another machine
     try:
-        await settle(box, file, actor=actor)
+        await settle(box, file, scope=scope, actor=actor)
     except NotFound:
         await in_thread(box, partial_files.remove, box.settings.data, file.session_id, file.id)
     except OutOfResources:

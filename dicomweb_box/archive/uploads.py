@@ -104,13 +104,32 @@ _OWN = "realm = :realm and (:whole = 1 or actor = :actor)"
 
 
 def own(scope: Scope, actor: Actor) -> dict[str, Any]:
-    """Parameters of the condition that a session may be seen: one's own, or all for who sees everything."""
-    return {"realm": scope.realm, "whole": int(scope.whole), "actor": actor.name}
+    """Parameters of the condition that a session may be seen: one's own, or all for who administers all."""
+    every = scope.whole and (actor.administers or actor.kind in ("anonymous", "system"))
+    return {"realm": scope.realm, "whole": int(every), "actor": actor.own_name}
+
+
+def kept_scope(scope: Scope) -> str:
+    """A scope as a session keeps it for the worker."""
+    if scope.whole:
+        return ""
+    names = (scope.studies, scope.sources, *scope.labels)
+    return json.dumps([None if one is None else sorted(one) for one in names])
+
+
+def scope_of(kept: str, realm: str) -> Scope:
+    """What `kept_scope` kept."""
+    if not kept:
+        return Scope(realm=realm)
+    studies, sources, *labels = (None if one is None else frozenset(one) for one in json.loads(kept))
+    return Scope(
+        realm=realm, studies=studies, sources=sources, labels=tuple(one or frozenset() for one in labels)
+    )
 
 
 def source_of(actor: Actor) -> str:
     """The source of what an actor uploads: one for all sessions, so that a later one may correct others."""
-    return f"upload:{actor.name}"
+    return f"upload:{actor.own_name}"
 
 
 def stamp(moment: datetime) -> str:
@@ -133,8 +152,9 @@ async def begin(box: Box, name: str, *, given: Sequence[str] = (), scope: Scope,
         "id": secrets.token_urlsafe(9),
         "realm": scope.realm,
         "name": name or f"Upload of {now:%Y-%m-%d %H:%M} UTC",
-        "actor": actor.name,
+        "actor": actor.own_name,
         "labels": json.dumps(wanted),
+        "scope": kept_scope(scope),
         "at": stamp(now),
     }
 
@@ -142,8 +162,8 @@ async def begin(box: Box, name: str, *, given: Sequence[str] = (), scope: Scope,
         # Made now, so that no file fails at one label too many.
         await labels.ensure(w, wanted, scope=scope, actor=actor, at=row["at"])
         await w.execute(
-            "insert into upload_session (id, realm, name, actor, labels, begun_at, changed_at)"
-            " values (:id, :realm, :name, :actor, :labels, :at, :at)",
+            "insert into upload_session (id, realm, name, actor, labels, scope, begun_at, changed_at)"
+            " values (:id, :realm, :name, :actor, :labels, :scope, :at, :at)",
             row,
         )
         await audit.record(w, box, _told(actor, row["id"], "begun"))

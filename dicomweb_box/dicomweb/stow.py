@@ -247,7 +247,12 @@ class Intake:
     async def _store(self, number: int, received: Received, size: int, remarks: Remarks) -> None:
         try:
             outcome = await store(
-                self.box, received, source=self.source, actor=self.actor, expected_study=self.study_uid
+                self.box,
+                received,
+                source=self.source,
+                actor=self.actor,
+                expected_study=self.study_uid,
+                scope=self.scope,
             )
             if isinstance(outcome, Stored) and remarks != Remarks():
                 outcome = replace(outcome, coerced=remarks.coerced, discarded=remarks.discarded)

@@ -1,7 +1,9 @@
 """Server-sent events: only that something changed, never what; pages then ask for their own parts again.
 
 One look at the change feed every two seconds for all who listen to this process, none where nobody does. A
-page says up to which change it was made, so that what changes before its stream is open is heard too.
+page says up to which change it was made, so that what changes before its stream is open is heard too. Who
+sees a part of the archive is told by the clock, whatever happens: an event would tell that something changed
+elsewhere.
 """
 
 import asyncio
@@ -28,6 +30,7 @@ class Feed:
     def __init__(self, box: Box) -> None:
         self.box = box
         self.listeners: set[asyncio.Event] = set()
+        self.by_the_clock: set[asyncio.Event] = set()
         self.ended = False
         self._looking: asyncio.Task[None] | None = None
 
@@ -53,6 +56,26 @@ class Feed:
         finally:
             self.listeners.discard(woken)
 
+    async def listen_by_the_clock(self) -> AsyncIterator[bytes]:
+        """An event every so often, whether anything changed or not; ends when the server drains."""
+        ended = asyncio.Event()
+        self.by_the_clock.add(ended)
+        try:
+            yield BEAT
+            while not self.ended:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(BEAT_EVERY):
+                        await ended.wait()
+                if not self.ended:
+                    yield CHANGED
+        finally:
+            self.by_the_clock.discard(ended)
+
+    @property
+    def full(self) -> bool:
+        """Whether nobody else can listen."""
+        return self.ended or len(self.listeners) + len(self.by_the_clock) >= MOST_LISTENERS
+
     async def _last(self) -> int:
         return int(await self.box.database.fetch_value("select coalesce(max(id), 0) from change"))
 
@@ -73,6 +96,8 @@ class Feed:
         """Let every listener go: the server is about to stop."""
         self.ended = True
         self._wake()
+        for ended in self.by_the_clock:
+            ended.set()
 
     async def close(self) -> None:
         """Let every listener go, and look no more."""
@@ -91,10 +116,11 @@ async def events(request: Request) -> Response:
 
     Those are told by and by instead: every page that listens asks again from time to time.
     """
-    identify(request)
+    _, scope = identify(request)
     found = feed(request.app.state.box)
-    if found.ended or len(found.listeners) >= MOST_LISTENERS:
+    if found.full:
         return JSONResponse({"error": "too many listen already"}, 503, headers={"Retry-After": "30"})
     after = request.query_params.get("after", "")
     known = int(after) if after.isascii() and after.isdigit() and len(after) < 20 else None
-    return StreamingResponse(found.listen(known), media_type="text/event-stream", headers=_HEADERS)
+    told = found.listen(known) if scope.whole else found.listen_by_the_clock()
+    return StreamingResponse(told, media_type="text/event-stream", headers=_HEADERS)
