@@ -13,6 +13,7 @@ from typing import IO
 from dicomweb_box.accounts.access import EVERYTHING, SYSTEM, Actor, Scope
 from dicomweb_box.archive.ingest import Received, receive, store
 from dicomweb_box.archive.outcomes import Outcome, Refused
+from dicomweb_box.archive.unlisted import has_unlisted
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.errors import FailureReason, OutOfResources
 
@@ -31,6 +32,7 @@ _SKIPPED_NAMES = frozenset({"dicomdir", "thumbs.db", "desktop.ini"})
 _END_WITHIN = 65_536 + 22
 _ZIP64_END = 56
 _ARCHIVE_BEGINS = (b"PK\x03\x04", b"PK\x05\x06")
+_UNLISTED = zipfile.ZipInfo("what its list does not name")
 _UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 
 
@@ -83,6 +85,10 @@ class _TooLarge(Exception):
 
 class _TooMany(Exception):
     """The archive has more members than can be listed."""
+
+
+class _Unlisted(Exception):
+    """The archive holds members that its list does not name."""
 
 
 def candidates(paths: Iterable[Path], imported: Imported) -> list[Candidate]:
@@ -186,6 +192,8 @@ def _members(path: Path, imported: Imported) -> Iterator[Candidate]:
         _check_directory(path)
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if not info.is_dir()]
+            if has_unlisted(archive):
+                imported.note(Candidate(path=path, member=_UNLISTED), _refused(_Unlisted()))
     except (*_UNREADABLE, _TooMany) as error:
         imported.note(Candidate(path=path), _refused(error))
         return
@@ -250,6 +258,10 @@ def _refused(error: Exception) -> Refused:
         message = f"the archive expands to more than {MOST_EXPANSION} times its size"
     elif isinstance(error, _TooMany):
         message = "the archive has too many members: send it in parts"
+    elif isinstance(error, _Unlisted):
+        message = (
+            "the archive holds members that its list does not name, and they were not read: pack it anew"
+        )
     elif isinstance(error, OSError):
         message = f"the file cannot be read: {error.strerror or type(error).__name__}"
     elif isinstance(error, NotImplementedError):  # so zipfile says it, and it is a RuntimeError

@@ -1,7 +1,9 @@
 """Files that a program uploads: announced, sent whole or in chunks, gone on with, settled."""
 
 import asyncio
+import io
 import os
+import zipfile
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -225,6 +227,50 @@ async def test_an_archive_is_unpacked_by_the_worker(client: httpx.AsyncClient, b
     assert any("archive within an archive" in one["message"] for one in refused)
     assert partial_files(box) == []
     assert await upload_settling.settle_arrived(box) == 0
+
+
+@pytest.mark.parametrize("cut", ["before", "between", "behind"])
+async def test_an_archive_says_so_where_its_list_leaves_members_out(
+    client: httpx.AsyncClient, box: Box, cut: str
+) -> None:
+    session = await begun(client)
+
+    file = await sent(client, session, "study.zip", leaving_out(cut))
+    await upload_settling.settle_arrived(box)
+
+    settled = (await client.get(file["address"])).json()
+    assert (settled["state"], settled["stored"], settled["refused"]) == ("unpacked", 2, 1)
+    [refused] = (await client.get(f"{session}/files.json?state=refused")).json()["files"]
+    assert refused["path"] == "study.zip!what its list does not name"
+    assert "pack it anew" in refused["message"]
+
+
+class Pipe(io.BytesIO):
+    """Where nobody can go back: sizes are written behind the data."""
+
+    def tell(self) -> int:
+        raise OSError("not seekable")
+
+
+def leaving_out(cut: str) -> bytes:
+    """An archive of three instances, one of which its list does not name."""
+    made = Pipe()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(3):
+            archive.writestr(f"{number}.dcm", make_instance())
+        del archive.filelist[["before", "between", "behind"].index(cut)]
+    return made.getvalue()
+
+
+async def test_an_archive_behind_another_says_so(client: httpx.AsyncClient, box: Box) -> None:
+    session = await begun(client)
+    both = zipped(a_dot_dcm=make_instance()) + zipped(b_dot_dcm=make_instance())
+
+    file = await sent(client, session, "both.zip", both)
+    await upload_settling.settle_arrived(box)
+
+    settled = (await client.get(file["address"])).json()
+    assert (settled["stored"], settled["refused"]) == (1, 1)
 
 
 async def test_a_damaged_archive_is_refused(client: httpx.AsyncClient, box: Box) -> None:
