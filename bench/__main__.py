@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from bench import objects, processes, servers
-from bench.load import Done, ask_each, read, scratch, store, store_once, visit
+from bench.load import Done, ask_at_once, ask_each, read, scratch, store, store_once, visit
 from bench.machine import Machine
 from bench.objects import Made
 from bench.processes import Others
@@ -137,8 +137,8 @@ def _once(server: Server, work: Work, figures: Figures, seconds: float) -> str:
         figures.rates.append(_visited(server, work.visit))
         return ""
     paths = _stored_first(server, work.first) if work.first else []
-    if work.first:  # what a server starts once, at the first picture of all, is not a picture's cost
-        ask_each(server.port, [paths.pop()], work.first.accept)
+    if work.first:  # what each process of a server starts once, at its first picture, is not a picture's cost
+        ask_at_once(server.port, paths.pop(), work.first.accept)
     before = processes.cpu(server.pid)
     done = _do(server, work, seconds, paths)
     used = processes.cpu(server.pid) - before

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,12 @@ def get(port: int, path: str, accept: str) -> tuple[int, bytes]:
         return response.status, response.read()
     finally:
         connection.close()
+
+
+def ask_at_once(port: int, path: str, accept: str, connections: int = 16) -> None:
+    """Asks for the same over many connections at once, so that every process of a server gets it to do."""
+    with ThreadPoolExecutor(connections) as threads:
+        list(threads.map(lambda _: get(port, path, accept), range(connections)))
 
 
 def read(port: int, ask: Ask, seconds: float) -> Done:
