@@ -296,6 +296,15 @@ def user_passwd(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     return 0
 
 
+def user_reset_factor(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Take the second factor off an account, and end its log-ins."""
+    from dicomweb_box.accounts import second_factor
+    from dicomweb_box.accounts.access import SYSTEM
+
+    _run(_existing(chosen), lambda box: second_factor.reset(box, asked["name"], actor=SYSTEM))
+    return 0
+
+
 def token_create(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     """Make a token; print its secret, which is told nowhere else."""
     from dicomweb_box.accounts import tokens
@@ -538,6 +547,9 @@ def _user_grammar(commands: Any) -> None:
     one = _command(nested, "passwd", user_passwd, "give one a password; prints a one-time password")
     one.add_argument("name", metavar="NAME")
     one.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+
+    one = _command(nested, "reset-factor", user_reset_factor, "take the second factor off one")
+    one.add_argument("name", metavar="NAME")
 
 
 def _token_grammar(commands: Any) -> None:

@@ -202,6 +202,11 @@ class Settings:
         12, _number(1, 720), "how long a log-in holds, however much it is used", "hours"
     )
     session_idle: int = _knob(60, _number(1, 10080), "how long a log-in holds that is not used", "minutes")
+    second_factor: Literal["optional", "administrators", "everybody"] = _knob(
+        "optional",
+        _choice("optional", "administrators", "everybody"),
+        "who has to log in with a second factor",
+    )
     deidentified: bool = _knob(
         False, _truth, "nobody here can be identified: who may see may see everything of it"
     )

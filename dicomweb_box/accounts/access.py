@@ -111,6 +111,8 @@ class Identity:
     """Key of the share link that was opened."""
     must_change: bool = False
     """The person has to choose a password before anything else."""
+    must_enrol: bool = False
+    """… has to set up a second factor."""
 
     def at(self, address: str) -> "Identity":
         """The same, acting from an address."""
@@ -129,6 +131,7 @@ class Identity:
             token=self.token,
             link=self.link,
             must_change=self.must_change,
+            must_enrol=self.must_enrol,
         )
 
     def may(self, right: Right) -> bool:

@@ -22,7 +22,8 @@ _PROCESS_KEY = secrets.token_bytes(32)
 
 _ACCOUNT = (
     "account.id as account_id, account.name as account_name, account.scope as account_scope,"
-    " role.rights as role_rights, account.must_change as must_change, account.disabled as disabled"
+    " role.rights as role_rights, account.must_change as must_change, account.disabled as disabled,"
+    " account.second_factor as second_factor, account.issuer as issuer"
 )
 
 
@@ -143,7 +144,7 @@ async def _by_password(box: Box, name: str, password: str, key: bytes, address: 
     row = await proved(box, name, password, address=address, log_in=True)
     if row is None:
         return None
-    if row["second_factor"] is not None or row["must_change"]:
+    if row["second_factor"] is not None or row["must_change"] or must_enrol(box, row):
         raise Unauthenticated("This account logs in at /login; programs use a token of it.")
     identity = _of_account(box, row)
     known(box).keep(key, identity, seconds=REMEMBERED)
@@ -160,7 +161,7 @@ async def proved(
     name = name.strip()
     async with guessing.attempt(box, name, address, device=device) as attempt:
         row = await box.database.fetch_one(
-            f"select account.password, account.second_factor, {_ACCOUNT} from account"
+            f"select account.password, {_ACCOUNT} from account"
             " join role on role.name = account.role where account.folded = :folded",
             {"folded": name.casefold()},
         )
@@ -170,15 +171,24 @@ async def proved(
     return row if attempt.right else None
 
 
+def must_enrol(box: Box, row: Row) -> bool:
+    """Whether an account lacks a second factor that it has to have; single sign-on brings its own."""
+    wanted = box.settings.second_factor
+    if wanted == "optional" or row["second_factor"] is not None or row["issuer"] is not None:
+        return False
+    return wanted == "everybody" or Right.ADMINISTER in rights_of(json.loads(row["role_rights"]))
+
+
 def _of_account(box: Box, row: Row, *, session: str | None = None) -> Identity:
-    rights = _here(box, rights_of(json.loads(row["role_rights"])))
+    rights, enrol = _here(box, rights_of(json.loads(row["role_rights"]))), must_enrol(box, row)
     return Identity(
         actor=Actor(name=row["account_name"], kind="user"),
         scope=_seeing(Scope.from_json(json.loads(row["account_scope"])), rights),
-        rights=frozenset() if row["must_change"] else rights,
+        rights=frozenset() if row["must_change"] or enrol else rights,
         account=row["account_id"],
         session=session,
         must_change=bool(row["must_change"]),
+        must_enrol=enrol,
     )
 
 

@@ -10,7 +10,7 @@ looked at. What is kept of failures is bounded, and each of them has cost whoeve
 import contextlib
 import hmac
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -28,6 +28,8 @@ FREE = {"pair": 5, "address": 30, "account": 50}
 """Failures that cost nothing, by what they are counted for."""
 LONGEST = {"pair": 900, "address": 5, "account": 30}
 """Seconds of waiting, by the same."""
+LONGEST_CODE = LONGEST | {"account": 900}
+"""The same for second factors: only who knows the password can hold up others there."""
 FORGOTTEN = timedelta(hours=24)
 OWNERS_FORGOTTEN = timedelta(days=400)
 MOST_FAILURES = 100_000
@@ -49,7 +51,9 @@ class Attempt:
 
 
 @contextlib.asynccontextmanager
-async def attempt(box: Box, name: str, address: str, *, device: str = "") -> AsyncIterator[Attempt]:
+async def attempt(
+    box: Box, name: str, address: str, *, device: str = "", longest: Mapping[str, int] = LONGEST
+) -> AsyncIterator[Attempt]:
     """One try to log in; raises TooMany where it has to wait. Its outcome is counted and recorded.
 
     `device` is a secret of the browser: one with which this name logged in before stands for the address.
@@ -80,7 +84,7 @@ async def attempt(box: Box, name: str, address: str, *, device: str = "") -> Asy
             if made.right:
                 await _forget(w, {buckets["pair"], *([own] if device else [])}, now)
             else:
-                await _count(w, buckets, now)
+                await _count(w, buckets, now, longest)
                 await _sweep(w, box, now)
             if made.told or not made.right:
                 await audit.record(w, box, _entry(made, address))
@@ -106,7 +110,7 @@ async def _found(box: Box, buckets: set[str]) -> dict[str, str]:
 def _wait(until: str | None, now: datetime) -> None:
     left = (datetime.fromisoformat(until) - now).total_seconds() if until else 0
     if left > 0:
-        raise TooMany("Too many wrong passwords; wait before the next try.", seconds=int(left) + 1)
+        raise TooMany("Too many wrong tries; wait before the next try.", seconds=int(left) + 1)
 
 
 def _buckets(folded: str, place: str) -> dict[str, str]:
@@ -124,7 +128,7 @@ def _owner(pair: str) -> str:
     return f"owner {pair}"
 
 
-async def _count(w: Writer, buckets: dict[str, str], now: datetime) -> None:
+async def _count(w: Writer, buckets: dict[str, str], now: datetime, longest: Mapping[str, int]) -> None:
     for kind, bucket in buckets.items():
         failures = await w.fetch_value(
             "insert into login_failure (bucket, failures, until, at) values (:bucket, 1, :now, :now)"
@@ -134,7 +138,7 @@ async def _count(w: Writer, buckets: dict[str, str], now: datetime) -> None:
         )
         over = int(failures) - FREE[kind]
         if over > 0:
-            until = now + timedelta(seconds=min(LONGEST[kind], 2 ** min(over, 20)))
+            until = now + timedelta(seconds=min(longest[kind], 2 ** min(over, 20)))
             await w.execute(
                 "update login_failure set until = :until where bucket = :bucket",
                 {"bucket": bucket, "until": _text(until)},

@@ -14,6 +14,9 @@ from dicomweb_box.box import Box
 from dicomweb_box.database import Writer
 from dicomweb_box.errors import NotFound
 
+WAIT = timedelta(minutes=10)
+"""In which the second factor has to come."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
@@ -25,6 +28,15 @@ class Session:
     ends_at: str
     address: str
     agent: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """A log-in whose password was right."""
+
+    id: str
+    account: str
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,8 +60,27 @@ async def log_in(
     return await begin(box, str(row["account_id"]), address=address, agent=agent, complete=complete)
 
 
-async def begin(box: Box, account: str, *, address: str, agent: str, complete: bool = True) -> Begun:
-    """A new log-in of an account whose owner has proved to be it."""
+async def waiting(box: Box, secret: str) -> Waiting | None:
+    """The log-in of a cookie, where its second factor is still to come."""
+    row = await box.database.fetch_one(
+        "select session.id, account.id as account, account.name from session"
+        " join account on account.id = session.account_id where session.digest = :digest"
+        " and session.complete = 0 and session.made_at > :since and account.disabled = 0",
+        {"digest": digest(secret), "since": (box.clock() - WAIT).isoformat(timespec="seconds")},
+    )
+    return Waiting(id=row["id"], account=row["account"], name=row["name"]) if row is not None else None
+
+
+async def begin(
+    box: Box,
+    account: str,
+    *,
+    address: str,
+    agent: str,
+    complete: bool = True,
+    instead_of: str | None = None,
+) -> Begun:
+    """A new log-in of an account whose owner has proved to be it; the one it completes ends."""
     now, secret = box.clock(), secrets.token_urlsafe(32)
     row = {
         "id": secrets.token_urlsafe(9),
@@ -65,7 +96,10 @@ async def begin(box: Box, account: str, *, address: str, agent: str, complete: b
     async def work(w: Writer) -> None:
         if complete:
             await record_log_in(w, box, account, address)
-        await w.execute("delete from session where ends_at < :at", {"at": row["at"]})
+        await w.execute(
+            "delete from session where ends_at < :at or id = :before",
+            {"at": row["at"], "before": instead_of or ""},
+        )
         await w.execute(
             "insert into session"
             " (id, digest, account_id, complete, made_at, seen_at, ends_at, address, agent)"

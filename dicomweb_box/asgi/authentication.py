@@ -55,8 +55,7 @@ async def _identity(scope: Scope, signature: Signature | None) -> Identity:
         link = cookies.get(SECURE_LINK_COOKIE) or cookies.get(LINK_COOKIE)
         if link and (found := await shares.by_cookie(box, link)):
             return found
-        secret = cookies.get(SECURE_COOKIE) or cookies.get(COOKIE)
-        if secret:
+        if secret := secret_of(HTTPConnection(scope)):
             return await credentials.by_session(box, secret) or NOBODY
     return NOBODY
 
@@ -71,6 +70,11 @@ def _signature(scope: Scope) -> Signature | None:
     if found is not None:
         scope["query_string"] = found.query.encode("latin-1")
     return found
+
+
+def secret_of(request: HTTPConnection) -> str:
+    """What the cookie of a log-in holds; empty without one."""
+    return request.cookies.get(SECURE_COOKIE) or request.cookies.get(COOKIE) or ""
 
 
 async def _by_header(box: Box, authorization: str, scope: Scope) -> Identity:

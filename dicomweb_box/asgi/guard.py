@@ -39,6 +39,8 @@ def check(identity: Identity, needed: frozenset[Right]) -> None:
         raise Unauthenticated("Log in first.")
     if identity.must_change:
         raise Forbidden("Choose a password of your own first, on the profile page.")
+    if identity.must_enrol:
+        raise Forbidden("Set up a second factor first, on its page in the profile.")
     missing = " and ".join(sorted(f"“{right}”" for right in needed - identity.rights))
     raise Forbidden(f"This needs the right {missing}.")
 

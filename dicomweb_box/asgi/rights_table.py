@@ -31,6 +31,8 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
         "GET /static/{digest}/{path:path}",
         "GET /login",
         "POST /login",
+        "GET /login/code",
+        "POST /login/code",
         "POST /logout",
         "OPTIONS /dicom-web/",
         # The address itself is the proof.
@@ -43,6 +45,11 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
         "GET /profile.json",
         "POST /profile/password",
         "POST /profile/sessions/{id}/end",
+        "GET /profile/second-factor",
+        "GET /profile/second-factor.json",
+        "POST /profile/second-factor",
+        "POST /profile/second-factor/codes",
+        "POST /profile/second-factor/remove",
         # One's own tokens, with at most one's own rights.
         "GET /tokens",
         "GET /tokens.json",

@@ -2,6 +2,7 @@
 
 import secrets
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -86,8 +87,9 @@ def know_again(request: Request, answer: Response, device: str) -> None:
 
 
 def led_on(request: Request, begun: Begun, onward: str) -> Response:
-    """To where somebody wanted to go, with the cookie of a new log-in."""
-    answer = done(request, onward)
+    """To where somebody wanted to go, or to the second step, with the cookie of a new log-in."""
+    location = onward if begun.complete else f"/login/code?{urlencode({'next': onward})}"
+    answer = done(request, location, resource={"complete": begun.complete})
     set_cookie(request, answer, begun.secret)
     _forget_link(answer)
     return answer

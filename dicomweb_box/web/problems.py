@@ -33,6 +33,8 @@ def error_page(request: Request, fault: Fault) -> Response:
     found = request.scope.get(KEY)
     if fault.status == 403 and found is not None and found.must_change:
         return RedirectResponse("/profile", 303, headers=HEADERS)
+    if fault.status == 403 and found is not None and found.must_enrol:
+        return RedirectResponse("/profile/second-factor", 303, headers=HEADERS)
     sentence = fault.sentence[:1].upper() + fault.sentence[1:]
     title = TITLES.get(fault.status, "This did not work")
     answer = page(

@@ -24,7 +24,7 @@ async def change_password(request: Request) -> Response:
     """Choose another password: the present one is asked again; every other log-in ends."""
     fields, identity, box = await posted(request), identity_of(request), request.app.state.box
     old, new, again = ((fields.values.get(name) or [""])[0] for name in ("password", "new", "again"))
-    account = await _own(request)
+    account = await own(request)
     if await credentials.proved(box, account.name, old, address=address_of(request)) is None:
         return await _page(request, messages={"password": "This is not the present password."}, status=422)
     if new != again:
@@ -51,7 +51,8 @@ async def end_session(request: Request) -> Response:
     return done(request, "/profile")
 
 
-async def _own(request: Request) -> users.Account:
+async def own(request: Request) -> users.Account:
+    """The account of who asks; raises NotFound for programs with a token, and without accounts."""
     identity = identity_of(request)
     if identity.account is None or identity.token is not None:
         raise NotFound("Only who has an account has a profile.")
@@ -59,8 +60,8 @@ async def _own(request: Request) -> users.Account:
 
 
 async def _page(request: Request, *, messages: dict[str, str] | None = None, status: int = 200) -> Response:
-    account, identity = await _own(request), identity_of(request)
-    assert identity.account is not None  # noqa: S101  (`_own` has looked)
+    account, identity = await own(request), identity_of(request)
+    assert identity.account is not None  # noqa: S101  (`own` has looked)
     found = await sessions.of(request.app.state.box, identity.account)
     if for_programs(request):
         if messages:

@@ -13,12 +13,14 @@ from dicomweb_box.web import (
     instances,
     labels,
     login,
+    login_code,
     ohif,
     patients,
     profile,
     reject,
     roles,
     rules,
+    second_factor,
     selections,
     series,
     shares,
@@ -44,6 +46,7 @@ def routes() -> list[BaseRoute]:
         Route("/", home, name="home"),
         # /login, /logout, /profile: who somebody is here
         *login.ROUTES,
+        *login_code.ROUTES,
         *profile.ROUTES,
         # /users, /roles, /tokens: who may do what
         *users.ROUTES,
@@ -53,6 +56,7 @@ def routes() -> list[BaseRoute]:
         *shares.ROUTES,
         # /signed: addresses that carry their own proof
         *signed.ROUTES,
+        *second_factor.ROUTES,
         # /studies: what the archive holds
         *studies.ROUTES,
         *instances.ROUTES,
