@@ -18,7 +18,8 @@ LEAST_RATE = 64
 class WellFormed:
     """Middleware that raises BadRequest for what is no request of HTTP, or not of one meaning.
 
-    An address with a NUL, which no attribute and no path has; a request that names no host, or two.
+    An address with a NUL, which no attribute and no path has; a request that names no host, or two; a body in
+    an encoding that nobody here takes off again.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -29,7 +30,11 @@ class WellFormed:
         if scope["type"] == "http":
             if "\0" in scope["path"] or b"%00" in scope["query_string"]:
                 raise BadRequest("The address holds a NUL character.")
-            hosts = sum(name == b"host" for name, _ in scope["headers"])
+            hosts = 0
+            for name, value in scope["headers"]:
+                hosts += name == b"host"
+                if name == b"transfer-encoding" and value.strip().lower() != b"chunked":  # RFC 9112 6.1
+                    raise BadRequest("Transfer-Encoding can be chunked alone.")
             if hosts > 1 or (hosts == 0 and scope["http_version"] == "1.1"):  # RFC 9112 3.2
                 raise BadRequest("The request names no host, or more than one.")
         await self.app(scope, receive, send)
