@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from dicomweb_box.archive import labels
-from dicomweb_box.database import Row, Writer, in_list
+from dicomweb_box.archive import labelling
+from dicomweb_box.database import Row, Writer, chunks, in_list
 
 _AT_ONCE = 500
 
@@ -13,8 +13,8 @@ async def forget_decisions(w: Writer, realm: str, rows: Sequence[Row]) -> None:
 
     What is still rejected is not gone: it may come back.
     """
-    await labels.forget_gone(w, realm, {(row["study_uid"], row["series_uid"]) for row in rows})
-    for studies in labels.chunks(sorted({row["study_uid"] for row in rows}), _AT_ONCE):
+    await labelling.forget_gone(w, realm, {(row["study_uid"], row["series_uid"]) for row in rows})
+    for studies in chunks(sorted({row["study_uid"] for row in rows}), _AT_ONCE):
         names, params = in_list("study", studies)
         await w.execute(
             f"delete from corrected_value where realm = :realm and study_uid in {names}"

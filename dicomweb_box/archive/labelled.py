@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dicomweb_box.accounts.access import Scope
-from dicomweb_box.archive import label_name, labels, visibility
+from dicomweb_box.archive import label_name, labelling, visibility
 from dicomweb_box.archive.conditions import Parameters
 from dicomweb_box.database import Reader, Row, in_list
 from dicomweb_box.dicom.attribute_path import LABELS
@@ -128,7 +128,7 @@ async def of_rows(reader: Reader, scope: Scope, level: Level, rows: Sequence[Row
     if not given:
         return {}
     targets = [(one["study_uid"], one["series_uid"]) for one in given]
-    seen = await labels.visible(reader, targets, scope)
+    seen = await labelling.visible(reader, targets, scope)
     of_study: dict[str, list[tuple[str, str]]] = {}
     for one, target in zip(given, targets, strict=True):
         if target in seen:

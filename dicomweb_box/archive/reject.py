@@ -16,9 +16,9 @@ from dicomweb_box.accounts.access import Actor, Scope
 from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.archive.aggregates import Touched
 from dicomweb_box.archive.missing import missing
-from dicomweb_box.archive.remove import chunks, current_below, note_changes
+from dicomweb_box.archive.remove import MOST_AT_ONCE, current_below, note_changes
 from dicomweb_box.box import Box
-from dicomweb_box.database import Row, Writer, in_list
+from dicomweb_box.database import Row, Writer, chunks, in_list
 from dicomweb_box.errors import BadRequest
 
 REASONS = {
@@ -98,7 +98,7 @@ async def reject(box: Box, target: Target, why: Why, *, scope: Scope, actor: Act
             return 0
         await w.execute(_ACT, {**act, "about": await _about(w, scope.realm, target)})
         touched = await Touched.load(w, scope.realm, [])
-        for chunk in chunks(rows):
+        for chunk in chunks(rows, MOST_AT_ONCE):
             await touched.take_out(w, [row["id"] for row in chunk])
             await _hide(w, scope.realm, rejection_id, chunk)
         await touched.settle(w, at=at)

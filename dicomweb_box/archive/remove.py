@@ -3,7 +3,7 @@
 A crash in between leaves a noted blob, never a row without its blob.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import Actor, Scope
@@ -13,10 +13,11 @@ from dicomweb_box.archive.aggregates import Touched
 from dicomweb_box.archive.erased import forget_decisions
 from dicomweb_box.archive.missing import missing
 from dicomweb_box.box import Box, in_thread
-from dicomweb_box.database import Row, Writer, in_list
+from dicomweb_box.database import Row, Writer, chunks, in_list
 from dicomweb_box.errors import Conflict
 
-_CHUNK = 2000
+MOST_AT_ONCE = 2000
+"""Rows that one statement names."""
 
 
 async def remove(
@@ -43,7 +44,7 @@ async def remove(
         if most is not None and len(rows) > most:
             raise Conflict("more instances have come since this was confirmed; look again at what would go")
         touched = await Touched.load(w, scope.realm, [])
-        for chunk in chunks(rows):
+        for chunk in chunks(rows, MOST_AT_ONCE):
             await touched.take_out(w, [row["id"] for row in chunk])
             await delete_versions(w, scope.realm, [row["instance_uid"] for row in chunk], "current", at)
         await touched.settle(w, at=at)
@@ -129,9 +130,3 @@ async def note_changes(w: Writer, kind: str, rows: Sequence[Row], realm: str, ac
     common = {"at": at, "kind": kind, "realm": realm, "actor": actor.name}
     names = ("study_uid", "series_uid", "instance_uid", "source")
     await w.execute_many(_CHANGE, [{**common, **{name: row[name] for name in names}} for row in rows])
-
-
-def chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    """The rows, as many at a time as one statement may name."""
-    for start in range(0, len(rows), _CHUNK):
-        yield rows[start : start + _CHUNK]

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dicomweb_box.accounts.access import Scope
-from dicomweb_box.archive import changes, labels, rule_truth, rules, series_dictionary
-from dicomweb_box.archive.labels import Target
+from dicomweb_box.archive import changes, labelling, rule_truth, rules, series_dictionary
+from dicomweb_box.archive.labelling import Target
 from dicomweb_box.archive.rule_truth import Asked, Fulfilled
 from dicomweb_box.archive.rules import READER, Rule
 from dicomweb_box.box import Box, in_thread
-from dicomweb_box.database import Row, Writer, in_list
+from dicomweb_box.database import Row, Writer, chunks, in_list
 from dicomweb_box.dicom.header_conditions import conditions
 
 _CHANGES, _STUDIES, _MEMBERS = 500, 40, 1000
@@ -89,7 +89,7 @@ async def _changed(box: Box, realm: str, of_realm: list[Rule], rows: Sequence[Ro
 
 async def _of_arrivals(box: Box, realm: str, instance_uids: list[str], asked: list[Asked]) -> Fulfilled:
     found: Fulfilled = set()
-    for some in labels.chunks(dict.fromkeys(instance_uids), 100):
+    for some in chunks(dict.fromkeys(instance_uids), 100):
         names, params = in_list("uid", some)
         rows = await box.database.fetch_all(
             "select instance.metadata, instance.metadata_dictionary, instance.series_id, instance.source,"
@@ -232,9 +232,11 @@ async def _settle(w: Writer, box: Box, piece: _Piece) -> None:
 
 async def _give(w: Writer, box: Box, rule: Rule, targets: list[Target]) -> None:
     at, scope = _now(box), Scope(realm=rule.realm)
-    for some in labels.chunks(targets, _CHANGES):
-        new = await labels.give(w, some, [rule.label_id], scope=scope, actor="rule", at=at, rule_id=rule.id)
-        await labels.record(w, new, rule.realm, source=f"rule:{rule.id}", actor="rule", at=at)
+    for some in chunks(targets, _CHANGES):
+        new = await labelling.give(
+            w, some, [rule.label_id], scope=scope, actor="rule", at=at, rule_id=rule.id
+        )
+        await labelling.record(w, new, rule.realm, source=f"rule:{rule.id}", actor="rule", at=at)
 
 
 async def _remove(w: Writer, box: Box, rule: Rule, held: list[Any]) -> None:
@@ -247,7 +249,7 @@ async def _remove(w: Writer, box: Box, rule: Rule, held: list[Any]) -> None:
         ],
     )
     targets = [(study, series) for _, study, series in held]
-    await labels.record(w, targets, rule.realm, source=f"rule:{rule.id}", actor="rule", at=_now(box))
+    await labelling.record(w, targets, rule.realm, source=f"rule:{rule.id}", actor="rule", at=_now(box))
 
 
 def _now(box: Box) -> str:
@@ -283,7 +285,7 @@ async def preview(
     )
     studies = [row["study_uid"] for row in rows[:most]]
     found: Fulfilled = set()
-    for some in labels.chunks(studies, _STUDIES):
+    for some in chunks(studies, _STUDIES):
         found |= await rule_truth.of_studies(box, scope.realm, some, [asked], most=300)
     return Preview(matches=len(found), studies=len(studies), more=len(rows) > most)
 

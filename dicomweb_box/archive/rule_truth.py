@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from dicomweb_box.archive import series_dictionary
-from dicomweb_box.archive.labels import Target
+from dicomweb_box.archive.labelling import Target
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Row, in_list
 from dicomweb_box.dicom import json_model, overlay

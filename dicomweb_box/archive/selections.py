@@ -5,16 +5,14 @@ outside of the asking scope, is left out whenever it is read.
 """
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice
 from typing import Any
 
 from dicomweb_box.accounts.access import Actor, Scope
 from dicomweb_box.archive import visibility
 from dicomweb_box.box import Box
-from dicomweb_box.database import Reader, Writer, in_list
+from dicomweb_box.database import Reader, Writer, chunks, in_list
 from dicomweb_box.errors import Conflict, NotFound
 
 MOST_MEMBERS = 5000
@@ -156,32 +154,26 @@ async def _require(r: Reader, asked: Members, scope: Scope) -> None:
     where = f" where study.realm = :realm and {condition} and "
     params["realm"] = scope.realm
     source = " from study join series on series.study_id = study.id"
-    for some in _some(asked.studies):
+    for some in chunks(asked.studies, _AT_ONCE):
         names, more = in_list("uid", some)
         select = f"select count(distinct study.id){source}{where}study.study_uid in {names}"
         if await r.fetch_value(select, {**params, **more}) < len(set(some)):
             raise NotFound("there is no such study, or not all of them are there any more")
-    for some in _some(asked.series):
-        names, more = in_list("uid", {study for study, _ in some})
-        others, still_more = in_list("series_uid", {series for _, series in some})
+    for pairs in chunks(asked.series, _AT_ONCE):
+        names, more = in_list("uid", {study for study, _ in pairs})
+        others, still_more = in_list("series_uid", {series for _, series in pairs})
         select = (
             f"select study.study_uid, series.series_uid{source}{where}"
             f"study.study_uid in {names} and series.series_uid in {others}"
         )
         rows = await r.fetch_all(select, {**params, **more, **still_more})
-        if not set(some) <= {(row[0], row[1]) for row in rows}:
+        if not set(pairs) <= {(row[0], row[1]) for row in rows}:
             raise NotFound("there is no such series, or not all of them are there any more")
 
 
 def _rows(key: str, members: Members) -> list[dict[str, Any]]:
     pairs: list[tuple[str, str]] = [*((study, "") for study in members.studies), *members.series]
     return [{"id": key, "study": study, "series": series} for study, series in pairs]
-
-
-def _some(all_of_them: Iterable[Any]) -> Iterator[Sequence[Any]]:
-    left = iter(all_of_them)
-    while some := list(islice(left, _AT_ONCE)):
-        yield some
 
 
 def _now(box: Box) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dicomweb_box.accounts.access import Scope
-from dicomweb_box.archive import labels
+from dicomweb_box.archive import labelling, labels
 from dicomweb_box.archive.importing import Refusal
 from dicomweb_box.archive.uploads import FILE_COLUMNS, MOST_PATH, Announced, File, State, file_of, scope_of
 from dicomweb_box.box import Box
@@ -128,8 +128,8 @@ async def _label(w: Writer, result: Result, studies: Sequence[str]) -> None:
     targets = [(uid, "") for uid in studies]
     if scope_of(session["scope"], session["realm"]).by_series:
         targets = await _own_series(w, scope, f"upload:{actor}", sorted(result.studies))
-    new = await labels.give(w, targets, ids, scope=scope, actor=actor, at=result.at)
-    await labels.record(w, new, scope.realm, source="upload", actor=actor, at=result.at)
+    new = await labelling.give(w, targets, ids, scope=scope, actor=actor, at=result.at)
+    await labelling.record(w, new, scope.realm, source="upload", actor=actor, at=result.at)
 
 
 async def _own_series(w: Writer, scope: Scope, source: str, studies: Sequence[str]) -> list[tuple[str, str]]:

@@ -4,10 +4,12 @@ SQL is written once with `:name` parameters. Values are str, int, float, bytes o
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from itertools import islice
+from typing import Any, Literal, Protocol, TypeVar
 
 from dicomweb_box.errors import BoxError
 
+T = TypeVar("T")
 Dialect = Literal["sqlite", "postgresql"]
 Parameters = Mapping[str, Any]
 
@@ -62,3 +64,10 @@ def in_list(name: str, values: Iterable[Any]) -> tuple[str, dict[str, Any]]:
     if not params:
         return "(null)", {}
     return "(" + ", ".join(f":{key}" for key in params) + ")", params
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of at most so many, where one statement names each."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some

@@ -6,8 +6,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dicomweb_box.archive import labels
-from dicomweb_box.archive.labels import Given, Target
+from dicomweb_box.archive import given_labels, labelling, labels
+from dicomweb_box.archive.given_labels import Given
+from dicomweb_box.archive.labelling import Target
 from dicomweb_box.asgi.identity import identify
 from dicomweb_box.errors import BadRequest, BoxError, Conflict
 from dicomweb_box.web.forms import Fields, posted
@@ -110,7 +111,7 @@ async def _form(request: Request, fields: Fields, error: BadRequest | None = Non
     about = await targets(request, fields)
     actor, scope = identify(request)
     box = request.app.state.box
-    held = await labels.spread(box, _members(about), scope=scope, actor=actor)
+    held = await given_labels.spread(box, _members(about), scope=scope, actor=actor)
     if for_programs(request):
         return as_json(held)
     return page(
@@ -136,7 +137,9 @@ async def apply(request: Request) -> Response:
     if not (add or remove):
         return await _refused(request, fields, BadRequest("Name a label to add, or one to take away."))
     try:
-        changed = await labels.change(box, _members(about), add=add, remove=remove, scope=scope, actor=actor)
+        changed = await labelling.change(
+            box, _members(about), add=add, remove=remove, scope=scope, actor=actor
+        )
     except BadRequest as error:
         return await _refused(request, fields, error)
     if wants_fragment(request) and fields.flag("chips"):
@@ -166,7 +169,7 @@ async def _chips(request: Request, about: Targets) -> Response:
 async def of_study(request: Request, study_uid: str) -> Mapping[Target, Sequence[Given]]:
     """The labels of a study, ("", as its series) and of its series, for the pages that show them."""
     actor, scope = identify(request)
-    return await labels.of_studies(request.app.state.box, [study_uid], scope=scope, actor=actor)
+    return await given_labels.of_studies(request.app.state.box, [study_uid], scope=scope, actor=actor)
 
 
 async def names(request: Request) -> list[str]:

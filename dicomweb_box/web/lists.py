@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 
-from dicomweb_box.archive import browse, browse_filters, labels
+from dicomweb_box.archive import browse, browse_filters, given_labels, labels
 from dicomweb_box.archive.browse import Entry, Listed, Total
 from dicomweb_box.archive.browse_filters import Choices
 from dicomweb_box.asgi.identity import identify
@@ -53,10 +53,10 @@ async def table(request: Request, view: View) -> Table:
     box = request.app.state.box
     actor, scope = identify(request)
     found = await browse.listed(box, await ask_of(box, view), scope=scope, actor=actor)
-    names: Mapping[tuple[str, str], Sequence[labels.Given]] = {}
+    names: Mapping[tuple[str, str], Sequence[given_labels.Given]] = {}
     if found.entries and any(column.kind == "labels" for column in view.columns):
         uids = list(dict.fromkeys(entry.study_uid for entry in found.entries))
-        names = await labels.of_studies(box, uids, scope=scope, actor=actor)
+        names = await given_labels.of_studies(box, uids, scope=scope, actor=actor)
     newer, older = await _ways(request, view, found)
     return Table(
         view=view,
@@ -81,7 +81,7 @@ async def _ways(request: Request, view: View, found: Listed) -> tuple[str | None
     return newer, older
 
 
-def _row(entry: Entry, view: View, names: Mapping[tuple[str, str], Sequence[labels.Given]]) -> Row:
+def _row(entry: Entry, view: View, names: Mapping[tuple[str, str], Sequence[given_labels.Given]]) -> Row:
     given = names.get((entry.study_uid, entry.series_uid or ""), ())
     values = tuple(
         (column, tuple(one.name for one in given) if column.kind == "labels" else column.read(entry))

@@ -8,7 +8,7 @@ import orjson
 from starlette.applications import Starlette
 
 from dicomweb_box.accounts.access import EVERYTHING, SYSTEM
-from dicomweb_box.archive import ingest, labels
+from dicomweb_box.archive import ingest, labelling
 from dicomweb_box.assets import static_digest
 from dicomweb_box.box import Box
 from tests.accounts.asking import ask
@@ -80,7 +80,7 @@ async def fill(box: Box, app: Starlette, headers: dict[str, str]) -> Stored:
     inside, outside = Object(), Object()
     await store(box, inside, source="north")
     await store(box, outside, source="south")
-    await labels.change(box, [(inside.study, "")], add=["Trial"], scope=EVERYTHING, actor=SYSTEM)
+    await labelling.change(box, [(inside.study, "")], add=["Trial"], scope=EVERYTHING, actor=SYSTEM)
 
     async def made(address: str, **fields: Any) -> str:
         proof = headers | {"Accept": "application/json", "Content-Type": "application/json"}

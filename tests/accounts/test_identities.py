@@ -9,7 +9,7 @@ import pytest
 from dicomweb_box.accounts import tokens
 from dicomweb_box.accounts.access import EVERYTHING, SYSTEM
 from dicomweb_box.app import assemble
-from dicomweb_box.archive import corrections, ingest, labels, selections
+from dicomweb_box.archive import corrections, ingest, labelling, selections
 from dicomweb_box.archive.outcomes import Stored
 from dicomweb_box.box import Box
 from dicomweb_box.dicom.unidentifying import TAGS
@@ -45,7 +45,7 @@ async def study(guarded: Box) -> tuple[str, str, str]:
         guarded, await ingest.receive(guarded, pieces(made)), source="test", actor=SYSTEM
     )
     assert isinstance(stored, Stored)
-    await labels.change(guarded, [uids[:2]], add=["Trial"], scope=EVERYTHING, actor=SYSTEM)
+    await labelling.change(guarded, [uids[:2]], add=["Trial"], scope=EVERYTHING, actor=SYSTEM)
     return uids
 
 

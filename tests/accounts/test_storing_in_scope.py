@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dicomweb_box.accounts.access import EVERYTHING, SYSTEM, Actor, Scope
-from dicomweb_box.archive import ingest, labels, reject, upload_chunks, uploads
+from dicomweb_box.archive import given_labels, ingest, labelling, reject, upload_chunks, uploads
 from dicomweb_box.archive.outcomes import Outcome, Refused, Stored
 from dicomweb_box.archive.query import search
 from dicomweb_box.box import Box
@@ -82,7 +82,7 @@ async def test_an_upload_labels_what_it_brought_and_not_the_rest_of_a_study(box:
     study, theirs, mine = new_uid(), new_uid(), new_uid()
     scope = Scope(labels=(frozenset({"trial"}),))
     await bring(box, "a", study=study, series=theirs)
-    await labels.change(box, [(study, theirs)], add=["trial"], scope=EVERYTHING, actor=SYSTEM)
+    await labelling.change(box, [(study, theirs)], add=["trial"], scope=EVERYTHING, actor=SYSTEM)
     await bring(box, "a", study=study)
 
     session = await uploads.begin(box, "", given=["Trial", "more"], scope=scope, actor=ALICE)
@@ -90,7 +90,7 @@ async def test_an_upload_labels_what_it_brought_and_not_the_rest_of_a_study(box:
     file = await upload_chunks.take(box, session.id, "a.dcm", pieces(made), scope=scope, actor=ALICE)
 
     assert file.state == "stored"
-    held = await labels.of_studies(box, [study], scope=EVERYTHING, actor=SYSTEM)
+    held = await given_labels.of_studies(box, [study], scope=EVERYTHING, actor=SYSTEM)
     assert {at: [one.name for one in named] for at, named in held.items()} == {
         (study, theirs): ["trial"],
         (study, mine): ["more", "trial"],

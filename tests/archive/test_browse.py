@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING, SYSTEM, Scope
-from dicomweb_box.archive import browse, browse_filters, browse_words_postgresql, corrections, labels
+from dicomweb_box.archive import browse, browse_filters, browse_words_postgresql, corrections, labelling
 from dicomweb_box.archive.browse import Ask, Listed, Total
 from dicomweb_box.archive.browse_filters import Filters
 from dicomweb_box.archive.browse_order import sorts
@@ -293,8 +293,8 @@ async def test_a_scope_of_labels_sees_what_has_one_of_each_set(
     await keep(box, study=study, series=mine, Modality="CT", BodyPartExamined="KNEE")
     await keep(box, study=study, Modality="MR", BodyPartExamined="HEAD")
     await keep(box, study=other)
-    await labels.change(box, [(study, mine), (other, "")], add=["Mine"], **ALL)
-    await labels.change(box, [(study, "")], add=["Two"], **ALL)
+    await labelling.change(box, [(study, mine), (other, "")], add=["Mine"], **ALL)
+    await labelling.change(box, [(study, "")], add=["Two"], **ALL)
     scope = Scope(labels=(frozenset(("mine",)), frozenset(("TWO", "three"))))
 
     (entry,) = (await asked(box, scope=scope)).entries

@@ -4,9 +4,10 @@ import orjson
 import pytest
 
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING, SYSTEM, Actor, Scope
-from dicomweb_box.archive import labels, reindex, remove
+from dicomweb_box.archive import given_labels, labelling, labels, reindex, remove
+from dicomweb_box.archive.given_labels import Given
 from dicomweb_box.archive.ingest import receive, store
-from dicomweb_box.archive.labels import Changed, Given, Target
+from dicomweb_box.archive.labelling import Changed, Target
 from dicomweb_box.archive.outcomes import Stored
 from dicomweb_box.archive.query import Page, count, search
 from dicomweb_box.box import Box
@@ -28,11 +29,11 @@ async def keep(box: Box, source: str = "test", **attributes: object) -> Target:
 
 
 async def change(box: Box, *targets: Target, scope: Scope = EVERYTHING, **what: list[str]) -> Changed:
-    return await labels.change(box, targets, **what, scope=scope, actor=CAROL)
+    return await labelling.change(box, targets, **what, scope=scope, actor=CAROL)
 
 
 async def given(box: Box, study: str, scope: Scope = EVERYTHING) -> dict[Target, list[Given]]:
-    return await labels.of_studies(box, [study], scope=scope, actor=ANONYMOUS)
+    return await given_labels.of_studies(box, [study], scope=scope, actor=ANONYMOUS)
 
 
 async def named(box: Box, study: str) -> dict[Target, list[str]]:

@@ -9,7 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING, Scope
-from dicomweb_box.archive import declared, ingest, labels, remove
+from dicomweb_box.archive import declared, ingest, labelling, remove
 from dicomweb_box.archive.outcomes import Stored
 from dicomweb_box.archive.query import Page, count, search
 from dicomweb_box.box import Box
@@ -281,7 +281,7 @@ async def test_a_scope_of_labels_shows_and_counts_what_has_one_of_each_set(
             series = rng.choice([None, *study.children])
             held.setdefault(name.casefold(), set()).add(series.uid if series else study.uid)
             target = (study.uid, series.uid if series else "")
-            await labels.change(box, [target], add=[name], scope=Scope(), actor=ANONYMOUS)
+            await labelling.change(box, [target], add=[name], scope=Scope(), actor=ANONYMOUS)
     sets: list[tuple[frozenset[str], ...]] = [
         (frozenset(["STRASSE"]),),
         (frozenset(["straße", "Two", "nobody's"]),),

@@ -10,9 +10,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING, SYSTEM, Scope
-from dicomweb_box.archive import corrections, labels, reindex, remove, rule_runs, rules
+from dicomweb_box.archive import (
+    corrections,
+    given_labels,
+    labelling,
+    labels,
+    reindex,
+    remove,
+    rule_runs,
+    rules,
+)
 from dicomweb_box.archive.ingest import receive, store
-from dicomweb_box.archive.labels import Target
+from dicomweb_box.archive.labelling import Target
 from dicomweb_box.archive.outcomes import Stored
 from dicomweb_box.archive.reject import Target as RejectTarget
 from dicomweb_box.archive.reject import Why, reject
@@ -185,19 +194,19 @@ async def test_conditions_that_cannot_be_meant_are_refused(
 
 async def test_a_rule_and_a_hand_never_touch_what_the_other_gave(box: Box) -> None:
     study, series, _ = await keep(box)
-    await labels.change(box, [(study, series)], add=["x"], scope=EVERYTHING, actor=ANONYMOUS)
+    await labelling.change(box, [(study, series)], add=["x"], scope=EVERYTHING, actor=ANONYMOUS)
     rule = await make(box, *CT)
     await catch_up(box)
     assert await labelled(box) == await labelled(box, by_hand=True) == {("x", (study, series))}
-    held = await labels.of_studies(box, [study], scope=EVERYTHING, actor=ANONYMOUS)
+    held = await given_labels.of_studies(box, [study], scope=EVERYTHING, actor=ANONYMOUS)
     ((one,),) = held.values()
     assert (one.by_hand, [rule_id for rule_id, _ in one.rules]) == (True, [rule])
 
-    changed = await labels.change(box, [(study, series)], remove=["x"], scope=EVERYTHING, actor=ANONYMOUS)
+    changed = await labelling.change(box, [(study, series)], remove=["x"], scope=EVERYTHING, actor=ANONYMOUS)
     assert (changed.removed, changed.kept) == (1, 1)
     assert (await labelled(box), await labelled(box, by_hand=True)) == ({("x", (study, series))}, set())
 
-    await labels.change(box, [(study, series)], add=["x"], scope=EVERYTHING, actor=ANONYMOUS)
+    await labelling.change(box, [(study, series)], add=["x"], scope=EVERYTHING, actor=ANONYMOUS)
     await rules.delete(box, rule, scope=EVERYTHING, actor=ANONYMOUS)
     await catch_up(box)
     assert (await labelled(box), await labelled(box, by_hand=True)) == (set(), {("x", (study, series))})

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING
-from dicomweb_box.archive import labels, upload_settling
+from dicomweb_box.archive import given_labels, labels, upload_settling
 from dicomweb_box.box import Box
 from tests.builders import make_instance, new_uid
 from tests.web.pages import Page, assert_well_made
@@ -232,7 +232,7 @@ async def test_labels_given_at_the_beginning_are_put_on_what_it_brings(
 
     assert answer.json()["labels"] == ["Teaching", "to check"]
     for uid in (study, inside):
-        given = await labels.of_studies(box, [uid], scope=EVERYTHING, actor=ANONYMOUS)
+        given = await given_labels.of_studies(box, [uid], scope=EVERYTHING, actor=ANONYMOUS)
         assert [one.name for one in given[uid, ""]] == ["Teaching", "to check"]
         assert all(one.by_hand for one in given[uid, ""])
     assert "Teaching" in said(await read(client, session))
