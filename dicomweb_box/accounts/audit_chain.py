@@ -29,7 +29,7 @@ COLUMNS = (
     "count",
 )  # fmt: skip
 """What a row's code covers, in this order."""
-_INSERT = (
+INSERT = (
     f"insert into audit ({', '.join(COLUMNS)}, mac)"
     f" values ({', '.join(f':{name}' for name in COLUMNS)}, :mac)"
 )
@@ -108,7 +108,7 @@ class Chain:
     async def _insert(self, w: Writer, head: Head, row: dict[str, Any]) -> Head:
         row = {**row, "chain": self.id, "sequence": head.sequence + 1}
         row["mac"] = mac_of(self._key, head.mac, row)
-        await w.execute(_INSERT, row)
+        await w.execute(INSERT, row)
         return Head(sequence=row["sequence"], mac=row["mac"])
 
     async def _first_row(self, w: Writer, moment: str) -> dict[str, Any]:

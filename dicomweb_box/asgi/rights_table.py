@@ -233,6 +233,7 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
         "GET /shares/{id}/revoke",
         "POST /shares/{id}/revoke",
     ),
+    "audit": ("GET /audit", "GET /audit.json", "GET /audit.csv"),
     "operate": ("GET /status", "GET /status.json", "GET /metrics"),
     "administer": (
         "GET /users",

@@ -37,6 +37,7 @@ ADMINISTRATION = (
     ("/roles", "Roles"),
     ("/tokens", "Tokens"),
     ("/shares", "Shares"),
+    ("/audit", "Audit"),
     ("/status", "Status"),
 )
 """The same of the menu at its end."""

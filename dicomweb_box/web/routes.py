@@ -5,6 +5,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from dicomweb_box.web import (
+    audit,
     correct,
     erase,
     events,
@@ -78,6 +79,8 @@ def routes() -> list[BaseRoute]:
         *held.ROUTES,
         # /upload: files that people bring
         *upload.ROUTES,
+        # /audit: who did what
+        *audit.ROUTES,
         # /status: what the archive holds, and how it fares; /events: that something changed
         *status.ROUTES,
         Route("/events", events.events, name="events"),
