@@ -245,6 +245,7 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
         "POST /users/{id}",
         "POST /users/{id}/enabled",
         "POST /users/{id}/password",
+        "POST /users/{id}/second-factor/reset",
         "POST /users/{id}/sessions/end",
         "GET /roles",
         "GET /roles.json",

@@ -6,6 +6,7 @@ from functools import lru_cache
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
+from dicomweb_box.accounts.rights import Right
 from dicomweb_box.archive import retrieve, transcoding
 from dicomweb_box.archive.body import Body, settle_first
 from dicomweb_box.archive.explicit_body import (
@@ -19,6 +20,8 @@ from dicomweb_box.archive.explicit_body import (
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.archive.transcoding import transcoded_body, transcoded_later
 from dicomweb_box.asgi.blob_response import BlobResponse
+from dicomweb_box.asgi.guard import check
+from dicomweb_box.asgi.identity import identity_of
 from dicomweb_box.dicom.explicit import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicomweb_box.dicom.media_types import Accepted, Offer, asks_for_more, choose_stored
 from dicomweb_box.dicom.transcode import TARGETS
@@ -39,6 +42,8 @@ from dicomweb_box.dicomweb.wado_zip import ZIP, Given
 from dicomweb_box.errors import Damaged, NotAcceptable, UnreadableInstance
 
 _DICOM = "application/dicom"
+_EXPORTING = frozenset((Right.EXPORT,))
+"""What an archive of a whole study or series needs, as `/download` does."""
 _NEVER_NAMED = frozenset((IMPLICIT_LITTLE, EXPLICIT_BIG))
 _NAMED = 10
 """Up to so many instances that are left out are named."""
@@ -121,6 +126,8 @@ async def _several(request: Request) -> BlobResponse:
         actor=ask.actor,
     )
     if wado_zip.wanted(ask.accepted, alone="instance" in uids):
+        if "instance" not in uids:
+            check(identity_of(request), _EXPORTING)
         given = await _given(wado_zip.of_members(ask), found, most_measured=0)
         return await wado_zip.answer(request, ask, given, len(found) - len(given))
     given = await _given(ask, found, most_measured=_MEASURED)

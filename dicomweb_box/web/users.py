@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from dicomweb_box.accounts import granting, roles, sessions, users
+from dicomweb_box.accounts import granting, roles, second_factor, sessions, users
 from dicomweb_box.accounts.users import Account
 from dicomweb_box.asgi.identity import identity_of
 from dicomweb_box.errors import BadRequest, Conflict, Forbidden
@@ -109,6 +109,14 @@ async def reset_password(request: Request) -> Response:
     return _told(request, account, password)
 
 
+async def reset_second_factor(request: Request) -> Response:
+    """Take the second factor off an account whose owner has lost it; its log-ins end."""
+    account, identity = await _one(request), identity_of(request)
+    giver = granting.as_administrator(identity)
+    await second_factor.reset(request.app.state.box, account.name, actor=identity.actor, giver=giver)
+    return await _done(request, account)
+
+
 async def end_sessions(request: Request) -> Response:
     """End every log-in of an account, but for the one that asks."""
     account = await _one(request)
@@ -182,5 +190,6 @@ ROUTES: list[BaseRoute] = [
     Route("/users/{id}", change, methods=["POST"]),
     Route("/users/{id}/enabled", switch, methods=["POST"]),
     Route("/users/{id}/password", reset_password, methods=["POST"]),
+    Route("/users/{id}/second-factor/reset", reset_second_factor, methods=["POST"]),
     Route("/users/{id}/sessions/end", end_sessions, methods=["POST"]),
 ]

@@ -67,6 +67,8 @@ async def test_a_link_may_look_and_no_more(guarded: Box) -> None:
     assert (await guest.post("/labels/apply", data={"study": study, "add": "x"})).status_code == 403
     assert await status(guest, f"/download?study={study}") == 403
     assert await status(taker, f"/download?study={study}") == 200
+    archive = f"/dicom-web/studies/{study}?accept=application/zip%3Btransfer-syntax%3D*"
+    assert [await status(one, archive) for one in (guest, taker)] == [403, 200]
     assert "Shared with you" in page.text
     assert "/shares/new" not in page.text
 

@@ -129,6 +129,22 @@ async def test_log_ins_are_listed_and_ended_but_for_ones_own(guarded: Box) -> No
     assert (await alice.get("/studies")).status_code == 200
 
 
+async def test_a_lost_second_factor_is_taken_off(guarded: Box) -> None:
+    alice = await person(guarded, "alice", "administrator")
+    bob = await person(guarded, "bob", "viewer")
+    key = await key_of(guarded, "bob")
+    sealed = "update account set second_factor = 'sealed' where id = :id"
+    await guarded.database.write(lambda w: w.execute(sealed, {"id": key}))
+    offered = "Take the second factor away" in (await alice.get(f"/users/{key}")).text
+
+    await alice.post(f"/users/{key}/second-factor/reset")
+
+    assert offered
+    assert not (await users.account(guarded, "bob")).second_factor
+    assert (await bob.get("/studies")).status_code == 303
+    assert "Take the second factor away" not in (await alice.get(f"/users/{key}")).text
+
+
 async def test_the_last_administrator_stays(guarded: Box) -> None:
     alice = await person(guarded, "alice", "administrator")
     own = await key_of(guarded, "alice")
