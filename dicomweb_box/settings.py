@@ -135,6 +135,17 @@ def _items(value: object) -> list[str]:
     return [_text(item) for item in given if item != ""]
 
 
+def _roles(value: object) -> tuple[str, ...]:
+    items = (
+        tuple(f"{given}={role}" for given, role in value.items())
+        if isinstance(value, dict)
+        else tuple(item.strip() for item in _items(value))
+    )
+    if any(not re.fullmatch(r".+=\S+", item) for item in items):
+        raise ValueError("must be pairs such as radiology=viewer")
+    return items
+
+
 def _networks(value: object) -> tuple[str, ...]:
     try:
         return tuple(str(ipaddress.ip_network(item)) for item in _items(value))
@@ -207,6 +218,26 @@ class Settings:
         _choice("optional", "administrators", "everybody"),
         "who has to log in with a second factor",
     )
+    oidc_issuer: str | None = _knob(
+        None, _url("https", "http"), "provider of single sign-on (OpenID Connect), as it calls itself"
+    )
+    oidc_client_id: str | None = _knob(None, _text, "what the provider calls this box")
+    oidc_client_secret: str | None = _knob(None, _text, "what the provider knows this box by", secret=True)
+    oidc_client_secret_file: Path | None = _knob(None, _path, "file that holds oidc_client_secret")
+    oidc_name: str = _knob("single sign-on", _text, "what people call the provider: Log in with …")
+    oidc_scopes: str = _knob("openid profile email", _text, "scopes that the provider is asked for")
+    oidc_role_claim: str = _knob(
+        "groups", _text, "claim that roles are found by; names with dots between them"
+    )
+    oidc_roles: tuple[str, ...] = _knob(
+        (),
+        _roles,
+        "which role a value of that claim gives, as radiology=viewer; the first that fits, * for all",
+    )
+    oidc_label_claim: str | None = _knob(
+        None, _text, "claim with labels: only what has one of them is theirs", shown="all is theirs"
+    )
+    oidc_only: bool = _knob(False, _truth, "only single sign-on lets people in, and the account admin")
     deidentified: bool = _knob(
         False, _truth, "nobody here can be identified: who may see may see everything of it"
     )
@@ -335,7 +366,33 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
     }
     origins = {name: raw[name][1] if name in raw else "default" for name in NAMES}
     provider = {name: value for name, value in environ.items() if name.startswith(PROVIDER_PREFIXES)}
-    return Settings(**values, origins=origins, provider=provider)
+    settings = Settings(**values, origins=origins, provider=provider)
+    _refuse_half_told(settings)
+    return settings
+
+
+def is_open_to_listeners(address: str, settings: Settings) -> bool:
+    """Whether what is told to an address could be overheard, and nobody has allowed that."""
+    parts = urlsplit(address)
+    if parts.scheme == "https" or settings.insecure_http:
+        return False
+    return parts.scheme != "http" or parts.hostname not in ("localhost", "127.0.0.1", "::1")
+
+
+def _refuse_half_told(settings: Settings) -> None:
+    """BadSetting where single sign-on cannot work as it is set."""
+    if settings.oidc_issuer is None:
+        if settings.oidc_only:
+            raise BadSetting("oidc_only without oidc_issuer would let nobody in")
+        return
+    if settings.oidc_client_id is None:
+        raise BadSetting("oidc_issuer needs oidc_client_id")
+    if settings.oidc_client_secret is not None and settings.oidc_client_secret_file is not None:
+        raise BadSetting("oidc_client_secret is given twice: by itself and in a file")
+    if "openid" not in settings.oidc_scopes.split():
+        raise BadSetting("oidc_scopes must name openid")
+    if is_open_to_listeners(settings.oidc_issuer, settings):
+        raise BadSetting("oidc_issuer must be https beyond this machine, or insecure_http be set")
 
 
 def explain(settings: Settings) -> list[Explained]:

@@ -21,7 +21,10 @@ class Column:
     purpose: str
 
 
-SEALED = (Column(table="account", key="id", column="second_factor", purpose="second factor"),)
+SEALED = (
+    Column(table="account", key="id", column="second_factor", purpose="second factor"),
+    Column(table="session", key="id", column="id_token", purpose="id token"),
+)
 """Every place in the database where something is sealed: whoever seals elsewhere adds a line."""
 
 

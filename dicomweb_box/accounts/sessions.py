@@ -43,6 +43,7 @@ class Waiting:
 class Begun:
     """A log-in that was just made."""
 
+    id: str
     secret: str
     """For the cookie; told once."""
     complete: bool
@@ -112,7 +113,7 @@ async def begin(
         )
 
     await box.database.write(work)
-    return Begun(secret=secret, complete=complete)
+    return Begun(id=str(row["id"]), secret=secret, complete=complete)
 
 
 async def record_log_in(w: Writer, box: Box, account: str, address: str) -> None:

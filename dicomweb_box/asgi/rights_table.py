@@ -33,6 +33,8 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
         "POST /login",
         "GET /login/code",
         "POST /login/code",
+        "GET /login/oidc",
+        "GET /login/oidc/back",
         "POST /logout",
         "OPTIONS /dicom-web/",
         # The address itself is the proof.

@@ -9,15 +9,17 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from dicomweb_box.accounts import sessions, shares
+from dicomweb_box.accounts.access import NOBODY
 from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.accounts.sessions import Begun
 from dicomweb_box.asgi.authentication import COOKIE, LINK_COOKIE, SECURE_COOKIE, SECURE_LINK_COOKIE
 from dicomweb_box.asgi.hosts import is_secure
-from dicomweb_box.asgi.identity import address_of, identity_of
+from dicomweb_box.asgi.identity import KEY, address_of, identity_of
 from dicomweb_box.errors import TooMany
 from dicomweb_box.web.forms import posted
 from dicomweb_box.web.page import page
-from dicomweb_box.web.twins import done
+from dicomweb_box.web.provider import way_out
+from dicomweb_box.web.twins import as_json, done, for_programs
 
 HOME = "/studies"
 DEVICE_COOKIE = "dicomweb_box_device"
@@ -100,7 +102,9 @@ async def leave(request: Request) -> Response:
     identity = identity_of(request)
     if identity.link is not None:
         return await _leave_link(request)
+    out = None
     if identity.session is not None and identity.account is not None:
+        out = await way_out(request, identity.session)
         await sessions.end(
             request.app.state.box,
             identity.session,
@@ -108,11 +112,24 @@ async def leave(request: Request) -> Response:
             actor=identity.actor,
             action=Action.LOG_OUT,
         )
-    answer = done(request, "/login")
+    answer = _left(request, out)
     # What a browser kept of pages goes with it (Clear-Site-Data is heeded over https alone).
     answer.headers["Clear-Site-Data"] = '"cache", "storage"'
     for name in (COOKIE, SECURE_COOKIE, "selection"):
         answer.delete_cookie(name, path="/", secure=name == SECURE_COOKIE, httponly=True, samesite="lax")
+    return answer
+
+
+def _left(request: Request, out: str | None) -> Response:
+    """To the form; or to the provider of single sign-on, where one is still logged in."""
+    if out is None:
+        return done(request, "/login")
+    if for_programs(request):
+        return as_json({"end_session": out})
+    request.scope[KEY] = NOBODY
+    answer = page(request, "logged_out.html", out=out)
+    # Not as a redirection: our policy keeps forms, and where they lead, within this site.
+    answer.headers["Refresh"] = f"0; url={out}"
     return answer
 
 

@@ -15,6 +15,7 @@ from dicomweb_box.web import (
     labels,
     login,
     login_code,
+    login_oidc,
     ohif,
     patients,
     profile,
@@ -48,6 +49,7 @@ def routes() -> list[BaseRoute]:
         # /login, /logout, /profile: who somebody is here
         *login.ROUTES,
         *login_code.ROUTES,
+        *login_oidc.ROUTES,
         *profile.ROUTES,
         # /users, /roles, /tokens: who may do what
         *users.ROUTES,
