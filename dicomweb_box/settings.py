@@ -254,6 +254,12 @@ class Settings:
         None, _path, "PEM file with the certificate and its chain; HTTPS is served with it"
     )
     tls_key: Path | None = _knob(None, _path, "PEM file with the certificate's key", shown="in tls_cert")
+    audit_syslog: str | None = _knob(
+        None, _url("tls"), "syslog server that the audit is sent to, as tls://log.example.org:6514"
+    )
+    audit_syslog_ca: Path | None = _knob(
+        None, _path, "PEM file with who vouches for that server", shown="those of the system"
+    )
     public_url: str | None = _knob(None, _url("http", "https"), "address seen from outside a reverse proxy")
     allowed_hosts: tuple[str, ...] = _knob(
         (), _hosts, "further names that this server may be called by; *.example.org for all below"

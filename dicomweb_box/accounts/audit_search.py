@@ -24,7 +24,7 @@ FILTERS = {
 """What may be asked for, and the column that has it."""
 _FEW = 20_000
 """Rows of one filter that are counted to find the one that leaves fewest."""
-_COLUMNS = "id, moment, chain, sequence, actor, kind, address, action, outcome, study_uid, about, count"
+COLUMNS = "id, moment, chain, sequence, actor, kind, address, action, outcome, study_uid, about, count"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,8 +170,7 @@ async def _rows(read: Reader, asked: Asked, place: tuple[str, int] | None, limit
     # Which they are is told by the index alone; only they are looked at.
     order = "order by moment desc, id desc"
     return await read.fetch_all(
-        f"select {_COLUMNS} from audit where id in"
-        f" (select id from audit{where} {order} limit :limit) {order}",
+        f"select {COLUMNS} from audit where id in (select id from audit{where} {order} limit :limit) {order}",
         {**params, "limit": limit},
     )
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from dicomweb_box.accounts import audit_check
+from dicomweb_box.accounts import audit, audit_check
+from dicomweb_box.accounts.access import SYSTEM
+from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.archive import inventory, reindex
 from dicomweb_box.archive.blob_keys import moment_of
 from dicomweb_box.box import Box, in_thread
@@ -55,6 +57,8 @@ async def check(
     await _check_blobs(box, report)
     report.miscounted = await _miscounted(box)
     report.audit = await audit_check.verify(box)
+    if report.audit:
+        await audit.recorded(box, audit.Entry(actor=SYSTEM, action=Action.ALERT, count=len(report.audit)))
     if repair:
         await _repair(box, report)
     await inventory.note(box, inventory.CHECKED, _said(box, report))

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from dicomweb_box.accounts import audit_syslog
 from dicomweb_box.archive import (
     declared,
     demo,
@@ -44,6 +45,7 @@ STEPS = (
     Step(name="store uploaded archives", rest=1, do=upload_settling.settle_arrived),
     Step(name="give up unfinished uploads", rest=3600, do=upload_settling.expire),
     Step(name="count what there is", rest=60, do=inventory.count),
+    Step(name="send the audit", rest=2, do=audit_syslog.deliver),
     Step(name="sweep the spool", rest=3600, do=sweep_spool),
 )
 

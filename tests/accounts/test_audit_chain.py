@@ -244,3 +244,4 @@ async def test_check_says_so(box: Box) -> None:
 
     assert not report.sound
     assert report.audit == [f"chain {chain_of(box).id}: row 4 is gone"]
+    assert (await rows(box))[-1]["action"] == "alert"
