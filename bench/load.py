@@ -9,9 +9,9 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 BOUNDARY = "bench-part"
@@ -38,13 +38,19 @@ class Ask:
     paths: Sequence[str]
     accept: str
     connections: int = 1
+    proof: Mapping[str, str] = field(default_factory=dict)
+    """Headers that say who asks."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Accept": self.accept, **self.proof}
 
 
-def get(port: int, path: str, accept: str) -> tuple[int, bytes]:
+def get(port: int, path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
     """One answer: status and body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
-        connection.request("GET", ROOT + path, headers={"Accept": accept})
+        connection.request("GET", ROOT + path, headers=dict(headers))
         response = connection.getresponse()
         return response.status, response.read()
     finally:
@@ -54,12 +60,12 @@ def get(port: int, path: str, accept: str) -> tuple[int, bytes]:
 def ask_at_once(port: int, path: str, accept: str, connections: int = 16) -> None:
     """Asks for the same over many connections at once, so that every process of a server gets it to do."""
     with ThreadPoolExecutor(connections) as threads:
-        list(threads.map(lambda _: get(port, path, accept), range(connections)))
+        list(threads.map(lambda _: get(port, path, {"Accept": accept}), range(connections)))
 
 
 def read(port: int, ask: Ask, seconds: float) -> Done:
     """Asks for so many seconds over kept connections."""
-    status, body = get(port, ask.paths[0], ask.accept)
+    status, body = get(port, ask.paths[0], ask.headers)
     if status != 200:
         return Done(count=0, seconds=seconds, failed=f"answers {status}")
     done = (_by_wrk if shutil.which("wrk") else _by_threads)(port, ask, seconds)
@@ -105,8 +111,8 @@ def _by_wrk(port: int, ask: Ask, seconds: float) -> Done:
         paths = ",".join(json.dumps(ROOT + path) for path in ask.paths)
         script.write(
             f"local paths={{{paths}}}\nlocal n=0\n"
-            f"wrk.headers['Accept']={json.dumps(ask.accept)}\n"
-            "function request() n=n%#paths+1 return wrk.format('GET',paths[n]) end\n"
+            + "".join(f"wrk.headers['{name}']={json.dumps(said)}\n" for name, said in ask.headers.items())
+            + "function request() n=n%#paths+1 return wrk.format('GET',paths[n]) end\n"
             "function done(s,l,r) io.write(string.format('RESULT %d %d %d\\n',s.requests,s.duration,"
             "s.errors.status+s.errors.read+s.errors.timeout)) end\n"
         )
@@ -139,7 +145,7 @@ def _by_threads(port: int, ask: Ask, seconds: float) -> Done:
     def one(connection: http.client.HTTPConnection) -> int:
         with lock:
             path = next(paths)
-        connection.request("GET", ROOT + path, headers={"Accept": ask.accept})
+        connection.request("GET", ROOT + path, headers=ask.headers)
         response = connection.getresponse()
         while response.read(1 << 20):
             pass

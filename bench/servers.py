@@ -62,23 +62,23 @@ def orthanc_program() -> str | None:
     return program if program and list(PLUGINS.glob("*DicomWeb*")) else None
 
 
-def start_box(folder: Path) -> Server:
-    """This server over an empty folder."""
+def start_box(folder: Path, *flags: str, accounts: bool = False) -> Server:
+    """This server over a folder; it asks who somebody is where `accounts`."""
     port = _free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "dicomweb_box",
-        "serve",
-        "--no-auth",
-        "--data",
-        str(folder / "data"),
-        "--port",
-        str(port),
-    ]
+    more = [*flags, *(() if accounts else ("--no-auth",)), "--port", str(port), "--dimse-port", "0"]
+    command = [*box_command("serve", folder), *more]
+    return _start("box", command, box_environment(), folder, port, settle=0.5)
+
+
+def box_command(name: str, folder: Path) -> list[str]:
+    """This program's command line over the folder of a server."""
+    return [sys.executable, "-m", "dicomweb_box", *name.split(), "--data", str(folder / "data")]
+
+
+def box_environment() -> dict[str, str]:
+    """Ours, without any setting of the program."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DICOMWEB_BOX_")}
-    environment = kept | {"PYTHONPATH": str(ROOT)}
-    return _start("box", [*command, "--dimse-port", "0"], environment, folder, port, settle=0.5)
+    return kept | {"PYTHONPATH": str(ROOT)}
 
 
 def start_orthanc(folder: Path, program: str, plugins: tuple[str, ...] = ("DicomWeb", "Gdcm")) -> Server:
@@ -172,7 +172,9 @@ def _answers(port: int) -> bool:
             f"http://127.0.0.1:{port}/dicom-web/studies?limit=1", timeout=5
         ) as response:
             return bool(response.status in {200, 204})
-    except (urllib.error.URLError, OSError):
+    except urllib.error.HTTPError as error:
+        return error.code == 401  # it asks who we are
+    except OSError:
         return False
 
 

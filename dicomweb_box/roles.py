@@ -132,6 +132,8 @@ def _orphaned(loop: asyncio.AbstractEventLoop, lifeline: int, stop: asyncio.Even
 
 async def _web(here: Surroundings, box: Box, listener: socket.socket, stop: asyncio.Event) -> None:
     here.tally.claim(here.number)
+    if here.settings.role == "web" and here.number == 0 and not here.settings.no_auth:
+        await _tell_where_accounts_come_from(box)
     config = uvicorn.Config(
         assemble(box, here.tally, here.certificate),
         http=Protocol,
@@ -194,6 +196,15 @@ async def _tell_how_to_log_in(box: Box) -> None:
     if password is not None:
         # Not through the log, which may be kept: this is for whoever stands before the terminal.
         sys.stderr.write(f"Log in as {users.FIRST} with the one-time password {password}\n")
+        sys.stderr.flush()
+
+
+async def _tell_where_accounts_come_from(box: Box) -> None:
+    if not await users.anybody(box):
+        sys.stderr.write(
+            "Nobody has logged in here yet: the worker role prints a one-time password when it starts,"
+            " and `dicomweb-box user add NAME --role administrator` makes an account\n"
+        )
         sys.stderr.flush()
 
 

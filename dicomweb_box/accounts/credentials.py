@@ -45,8 +45,10 @@ async def of_session(box: Box, session: str) -> Identity | None:
 
 
 async def _session(box: Box, key: bytes, column: str, value: str) -> Identity | None:
-    if found := await known(box).get(key):
+    memory = known(box)
+    if found := await memory.get(key):
         return found
+    since = memory.age
     now = box.clock()
     idle = timedelta(minutes=box.settings.session_idle)
     row = await box.database.fetch_one(
@@ -60,7 +62,7 @@ async def _session(box: Box, key: bytes, column: str, value: str) -> Identity | 
         return None
     identity = _of_account(box, row, session=row["id"])
     left = (datetime.fromisoformat(row["ends_at"]) - now).total_seconds()
-    known(box).keep(key, identity, seconds=min(left, REMEMBERED), idle=idle.total_seconds())
+    memory.keep(key, identity, since=since, seconds=min(left, REMEMBERED), idle=idle.total_seconds())
     return identity
 
 
@@ -76,8 +78,10 @@ async def of_token(box: Box, token: str) -> Identity | None:
 
 
 async def _token(box: Box, key: bytes, column: str, value: str) -> Identity | None:
-    if found := await known(box).get(key):
+    memory = known(box)
+    if found := await memory.get(key):
         return found
+    since = memory.age
     now = box.clock()
     row = await box.database.fetch_one(
         "select token.id, token.name, token.rights, token.scope, token.peer, token.ends_at, "
@@ -91,15 +95,17 @@ async def _token(box: Box, key: bytes, column: str, value: str) -> Identity | No
     identity = _of_token(box, row)
     ends = row["ends_at"]
     left = (datetime.fromisoformat(ends) - now).total_seconds() if ends else REMEMBERED
-    known(box).keep(key, identity, seconds=min(left, REMEMBERED))
+    memory.keep(key, identity, since=since, seconds=min(left, REMEMBERED))
     return identity
 
 
 async def of_account(box: Box, account: str) -> Identity | None:
     """Who an account is, by its key; None where it is disabled."""
     key = b"A" + account.encode()
-    if found := await known(box).get(key):
+    memory = known(box)
+    if found := await memory.get(key):
         return found
+    since = memory.age
     row = await box.database.fetch_one(
         f"select {_ACCOUNT} from account join role on role.name = account.role"
         " where account.id = :id and account.disabled = 0",
@@ -108,7 +114,7 @@ async def of_account(box: Box, account: str) -> Identity | None:
     if row is None:
         return None
     identity = _of_account(box, row)
-    known(box).keep(key, identity, seconds=REMEMBERED)
+    memory.keep(key, identity, since=since, seconds=REMEMBERED)
     return identity
 
 
@@ -120,11 +126,12 @@ async def by_password(box: Box, name: str, password: str, *, address: str) -> Id
     """
     if password.startswith(TOKEN_PREFIX):
         return await by_token(box, password)
-    key = b"b" + hmac.digest(_PROCESS_KEY, f"{name}\0{password}".encode(), "sha256")
-    if found := await known(box).get(key):
+    key = b"b" + hmac.digest(_PROCESS_KEY, f"{name}:{password}".encode(), "sha256")
+    memory = known(box)
+    if found := await memory.get(key):
         return found
     # What asks with many connections at once proves itself once, and is wrong once.
-    proving = known(box).proving
+    proving = memory.proving
     task = proving.get(key)
     if task is None:
         task = asyncio.create_task(_by_password(box, name, password, key, address))
@@ -142,13 +149,15 @@ def _proved(
 
 
 async def _by_password(box: Box, name: str, password: str, key: bytes, address: str) -> Identity | None:
+    memory = known(box)
+    since = memory.age
     row = await proved(box, name, password, address=address, log_in=True)
     if row is None:
         return None
     if row["second_factor"] is not None or row["must_change"] or must_enrol(box, row):
         raise Unauthenticated("This account logs in at /login; programs use a token of it.")
     identity = _of_account(box, row)
-    known(box).keep(key, identity, seconds=REMEMBERED)
+    memory.keep(key, identity, since=since, seconds=REMEMBERED)
     return identity
 
 

@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import timedelta
 
 from dicomweb_box.accounts.access import Identity
 from dicomweb_box.box import Box
@@ -30,6 +31,8 @@ class Remembered:
     until: float
     used: float
     idle: float = float("inf")
+    noted: bool = False
+    """Whether its use is yet to be written."""
 
 
 class Known:
@@ -39,9 +42,11 @@ class Known:
         self.box = box
         self.revision: int | None = None
         self.looked = float("-inf")
+        self.age = 0
+        """How often everything was forgotten."""
         self.found: OrderedDict[bytes, Remembered] = OrderedDict()
-        self.used: dict[tuple[str, str], str] = {}
         self.proving: dict[bytes, asyncio.Task[Identity | None]] = {}
+        self.used: list[Remembered] = []
         self._writing: asyncio.Task[None] | None = None
 
     async def get(self, key: bytes) -> Identity | None:
@@ -56,33 +61,46 @@ class Known:
             del self.found[key]
             return None
         kept.used = now
-        self._note(kept.identity)
+        if not kept.noted:
+            self._note(kept)
         return kept.identity
 
-    def keep(self, key: bytes, identity: Identity, *, seconds: float, idle: float = float("inf")) -> None:
-        """Remember an identity for so long."""
+    def keep(
+        self, key: bytes, identity: Identity, *, since: int, seconds: float, idle: float = float("inf")
+    ) -> None:
+        """Remember an identity for so long; not where everything was forgotten `since` this age.
+
+        What was looked up before a change, and comes to be kept after it, would be remembered in spite of it.
+        """
         now = time.monotonic()
-        self.found[key] = Remembered(identity=identity, until=now + seconds, used=now, idle=idle)
+        kept = Remembered(identity=identity, until=now + seconds, used=now, idle=idle)
+        self._note(kept)
+        if since != self.age:
+            return
+        self.found[key] = kept
         if len(self.found) > MOST:
             self.found.popitem(last=False)
-        self._note(identity)
 
     def forget(self) -> None:
         """Everything, since something changed."""
-        self.found.clear()
+        self._clear()
         self.looked = float("-inf")
+
+    def _clear(self) -> None:
+        self.found.clear()
+        self.age += 1
 
     async def _look(self, now: float) -> None:
         revision = await revision_of(self.box)
         if revision != self.revision:
-            self.found.clear()
+            self._clear()
         self.revision, self.looked = revision, now
 
-    def _note(self, identity: Identity) -> None:
-        key = ("session", identity.session) if identity.session else ("token", identity.token)
-        if key[1] is None:
+    def _note(self, kept: Remembered) -> None:
+        if kept.identity.session is None and kept.identity.token is None:
             return
-        self.used[key[0], key[1]] = self.box.clock().isoformat(timespec="seconds")
+        kept.noted = True
+        self.used.append(kept)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.get_running_loop().create_task(self._write_later())
 
@@ -92,16 +110,24 @@ class Known:
             await self._write()
 
     async def _write(self) -> None:
-        used, self.used = self.used, {}
-        rows = [{"id": key, "at": at, "kind": kind} for (kind, key), at in used.items()]
+        used, self.used = self.used, []
+        at = self.box.clock() - timedelta(seconds=time.monotonic())
+        sessions, tokens = {}, {}
+        for kept in sorted(used, key=lambda one: one.used):
+            kept.noted = False
+            moment = (at + timedelta(seconds=kept.used)).isoformat(timespec="seconds")
+            if kept.identity.session is not None:
+                sessions[kept.identity.session] = moment
+            elif kept.identity.token is not None:
+                tokens[kept.identity.token] = moment
 
         async def work(w: Writer) -> None:
-            for table, column in (("session", "seen_at"), ("token", "used_at")):
-                mine = [{"id": row["id"], "at": row["at"]} for row in rows if row["kind"] == table]
-                if mine:
-                    await w.execute_many(f"update {table} set {column} = :at where id = :id", mine)
+            for table, column, moments in (("session", "seen_at", sessions), ("token", "used_at", tokens)):
+                if moments:
+                    rows = [{"id": key, "at": moment} for key, moment in moments.items()]
+                    await w.execute_many(f"update {table} set {column} = :at where id = :id", rows)
 
-        if rows:
+        if used:
             await self.box.database.write(work)
 
     async def close(self) -> None:

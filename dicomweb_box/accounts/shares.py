@@ -189,8 +189,10 @@ async def open_link(box: Box, secret: str, password: str, *, address: str) -> Op
 async def by_cookie(box: Box, secret: str) -> Identity | None:
     """What a link that was opened in a browser lets it see; None where that has ended."""
     key = b"l" + digest(secret).encode()
-    if found := await known(box).get(key):
+    memory = known(box)
+    if found := await memory.get(key):
         return found
+    since = memory.age
     now = box.clock().isoformat(timespec="seconds")
     row = await box.database.fetch_one(
         _ROW.replace(" from share ", ", share_session.ends_at as until from share ", 1)
@@ -201,21 +203,23 @@ async def by_cookie(box: Box, secret: str) -> Identity | None:
     if row is None or not _may_share(row):
         return None
     identity = _identity(row)
-    known(box).keep(key, identity, seconds=min(_left(box, row["until"]), REMEMBERED))
+    memory.keep(key, identity, since=since, seconds=min(_left(box, row["until"]), REMEMBERED))
     return identity
 
 
 async def of_link(box: Box, link: str) -> Identity | None:
     """What a link lets see, by its key; None where it has ended."""
     key = b"L" + link.encode()
-    if found := await known(box).get(key):
+    memory = known(box)
+    if found := await memory.get(key):
         return found
+    since = memory.age
     now = box.clock().isoformat(timespec="seconds")
     row = await box.database.fetch_one(f"{_ROW} where share.id = :id and {_HOLDS}", {"id": link, "now": now})
     if row is None or not _may_share(row):
         return None
     identity = _identity(row)
-    known(box).keep(key, identity, seconds=min(_left(box, row["ends_at"]), REMEMBERED))
+    memory.keep(key, identity, since=since, seconds=min(_left(box, row["ends_at"]), REMEMBERED))
     return identity
 
 

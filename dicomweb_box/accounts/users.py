@@ -230,6 +230,8 @@ async def set_password(
 
 async def first_administrator(box: Box) -> str | None:
     """The one-time password of `admin`, made at each start until somebody has used it; else None."""
+    if await anybody(box):
+        return None
     password = passwords.generated()
     kept = await passwords.hashed(box, password)
     row = {
@@ -253,6 +255,11 @@ async def first_administrator(box: Box) -> str | None:
         return True
 
     return password if await box.database.write(work) else None
+
+
+async def anybody(box: Box) -> bool:
+    """Whether there is an account that somebody made or has used."""
+    return bool(await box.database.fetch_value("select count(*) from account where initial = 0"))
 
 
 def _name(name: str) -> str:

@@ -5,6 +5,7 @@ What is not proved is nobody's, and may see what everybody may; a proof that is 
 
 import base64
 import binascii
+from collections.abc import Mapping
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -13,6 +14,7 @@ from dicomweb_box.accounts import credentials, shares, signed
 from dicomweb_box.accounts.access import ANYBODY, NOBODY, Identity
 from dicomweb_box.accounts.signed import Signature
 from dicomweb_box.asgi.auditing import note_unproved
+from dicomweb_box.asgi.hosts import is_secure
 from dicomweb_box.asgi.identity import KEY, address_of
 from dicomweb_box.box import Box
 from dicomweb_box.errors import Unauthenticated
@@ -42,22 +44,47 @@ class Authentication:
 
 async def _identity(scope: Scope, signature: Signature | None) -> Identity:
     box: Box = scope["app"].state.box
-    headers = dict(scope["headers"])
-    authorization = headers.get(b"authorization")
+    authorization = cookies = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            authorization = value
+        elif name == b"cookie":
+            cookies = value
     if authorization is not None:
         return await _by_header(box, authorization.decode("latin-1"), scope)
     if signature is not None:
         if scope["method"] not in ("GET", "HEAD"):
             raise Unauthenticated("A signed address is asked for by GET.")
         return await signed.proved(box, signature)
-    if b"cookie" in headers:
-        cookies = HTTPConnection(scope).cookies
-        link = cookies.get(SECURE_LINK_COOKIE) or cookies.get(LINK_COOKIE)
-        if link and (found := await shares.by_cookie(box, link)):
-            return found
-        if secret := secret_of(HTTPConnection(scope)):
-            return await credentials.by_session(box, secret) or NOBODY
-    return NOBODY
+    if cookies is None:
+        return NOBODY
+    return await _by_cookie(box, _cookies(cookies), secure=is_secure(HTTPConnection(scope)))
+
+
+async def _by_cookie(box: Box, cookies: Mapping[str, str], *, secure: bool) -> Identity:
+    link = _own(cookies, LINK_COOKIE, secure=secure)
+    if link and (found := await shares.by_cookie(box, link)):
+        return found
+    secret = _own(cookies, COOKIE, secure=secure)
+    return (await credentials.by_session(box, secret) if secret else None) or NOBODY
+
+
+def _cookies(header: bytes) -> dict[str, str]:
+    """The cookies of a request; ours need no unquoting (RFC 6265 4.2.1)."""
+    found = {}
+    for one in header.decode("latin-1").split(";"):
+        name, _, value = one.partition("=")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _own(cookies: Mapping[str, str], name: str, *, secure: bool) -> str:
+    """What a cookie of ours holds; empty without it.
+
+    Over https one without the prefix is not ours: any host of the domain can set it, and so let somebody
+    work under another name than their own.
+    """
+    return cookies.get(f"__Host-{name}") or ("" if secure else cookies.get(name, ""))
 
 
 def _signature(scope: Scope) -> Signature | None:
@@ -74,7 +101,7 @@ def _signature(scope: Scope) -> Signature | None:
 
 def secret_of(request: HTTPConnection) -> str:
     """What the cookie of a log-in holds; empty without one."""
-    return request.cookies.get(SECURE_COOKIE) or request.cookies.get(COOKIE) or ""
+    return _own(request.cookies, COOKIE, secure=is_secure(request))
 
 
 async def _by_header(box: Box, authorization: str, scope: Scope) -> Identity:
@@ -103,6 +130,6 @@ def _name_and_password(given: str) -> tuple[str, str]:
     except (binascii.Error, UnicodeDecodeError):
         raise Unauthenticated("The Basic credentials are not base64 of UTF-8.") from None
     name, colon, password = text.partition(":")
-    if not colon:
-        raise Unauthenticated("The Basic credentials have no colon.")
+    if not colon or "\0" in text:  # RFC 7617 2: no control characters; and PostgreSQL takes no NUL
+        raise Unauthenticated("The Basic credentials have no colon, or hold a NUL character.")
     return name, password

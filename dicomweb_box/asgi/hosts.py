@@ -45,8 +45,10 @@ class Hosts:
 
 def is_secure(request: HTTPConnection) -> bool:
     """Whether the browser reaches us by https, as far as we can know."""
-    public = request.app.state.box.settings.public_url or ""
-    return request.url.scheme == "https" or public.startswith("https://")
+    if request.scope["scheme"] in ("https", "wss"):
+        return True
+    public: str | None = request.scope["app"].state.box.settings.public_url
+    return public is not None and public.startswith("https://")
 
 
 @lru_cache(maxsize=256)

@@ -180,6 +180,7 @@ async def refused(box: Box) -> list[Caller]:
         ),
         "an empty token": bearer(""),
         "broken Basic": {"Authorization": "Basic !"},
+        "Basic with a NUL": basic("viewer Roe\0", PASSWORD),
         "another scheme": {"Authorization": "Negotiate YII="},
         "a wrong token beside a good log-in": bearer("dwb_x") | cookie(await account(box, "Gail", "viewer")),
     }
