@@ -1,6 +1,7 @@
 """CPU and memory of a server's processes, by the operating system's own accounting."""
 
 import os
+import re
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -87,5 +88,14 @@ def _pss(process: int) -> int:
             if line.startswith("Pss:"):
                 return int(line.split()[1])
     except OSError:
-        pass
+        return _resident(process)
     return 0
+
+
+def _resident(process: int) -> int:
+    """What a server without root's eyes tells instead: with what it shares, so never too little."""
+    try:
+        found = re.search(r"VmRSS:\s+(\d+)", (Path("/proc") / str(process) / "status").read_text())
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0

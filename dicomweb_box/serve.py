@@ -5,6 +5,7 @@ meanwhile are taken by another role or by the restarted one. It runs no thread a
 neither database nor blobs: a role is a fork of it, with everything imported already.
 """
 
+import ctypes
 import errno
 import gc
 import importlib
@@ -47,6 +48,7 @@ PAST_DRAIN = 10.0
 OPEN_FILES = 65536
 """Descriptors that a role may hold, where the machine lets it."""
 
+PR_SET_DUMPABLE = 4  # linux/prctl.h
 HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -74,6 +76,14 @@ def serve(settings: Settings) -> int:
     """Run every role until told to stop; the exit code. Raises BadSetting, OutOfResources or StartFailed."""
     _refuse_beyond_loopback(settings)
     return _Supervisor(settings).run()
+
+
+def keep_memory_to_ourselves() -> None:
+    """Write no core dump, and let no other process of our user read our memory: keys are there."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        # A core_pattern that pipes dumps to a program heeds no limit, but this.
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _allow_open_files() -> None:
@@ -104,6 +114,7 @@ class _Supervisor:
     def run(self) -> int:
         """Start the roles and watch them; the exit code once all have ended."""
         _allow_open_files()
+        keep_memory_to_ourselves()
         for name in WARM:
             importlib.import_module(name)
         gc.collect()
