@@ -39,13 +39,16 @@ conformance: .venv/development ## a started server against real clients; rewrite
 bench: system .venv/runtime ## this server and, where installed, Orthanc, side by side
 	@$(BIN)/python -m bench $(BENCH_FLAGS)
 
-soak: system .venv/development ## the long load and fault proofs; PART=kill|trace|memory|hostile|decoders for one
+soak: system .venv/development ## the long load and fault proofs; PART=kill|trace|memory|hostile|decoders|guessing|openapi for one
 	@$(BIN)/python -m pytest tests/soak --soak $(if $(PART),-k "$(PART)") -p no:cacheprovider
 
 audit: .venv-tools/stamp ## known vulnerabilities of the locked dependencies
 	@for lock in requirements.lock requirements-dev.lock; do \
 		.venv-tools/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement $$lock || exit 1; \
 	done
+
+scan: .venv/development ## an active scanner (wapiti, which it expects on the path) against a started server
+	@$(BIN)/python -m conformance.scan
 
 lock: .venv-tools/stamp ## resolve the dependencies anew and write the lock files
 	@.ci/lock
@@ -75,4 +78,4 @@ system:
 	@.ci/venv .venv-tools requirements-tools.lock
 	@touch $@
 
-.PHONY: help run test lint types imports format conformance bench soak audit lock clean system
+.PHONY: help run test lint types imports format conformance bench soak audit scan lock clean system

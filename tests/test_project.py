@@ -36,7 +36,7 @@ def test_the_locks_agree(lock: str):
         assert runtime.keys() <= other.keys()
 
 
-@pytest.mark.parametrize("target", ["run", "test", "bench", "soak", "format", "audit", "clean"])
+@pytest.mark.parametrize("target", ["run", "test", "bench", "soak", "format", "audit", "scan", "clean"])
 def test_each_make_target_is_there_and_explained(target: str):
     assert re.search(rf"^{target}:.*## \w", (ROOT / "Makefile").read_text(), re.MULTILINE)
 

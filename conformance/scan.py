@@ -1,0 +1,97 @@
+"""An active scanner against a started server: every page that an administrator can reach.
+
+`python -m conformance.scan`; needs `wapiti` (wapiti-scanner.github.io) on the path. Prints what it found;
+ends with 1 where that is more than what docs/security.md answers.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import httpx
+
+from conformance.server import Server, command, environment, started
+from tests.certificates import make_certificate
+
+PASSWORD = "correct horse battery"
+MODULES = (
+    "backup,cookieflags,crlf,csp,csrf,exec,file,htaccess,http_headers,methods,permanentxss,redirect,sql,timesql,"
+    "upload,xss,xxe"
+)
+LEFT_ALONE = ("/logout", "/profile/*", "/users/*", "/ohif*")
+"""What would end the scanner's own log-in, and the viewer of others."""
+ANSWERED = {"Cross Site Request Forgery"}
+"""It looks for tokens in forms; ours are guarded by Origin and Sec-Fetch-Site (docs/security.md)."""
+SECONDS = 300
+
+
+def main() -> int:
+    """Scan; the exit code."""
+    wapiti = shutil.which("wapiti")
+    if wapiti is None:
+        print("wapiti is not installed: pipx install wapiti3", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as folder:
+        cert, key = Path(folder, "cert.pem"), Path(folder, "key.pem")
+        make_certificate(cert, key)
+        settings = {"DICOMWEB_BOX_TLS_CERT": str(cert), "DICOMWEB_BOX_TLS_KEY": str(key)}
+        with started(Path(folder, "data"), "--demo", accounts=True, settings=settings) as server:
+            found = _found(wapiti, server, Path(folder))
+    for kind, items in found.items():
+        print(f"{kind}: {len(items)}")
+        for one in sorted({f"  {item['method']} {item['path']}: {item['info']}" for item in items})[:20]:
+            print(one)
+    return int(bool(found.keys() - ANSWERED))
+
+
+def _found(wapiti: str, server: Server, folder: Path) -> dict[str, list[dict[str, str]]]:
+    report = folder / "report.json"
+    leave = [word for path in LEFT_ALONE for word in ("-x", server.url + path)]
+    subprocess.run(
+        [
+            wapiti, "-u", f"{server.url}/studies", "--scope", "domain", "--flush-session", "-m", MODULES,
+            "-H", f"Cookie: {_cookie(server)}", "-H", f"Origin: {server.url}", *leave,
+            "--max-links-per-page", "40", "--max-files-per-dir", "20", "--max-parameters", "12",
+            "--max-scan-time", str(SECONDS), "--max-attack-time", "90", "--tasks", "4",
+            "-f", "json", "-o", str(report), "--no-bugreport", "--store-session", str(folder),
+        ],
+        check=True,
+    )  # fmt: skip
+    said = json.loads(report.read_text())
+    return {
+        kind: items
+        for group in ("vulnerabilities", "anomalies")
+        for kind, items in said[group].items()
+        if items
+    }
+
+
+def _cookie(server: Server) -> str:
+    """The cookies of an administrator's log-in."""
+    added = (
+        "user",
+        "add",
+        "wanda",
+        "--role",
+        "administrator",
+        "--password-stdin",
+        "--data",
+        str(server.data),
+    )
+    subprocess.run(
+        command(*added),
+        input=PASSWORD, text=True, env=environment(), check=True, capture_output=True,
+    )  # fmt: skip
+    with httpx.Client(base_url=server.url, verify=False) as client:
+        answer = client.post(
+            "/login", data={"name": "wanda", "password": PASSWORD}, headers={"Origin": server.url}
+        )
+        assert answer.status_code == 303, answer.text
+        return "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
