@@ -176,9 +176,8 @@ class _List:
             self._hits = _ids(plan, found)
             return False
         if plan.scope.labels and not plan.in_scope:
-            number, few = await scope_labels.rarest(self._reader, plan.scope)
-            if few:
-                self._hits = scope_labels.studies_with(plan.scope, number, plan.bind)
+            self._hits = await scope_labels.start(self._reader, plan.scope, plan.bind)
+            if self._hits is not None:
                 return False
         asked = len(plan.columns) + len(plan.query.combined) + len(ask.filters.given) + bool(ask.words)
         modality = "study_modality.modality" in plan.columns

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dicomweb_box.accounts.access import Actor, Scope
-from dicomweb_box.archive import visibility
+from dicomweb_box.archive import scope_labels, visibility
 from dicomweb_box.archive.conditions import Parameters
 from dicomweb_box.archive.search_plan import Plan
 from dicomweb_box.box import Box
@@ -16,6 +16,8 @@ from dicomweb_box.database import Reader
 from dicomweb_box.dicom.matches import Exact
 
 MOST_CHOICES = 100
+_NEWEST, _MOST_LOOKED_AT = 200, 3000
+"""Studies whose values a partial scope chooses from: the newest ones; all that have its labels."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,20 +125,38 @@ async def _distinct(
 
 
 async def _visible_choices(r: Reader, scope: Scope) -> Choices:
+    """What the newest of the studies that a partial scope sees have; of all of them, where they are few."""
+    bind = Parameters()
+    source = f" from ({await _studies(r, scope, bind)}) as hit cross join study cross join series"
     condition, params = visibility.series_condition(scope)
-    source = (
-        f" from series join study on study.id = series.study_id where study.realm = :realm and {condition}"
-    )
-    params["realm"] = scope.realm
-    rows = await r.fetch_all(f"select distinct series.modality, series.body_part_examined{source}", params)
+    bind.values.update(params)
+    where = f" where study.id = hit.id and series.study_id = study.id and {condition}"
+    columns = "series.modality, series.body_part_examined"
+    rows = await r.fetch_all(f"select distinct {columns}{source}{where}", bind.values)
     sources = await r.fetch_all(
-        f"select distinct source from series_source where series_id in (select series.id{source})", params
+        f"select distinct came.source{source} cross join series_source as came{where}"
+        " and came.series_id = series.id",
+        bind.values,
     )
     return Choices(
         modalities=tuple(sorted({row[0] for row in rows if row[0]})),
         body_parts=tuple(sorted({row[1] for row in rows if row[1]}))[:MOST_CHOICES],
         sources=tuple(sorted(row[0] for row in sources))[:MOST_CHOICES],
     )
+
+
+async def _studies(r: Reader, scope: Scope, bind: Parameters) -> str:
+    """A select of the ids of studies that may hold what a partial scope sees."""
+    realm = bind(scope.realm)
+    if scope.studies is not None:
+        names = ", ".join(bind(uid) for uid in sorted(scope.studies)) or "null"
+        return f"select id from study where realm = {realm} and study_uid in ({names})"
+    start = await scope_labels.start(r, scope, bind) if scope.labels else None
+    if start is None:
+        start, params = scope_labels.newest_seen(scope, _NEWEST)
+        bind.values.update(params)
+        return start
+    return f"{start} limit {_MOST_LOOKED_AT}"
 
 
 def _of_series(plan: Plan, condition: str) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dicomweb_box.accounts.access import Actor, Scope
-from dicomweb_box.archive import metadata, retrieve
+from dicomweb_box.archive import metadata, places, retrieve
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.dicom import json_model
@@ -60,17 +60,8 @@ async def of_instance(
 
 async def find(box: Box, instance_uid: str, *, scope: Scope, actor: Actor) -> Instance:
     """The current instance with this UID, wherever it is; raises NotFound."""
-    row = await box.database.fetch_one(
-        "select study.study_uid, series.series_uid from instance"
-        " join series on series.id = instance.series_id join study on study.id = instance.study_id"
-        " where instance.realm = :realm and instance.instance_uid = :uid and instance.state = 'current'",
-        {"realm": scope.realm, "uid": instance_uid},
-    )
-    if row is None:
-        raise NotFound("there is no such instance")
-    return await retrieve.one(
-        box, row["study_uid"], row["series_uid"], instance_uid, scope=scope, actor=actor
-    )
+    study_uid, series_uid = await places.of_instance(box, instance_uid, scope=scope, actor=actor)
+    return await retrieve.one(box, study_uid, series_uid, instance_uid, scope=scope, actor=actor)
 
 
 async def of_blob(box: Box, blob_key: str, *, wanted: str = "") -> Tree:

@@ -39,7 +39,9 @@ def rejected_condition(scope: Scope) -> tuple[str, dict[str, Any]]:
     """True for `rejected` (a row of rejected_instance) where its series was visible; and its parameters."""
     conditions: list[str] = []
     params: dict[str, Any] = {}
-    if scope.studies is not None:
+    if scope.studies is not None and not scope.studies:
+        conditions.append("1 = 0")  # see visibility.series_condition
+    elif scope.studies is not None:
         names, more = in_list("scope_study", sorted(scope.studies))
         conditions.append(f"rejected.study_uid in {names}")
         params |= more

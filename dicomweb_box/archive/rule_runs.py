@@ -277,6 +277,7 @@ async def preview(
 
     Of each series a few hundred instances are read at most.
     """
+    rules.require_whole(scope)
     asked = Asked(id="", conditions=conditions(pairs), level=level)
     rows = await box.database.fetch_all(
         "select study_uid from study where realm = :realm"

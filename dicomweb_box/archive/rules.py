@@ -71,7 +71,7 @@ class Rule:
 async def every(box: Box, *, scope: Scope, actor: Actor) -> list[Rule]:
     """The rules by name."""
     del actor
-    _require_whole(scope)
+    require_whole(scope)
     return await box.database.read(lambda read: known(read, scope.realm, counted=True))
 
 
@@ -141,7 +141,7 @@ def checked(wanted: Wanted) -> Wanted:
 async def make(box: Box, wanted: Wanted, *, scope: Scope, actor: Actor) -> str:
     """The id of a new rule, which the worker then runs; Conflict where there is one of this name."""
     wanted = checked(wanted)
-    _require_whole(scope)
+    require_whole(scope)
     key = secrets.token_urlsafe(9)
 
     async def work(w: Writer) -> None:
@@ -214,7 +214,7 @@ def _told(actor: Actor, rule_id: str, what: str) -> audit.Entry:
 
 
 async def _changing(box: Box, rule_id: str, work: Any, scope: Scope, told: audit.Entry) -> None:
-    _require_whole(scope)
+    require_whole(scope)
 
     async def whole(w: Writer) -> None:
         held = await known(w, scope.realm)
@@ -265,7 +265,8 @@ def _require_free(held: Sequence[Rule], name: str, but: str | None) -> None:
         raise Conflict("Another rule has this name.")
 
 
-def _require_whole(scope: Scope) -> None:
+def require_whole(scope: Scope) -> None:
+    """Raises Forbidden where a scope is partial: rules are true of all there is."""
     if not scope.whole:
         raise Forbidden("Rules are for those who see the whole archive.")
 

@@ -1,10 +1,13 @@
 """Where a search begins within a scope of labels: with what has them, where that is little."""
 
+from typing import Any
+
 from dicomweb_box.accounts.access import Scope
 from dicomweb_box.archive.conditions import Parameters
-from dicomweb_box.archive.visibility import label_names
+from dicomweb_box.archive.visibility import label_names, series_condition
 from dicomweb_box.database import Reader
 
+_LOOKED_AT, _ENOUGH = 4000, 100
 FEW = 3000
 """Up to so many studies and series are listed and sorted; more are met often enough on a walk by date."""
 
@@ -24,6 +27,32 @@ async def _given(reader: Reader, scope: Scope, number: int) -> int:
         {**params, "realm": scope.realm},
     )
     return int(count)
+
+
+async def start(reader: Reader, scope: Scope, bind: Parameters) -> str | None:
+    """A select of the ids of studies to begin with; None where a walk by date meets what is visible soon."""
+    number, few = await rarest(reader, scope)
+    if not few and await _is_met(reader, scope):
+        return None
+    return studies_with(scope, number, bind)
+
+
+async def _is_met(reader: Reader, scope: Scope) -> bool:
+    """Whether enough of the newest studies are visible."""
+    sql, params = newest_seen(scope, _ENOUGH)
+    count = await reader.fetch_value(f"select count(*) from ({sql}) as met", params)
+    return int(count) == _ENOUGH
+
+
+def newest_seen(scope: Scope, most: int) -> tuple[str, dict[str, Any]]:
+    """A select of the ids of those of the newest studies that are visible, and its parameters."""
+    condition, params = series_condition(scope, series="seen")
+    return (
+        "select study.id from (select id from study where realm = :scope_realm"
+        f" order by study_date desc, study_time desc, study_uid limit {_LOOKED_AT}) as newest"
+        " cross join study where study.id = newest.id and exists"
+        f" (select 1 from series as seen where seen.study_id = study.id and {condition}) limit {most}"
+    ), {**params, "scope_realm": scope.realm}
 
 
 def studies_with(scope: Scope, number: int, bind: Parameters) -> str:
