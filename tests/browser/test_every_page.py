@@ -24,6 +24,10 @@ NOT_REACHED = {
     "/selections/{id}",  # by whoever's cookie names it
     "/download",  # no page
     "/login",  # no account
+    "/login/code",
+    "/login/oidc",
+    "/login/oidc/back",
+    "/profile/second-factor",
     "/shared/{secret}",
     "/profile",
 }
