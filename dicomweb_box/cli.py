@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Coroutine, Sequence
@@ -37,9 +38,14 @@ class _Parser(argparse.ArgumentParser):
         self.exit(WRONG, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
+_NOBODY_ELSES = 0o027
+"""What is written holds patients' data: neither read nor listed by other users of the machine."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0, 1 for a job that failed, 2 for a wrong command line."""
     asked = vars(_parser().parse_args(arguments))
+    os.umask(os.umask(_NOBODY_ELSES) | _NOBODY_ELSES)
     command: Callable[[settings.Settings, dict[str, Any]], int] = asked.pop("command")
     flags = {name: asked.pop(name) for name in list(asked) if name in settings.NAMES}
     try:

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -278,3 +279,22 @@ def test_rules_are_listed_and_run(data: Path, folder: Path) -> None:
     (listed,) = json.loads(run("rule", "list", "--json", data=data).stdout)
     assert listed["conditions"] == [["Modality", "CT"]]
     assert run("rule", "run", "nothing", data=data).returncode == 2
+
+
+def test_other_users_of_the_machine_read_nothing_of_what_is_kept(
+    data: Path, request: pytest.FixtureRequest
+) -> None:
+    request.addfinalizer(partial(os.umask, os.umask(0o022)))
+    with started(data) as server:
+        sent = httpx.post(
+            f"{server.dicomweb}/studies",
+            content=make_instance(),
+            headers={"Content-Type": "application/dicom", "Accept": "application/dicom+json"},
+        )
+        study = sent.json()["00081190"]["Value"][0].rpartition("/")[2]
+        assert httpx.get(f"{server.dicomweb}/studies/{study}/metadata").status_code == 200
+        kept = [path for path in data.rglob("*") if "spool" not in path.name]
+        open_to_others = [path.relative_to(data) for path in kept if path.stat().st_mode & 0o007]
+
+    assert {"blobs", "index.db"} <= {path.name for path in kept}
+    assert open_to_others == []

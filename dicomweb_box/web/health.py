@@ -5,6 +5,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from dicomweb_box import __version__
 from dicomweb_box.archive import status
+from dicomweb_box.web.status import require_whole
 from dicomweb_box.web.tally import Tally
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -26,6 +27,7 @@ async def readyz(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """Numbers of the archive and of every web process, whichever of them answers."""
+    require_whole(request)
     numbers = await status.numbers(request.app.state.box)
     tally: Tally = request.app.state.tally
     answers = [

@@ -41,6 +41,8 @@ ADMINISTRATION = (
     ("/status", "Status"),
 )
 """The same of the menu at its end."""
+_OF_THE_WHOLE = frozenset({"/rules", "/audit", "/status"})
+"""What is only for those who see the whole archive."""
 
 
 def page(
@@ -65,9 +67,10 @@ def page(
 
 
 def _offered(identity: Identity, entries: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
-    """What of it somebody may ask; one's own tokens only to who has rights and an account."""
+    """What of it somebody is answered; one's own tokens only to who has rights and an account."""
     own = {"/tokens"} if not identity.rights or not _has_own(identity) else set()
-    return [(to, name) for to, name in entries if may_ask(identity, f"GET {to}") and to not in own]
+    refused = own if identity.scope.whole else own | _OF_THE_WHOLE
+    return [(to, name) for to, name in entries if may_ask(identity, f"GET {to}") and to not in refused]
 
 
 def _has_own(identity: Identity) -> bool:

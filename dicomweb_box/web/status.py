@@ -15,6 +15,7 @@ from dicomweb_box.archive import inventory, status
 from dicomweb_box.archive.inventory import Inventory
 from dicomweb_box.asgi.identity import identify
 from dicomweb_box.box import Box
+from dicomweb_box.errors import Forbidden
 from dicomweb_box.web.page import page
 from dicomweb_box.web.tally import Tally
 from dicomweb_box.web.twins import as_json, for_programs
@@ -35,9 +36,15 @@ class Bar:
     height: float
 
 
+def require_whole(request: Request) -> None:
+    """Raises Forbidden for who sees a part of the archive: the numbers would tell of the rest."""
+    if not identify(request)[1].whole:
+        raise Forbidden("The state tells of the whole archive: it is for those who see all of it.")
+
+
 async def show(request: Request) -> Response:
     """The state of this moment; totals as the worker counted them last."""
-    identify(request)
+    require_whole(request)
     box: Box = request.app.state.box
     found = await inventory.latest(box)
     numbers = await status.numbers(box)

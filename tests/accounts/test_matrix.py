@@ -39,7 +39,9 @@ PROGRAM = {"Accept": "*/*"}
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 BODIES = {"POST /login": f"name=viewer+Roe&password={callers.PASSWORD.replace(' ', '+')}".encode()}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-WHOLE = re.compile(r"\w+ (/rules\b.*|/roles\b.*|/audit\b.*|/labels/\{label_id\}(/delete)?)")
+WHOLE = re.compile(
+    r"\w+ (/rules\b.*|/roles\b.*|/audit\b.*|/status\b.*|/metrics|/labels/\{label_id\}(/delete)?)"
+)
 """What concerns everybody, and is only for those who have the whole archive."""
 KEPT = ("study", "instance", "change", "label", "rule", "account", "role", "token", "session")
 SAMPLE = (

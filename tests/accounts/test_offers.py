@@ -204,5 +204,21 @@ async def test_what_an_operator_may_do_is_offered(guarded: Box) -> None:
     assert "/users" not in navigation
 
 
+async def test_what_tells_of_the_whole_archive_is_neither_told_nor_offered_to_who_sees_a_part(
+    guarded: Box,
+) -> None:
+    await populate(guarded)
+    part = await person(guarded, "paul", "operator", scope={"labels": ["trial"]})
+
+    navigation = await paths(part, "/studies")
+
+    assert navigation.isdisjoint({"/rules", "/status", "/audit"})
+    assert "/held" in navigation
+    for address in ("/status", "/status.json", "/metrics"):
+        answer = await part.get(address)
+        assert answer.status_code == 403
+        assert "whole archive" in answer.text
+
+
 async def paths(client: httpx.AsyncClient, address: str) -> set[str]:
     return {urlsplit(offer).path for _, offer in Offers(address, (await client.get(address)).text).found}
