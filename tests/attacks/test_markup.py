@@ -120,9 +120,8 @@ def test_every_page_is_guarded_against_frames_scripts_and_caches(
 
 def test_a_formula_is_no_formula_in_a_table_for_spreadsheets(server: Server) -> None:
     with httpx.Client(base_url=server.url) as client:
-        client.get("/studies", params={"q": FORMULA})
         answer = client.get("/audit.csv")
-    if answer.status_code == 404:
-        pytest.skip("there is no table for spreadsheets")
+    assert answer.status_code == 200
+    assert FORMULA in answer.text  # names of accounts and roles that were made
     cells = [cell.strip('"') for line in answer.text.splitlines() for cell in line.split(",")]
     assert not [cell for cell in cells if cell[:1] in {"=", "+", "@", "\t"}]
