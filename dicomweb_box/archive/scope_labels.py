@@ -7,7 +7,7 @@ from dicomweb_box.archive.conditions import Parameters
 from dicomweb_box.archive.visibility import label_names, series_condition
 from dicomweb_box.database import Reader
 
-_LOOKED_AT, _ENOUGH = 4000, 100
+_LOOKED_AT, _ENOUGH = 4000, 30
 FEW = 3000
 """Up to so many studies and series are listed and sorted; more are met often enough on a walk by date."""
 
