@@ -171,7 +171,13 @@ async def test_a_route_without_a_line_cannot_be_wired() -> None:
 def test_nothing_that_changes_something_is_open_but_coming_in_and_leaving() -> None:
     changing = {asked for asked, needed in NEEDED.items() if needed is None and not asked.startswith("GET ")}
 
-    assert changing == {"POST /login", "POST /logout", "POST /shared/{secret}", "OPTIONS /dicom-web/"}
+    assert changing == {
+        "POST /login",
+        "POST /login/code",
+        "POST /logout",
+        "POST /shared/{secret}",
+        "OPTIONS /dicom-web/",
+    }
 
 
 def test_what_gives_objects_tells_who_patients_are() -> None:
