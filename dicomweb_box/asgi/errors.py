@@ -3,7 +3,7 @@
 import logging
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -33,7 +33,8 @@ from dicomweb_box.errors import (
 log = logging.getLogger(__name__)
 
 RETRY_AFTER = "30"
-CHALLENGE = 'Basic realm="dicomweb_box", charset="UTF-8", Bearer realm="dicomweb_box"'
+_BEARER = 'Bearer realm="dicomweb_box"'
+CHALLENGE = f'Basic realm="dicomweb_box", charset="UTF-8", {_BEARER}'
 """RFC 7617, RFC 6750."""
 _MOST_FRAMES = 6
 
@@ -155,6 +156,10 @@ def worded(request: Request, fault: Fault, page: ErrorPage | None) -> Response:
         accept = request.headers.get("accept", "")
         if "text/html" in accept or request.headers.get("hx-request"):
             return page(request, fault)
+    if fault.status == 401 and request.headers.get("sec-fetch-mode", "navigate") != "navigate":
+        # A script's own request, as a viewer's when a log-in has ended: asked for Basic, the browser would
+        # put its own window before the viewer, for each picture.
+        fault = replace(fault, headers={**fault.headers, "WWW-Authenticate": _BEARER})
     return answer(fault)
 
 

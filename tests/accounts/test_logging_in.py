@@ -51,6 +51,30 @@ async def test_programs_are_told_to_prove_who_they_are(client: httpx.AsyncClient
     assert answer.headers["www-authenticate"].startswith("Basic")
 
 
+async def test_a_viewer_whose_log_in_has_ended_is_told_without_a_window_of_the_browser(
+    client: httpx.AsyncClient,
+) -> None:
+    for mode, challenge in (("cors", "Bearer"), ("no-cors", "Bearer"), ("navigate", "Basic")):
+        answer = await client.get("/dicom-web/studies", headers=JSON | {"Sec-Fetch-Mode": mode})
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"].startswith(challenge)
+
+
+async def test_over_https_a_cookie_that_another_host_can_set_is_no_log_in(
+    guarded: Box, client: httpx.AsyncClient
+) -> None:
+    await logged_in(guarded, client)
+    secret = client.cookies["dicomweb_box"]
+    secure = httpx.AsyncClient(
+        transport=client._transport, base_url="https://localhost", headers={"Accept": "text/html"}
+    )
+
+    plain = await secure.get("/studies", headers={"Cookie": f"dicomweb_box={secret}"})
+    prefixed = await secure.get("/studies", headers={"Cookie": f"__Host-dicomweb_box={secret}"})
+
+    assert (plain.status_code, prefixed.status_code) == (303, 200)
+
+
 async def test_the_first_password_is_good_for_choosing_another_alone(
     guarded: Box, client: httpx.AsyncClient
 ) -> None:
