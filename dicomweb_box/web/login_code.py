@@ -10,7 +10,7 @@ from dicomweb_box.accounts import second_factor, sessions
 from dicomweb_box.accounts.sessions import Waiting
 from dicomweb_box.asgi.authentication import secret_of
 from dicomweb_box.asgi.identity import address_of
-from dicomweb_box.errors import TooMany, Unauthenticated
+from dicomweb_box.errors import Conflict, TooMany, Unauthenticated
 from dicomweb_box.web.forms import posted
 from dicomweb_box.web.login import inside, led_on
 from dicomweb_box.web.page import HEADERS, page
@@ -29,7 +29,9 @@ async def take(request: Request) -> Response:
     fields, box = await posted(request), request.app.state.box
     onward, waiting = inside(fields.one("next")), await _waiting(request)
     if waiting is None:
-        raise Unauthenticated("Log in with name and password first.")
+        if for_programs(request):
+            raise Conflict("Log in with name and password first.")
+        return RedirectResponse("/login", 303, headers=HEADERS)
     address = address_of(request)
     try:
         right = await second_factor.passes(
