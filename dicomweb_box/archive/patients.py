@@ -136,17 +136,27 @@ async def _rows(r: Reader, scope: Scope, ids: Sequence[str]) -> list[Row]:
         "row_number() over (partition by patient_id, issuer_of_patient_id"
         " order by study_date desc, study_time desc, study_uid) as place"
     )
+    instances, size = (_sum(scope, bind, name) for name in ("instance_count", "size"))
     window = "over (partition by patient_id, issuer_of_patient_id)"
     return list(
         await r.fetch_all(
             "select * from (select patient_id, issuer_of_patient_id, answer,"
-            f" {ranked}, count(*) {window} as studies, sum(instance_count) {window} as instances,"
-            f" sum(size) {window} as bytes, min(nullif(study_date, '')) {window} as first_date,"
+            f" {ranked}, count(*) {window} as studies, sum({instances}) {window} as instances,"
+            f" sum({size}) {window} as bytes, min(nullif(study_date, '')) {window} as first_date,"
             f" max(study_date) {window} as last_date from study where {where}) as ranked"
             " where place = 1 order by patient_id, issuer_of_patient_id",
             bind.values,
         )
     )
+
+
+def _sum(scope: Scope, bind: Parameters, column: str) -> str:
+    """What of a study's column counts: all of it, or its visible series alone."""
+    if not scope.by_series:
+        return column
+    condition, params = visibility.series_condition(scope, series="seen")
+    bind.values.update(params)
+    return f"(select sum(seen.{column}) from series as seen where seen.study_id = study.id and {condition})"
 
 
 def _seen(scope: Scope, bind: Parameters) -> str:

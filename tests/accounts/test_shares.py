@@ -262,3 +262,18 @@ async def test_the_secret_is_told_once_and_to_nobody_else(
     assert secret not in repr(guest.cookies)
     noted = await guarded.database.fetch_all("select * from audit")
     assert secret not in repr([tuple(row) for row in noted])
+
+
+async def test_a_patient_counts_what_is_shared_alone(guarded: Box) -> None:
+    study, series = new_uid(), new_uid()
+    await keep(guarded, StudyInstanceUID=study, SeriesInstanceUID=series, PatientID="4711")
+    await keep(guarded, StudyInstanceUID=study, PatientID="4711")
+    olga = await person(guarded, "olga", "operator")
+    guest = await opened(guarded, await shared(olga, series=f"{study}/{series}"))
+
+    (patient,) = (await guest.get("/patients.json")).json()["patients"]
+    (whole,) = (await olga.get("/patients.json")).json()["patients"]
+
+    assert (patient["study_count"], patient["instance_count"]) == (1, 1)
+    assert whole["instance_count"] == 2
+    assert 0 < patient["size"] < whole["size"]
