@@ -1,12 +1,13 @@
 """Tokens: one's own, for administrators everybody's; each is made here and told once."""
 
 from dataclasses import asdict
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from dicomweb_box.accounts import granting, tokens
+from dicomweb_box.accounts import granting, tokens, users
 from dicomweb_box.accounts.access import Identity
 from dicomweb_box.accounts.rights import MEANING, Right
 from dicomweb_box.accounts.tokens import Token
@@ -33,19 +34,20 @@ async def index(request: Request) -> Response:
 
 async def blank(request: Request) -> Response:
     """The form of a new one."""
-    _holder(request)
-    return _form(request, Fields({"rights": ["see", "identities"]}))
+    part = parts.kept(await _own_part(request, _holder(request)) or {})
+    return _form(request, Fields({"rights": ["see", "identities"]}), part=part)
 
 
 async def create(request: Request) -> Response:
     """Make a token of one's own; its secret is told in the answer, and nowhere else."""
     identity, fields, box = _holder(request), await posted(request), request.app.state.box
     try:
+        part = parts.part_of(fields)
         key, secret = await tokens.create(
             box,
             fields.one("name"),
             rights=fields.all("rights"),
-            scope=parts.part_of(fields),
+            scope=await _own_part(request, identity) if part is None else part,
             expires=tokens.life(fields.one("expires", DEFAULT_LIFE)),
             account=identity.account,
             actor=identity.actor,
@@ -83,6 +85,13 @@ def _holder(request: Request) -> Identity:
     raise Forbidden("Tokens belong to people: log in with an account.")
 
 
+async def _own_part(request: Request, identity: Identity) -> dict[str, Any] | None:
+    """The part of the archive that the account has: what a token is for where nothing else is said."""
+    if identity.account is None:
+        return None
+    return (await users.by_key(request.app.state.box, identity.account)).scope
+
+
 def _only(identity: Identity) -> str | None:
     """The account whose tokens are meant; None: everybody's."""
     return None if identity.may(Right.ADMINISTER) else identity.account
@@ -96,7 +105,9 @@ async def _one(request: Request, key: str) -> Token:
     raise NotFound("There is no such token.")
 
 
-def _form(request: Request, fields: Fields, error: Exception | None = None) -> Response:
+def _form(
+    request: Request, fields: Fields, error: Exception | None = None, *, part: dict[str, Any] | None = None
+) -> Response:
     identity = identity_of(request)
     return page(
         request,
@@ -104,7 +115,7 @@ def _form(request: Request, fields: Fields, error: Exception | None = None) -> R
         name=fields.one("name"),
         rights={one: MEANING[one] for one in Right if identity.may(one)},
         ticked=fields.all("rights"),
-        part=parts.typed(fields),
+        part=part or parts.typed(fields),
         lives=LIVES,
         life=fields.one("expires", DEFAULT_LIFE),
         message="" if error is None else str(error),

@@ -104,3 +104,14 @@ async def test_a_token_makes_and_revokes_no_others(guarded: Box) -> None:
         assert answer.status_code == 403
         gone = await program.post(f"/tokens/{token['id']}/revoke", headers=bearer(secret))
         assert gone.status_code == 403
+
+
+async def test_who_sees_a_part_makes_tokens_for_that_part_without_naming_it(guarded: Box) -> None:
+    bob = await person(guarded, "bob", "viewer", scope={"labels": ["trial"]})
+
+    form = await bob.get("/tokens/new")
+    made = await made_by(bob)
+
+    assert_well_made(Page(form.text))
+    assert ">trial</textarea>" in form.text
+    assert (made.status_code, made.json()["scope"]) == (201, {"labels": ["trial"]})
