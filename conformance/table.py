@@ -127,6 +127,7 @@ ROWS: dict[int, str] = {
     117: "Reject and restore; 410 Gone meanwhile",
     123: "Retrieve Capabilities, in WADL and JSON",
     132: "An OpenAPI document, equal to what is answered",
+    134: "Accounts, tokens, and a part of the archive for each: in searches, counts and objects",
 }
 
 
