@@ -65,6 +65,12 @@ async def check_account(r: Reader, giver: Giver, key: str) -> None:
     check(giver, rights_of(json.loads(row["rights"])), json.loads(row["scope"]))
 
 
+async def check_over(r: Reader, giver: Giver, key: str) -> None:
+    """Raises Forbidden where an account, as it is now, is not one to be changed by who has only a part."""
+    if not giver.scope.whole:
+        await check_account(r, giver, key)
+
+
 def _covers(wide: Scope, narrow: Scope) -> bool:
     """Whether all that `narrow` lets see is seen by `wide` too, as far as what they name tells."""
     return (

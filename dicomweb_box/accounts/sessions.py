@@ -9,6 +9,7 @@ from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import Actor
 from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.accounts.credentials import digest, proved
+from dicomweb_box.accounts.granting import COMMAND_LINE, Giver, check_over
 from dicomweb_box.accounts.known import changed, known
 from dicomweb_box.box import Box
 from dicomweb_box.database import Writer
@@ -151,10 +152,13 @@ async def end(box: Box, session: str, *, account: str, actor: Actor, action: Act
     known(box).forget()
 
 
-async def end_all(box: Box, *, account: str, actor: Actor, but: str | None = None) -> None:
-    """End every log-in of an account, but for one."""
+async def end_all(
+    box: Box, *, account: str, actor: Actor, but: str | None = None, giver: Giver = COMMAND_LINE
+) -> None:
+    """End every log-in of an account, but for one; raises Forbidden where `giver` may not change it."""
 
     async def work(w: Writer) -> None:
+        await check_over(w, giver, account)
         await w.execute(
             "delete from session where account_id = :account and id <> :but",
             {"account": account, "but": but or ""},

@@ -9,7 +9,7 @@ from typing import Any
 from dicomweb_box.accounts import audit, passwords
 from dicomweb_box.accounts.access import SYSTEM, Actor, Scope
 from dicomweb_box.accounts.audit_words import Action
-from dicomweb_box.accounts.granting import COMMAND_LINE, Giver, check_account
+from dicomweb_box.accounts.granting import COMMAND_LINE, Giver, check_account, check_over
 from dicomweb_box.accounts.known import changed, known
 from dicomweb_box.accounts.rights import rights_of
 from dicomweb_box.box import Box
@@ -147,6 +147,7 @@ async def change(
     async def work(w: Writer) -> None:
         await changed(w)  # first: who changes accounts at the same time waits, and then sees what is left
         key = await _key(w, name)
+        await check_over(w, giver, key)
         if role is not None:
             await _known_role(w, role)
             await w.execute("update account set role = :role where id = :id", {"role": role, "id": key})
@@ -170,13 +171,14 @@ async def set_disabled(
 ) -> None:
     """Let an account log in no more, its log-ins end and its tokens stop; or let it again.
 
-    Raises NotFound, Conflict for the last administrator, or Forbidden where what it gets back is more than
-    `giver` may give.
+    Raises NotFound, Conflict for the last administrator, or Forbidden where what it has or gets back is more
+    than `giver` may give.
     """
 
     async def work(w: Writer) -> None:
         await changed(w)
         key = await _key(w, name)
+        await check_over(w, giver, key)
         await w.execute(
             "update account set disabled = :disabled where id = :id", {"disabled": int(disabled), "id": key}
         )

@@ -43,7 +43,7 @@ async def change_password(request: Request) -> Response:
 async def end_session(request: Request) -> Response:
     """End one of one's log-ins."""
     identity = identity_of(request)
-    if identity.account is None:
+    if identity.account is None or identity.token is not None or identity.link is not None:
         raise NotFound("There is no such log-in.")
     await sessions.end(
         request.app.state.box, request.path_params["id"], account=identity.account, actor=identity.actor

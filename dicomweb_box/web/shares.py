@@ -131,7 +131,7 @@ def _owner(request: Request) -> Identity:
 
 def _only(identity: Identity) -> str | None:
     """The account whose links are meant; None: everybody's."""
-    return None if identity.may(Right.ADMINISTER) else identity.account or ""
+    return None if identity.may(Right.ADMINISTER) and identity.scope.whole else identity.account or ""
 
 
 async def _one(request: Request, key: str) -> Share:

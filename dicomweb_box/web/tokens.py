@@ -94,7 +94,7 @@ async def _own_part(request: Request, identity: Identity) -> dict[str, Any] | No
 
 def _only(identity: Identity) -> str | None:
     """The account whose tokens are meant; None: everybody's."""
-    return None if identity.may(Right.ADMINISTER) else identity.account
+    return None if identity.may(Right.ADMINISTER) and identity.scope.whole else identity.account or ""
 
 
 async def _one(request: Request, key: str) -> Token:

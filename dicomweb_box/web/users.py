@@ -122,7 +122,11 @@ async def end_sessions(request: Request) -> Response:
     account = await _one(request)
     identity = identity_of(request)
     await sessions.end_all(
-        request.app.state.box, account=account.id, actor=identity.actor, but=identity.session
+        request.app.state.box,
+        account=account.id,
+        actor=identity.actor,
+        but=identity.session,
+        giver=granting.as_administrator(identity),
     )
     return await _done(request, account)
 

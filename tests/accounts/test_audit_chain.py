@@ -1,11 +1,12 @@
 """Does every change of what was written in the audit show?"""
 
+import shutil
 from collections.abc import Sequence
 
 import pytest
 
-from dicomweb_box.accounts import audit, audit_heads
-from dicomweb_box.accounts.access import Actor
+from dicomweb_box.accounts import audit, audit_heads, sessions, users
+from dicomweb_box.accounts.access import SYSTEM, Actor
 from dicomweb_box.accounts.audit import Entry
 from dicomweb_box.accounts.audit_chain import COLUMNS, chain_of
 from dicomweb_box.accounts.audit_check import verify
@@ -208,6 +209,30 @@ async def test_a_head_that_is_gone_or_damaged_shows(box: Box) -> None:
     assert await reopened(box) == [f"chain {chain}: its head is damaged"]
     path.unlink()
     assert await reopened(box) == [f"chain {chain}: its head is gone"]
+
+
+async def test_heads_that_are_gone_with_their_folder_show_where_no_other_machine_can_have_them(
+    box: Box,
+) -> None:
+    await write(box)
+    chain = chain_of(box).id
+
+    shutil.rmtree(audit_heads.folder(box.settings))
+
+    found = await reopened(box)
+    assert found == ([f"chain {chain}: its head is gone"] if box.database.dialect == "sqlite" else [])
+
+
+async def test_an_audit_of_which_nothing_is_left_shows_where_somebody_has_logged_in(
+    make_box: MakeBox,
+) -> None:
+    async with make_box(no_auth=False) as box:
+        await users.add(box, "vera", role="viewer", password="correct horse battery", actor=SYSTEM)
+        assert await sessions.log_in(box, "vera", "correct horse battery", address="192.0.2.7", agent="")
+        await tamper(box, "delete from audit", "delete from audit_chain")
+        shutil.rmtree(audit_heads.folder(box.settings))
+
+        assert await verify(box) == ["nothing is left of it, though somebody has logged in"]
 
 
 async def test_a_head_may_lag_behind_by_what_a_kill_lost(box: Box) -> None:

@@ -191,6 +191,10 @@ async def test_an_administrator_of_a_part_gives_no_more_than_that_part(guarded: 
     assert await refused(f"/users/{own}", {"part": "whole"})
     assert await refused(f"/users/{bob}", {"role": "operator"})
     assert await refused(f"/users/{bob}/password", {})
+    assert await refused(f"/users/{bob}", {"part": "some", "labels": "trial"})
+    assert await refused(f"/users/{bob}", {"full_name": "Somebody Else"})
+    assert await refused(f"/users/{bob}/enabled", {"enabled": "false"})
+    assert await refused(f"/users/{bob}/sessions/end", {})
     assert await refused("/roles", {"name": "mine", "rights": ["see"]})
     assert await refused("/roles/viewer", {"rights": ["see", "delete"]})
     made = await carol.post(
