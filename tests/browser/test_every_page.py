@@ -23,6 +23,7 @@ NOT_REACHED = {
     "/upload/{session}/files/{file}",  # for programs
     "/selections/{id}",  # by whoever's cookie names it
     "/download",  # no page
+    "/audit.csv",
     "/login",  # no account
     "/login/code",
     "/login/oidc",
