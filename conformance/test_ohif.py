@@ -367,3 +367,38 @@ def said_before(browser: Browser, url: str, study: str, mode: str) -> set[str]:
     opened(browser, url, study, ASKED, mode)
     browser.quiet(4, within=LONG)
     return errors(browser)
+
+
+def filled_in(browser: Browser, **fields: str) -> None:
+    """Fills in a form of a page of ours and sends it."""
+    for name, value in fields.items():
+        browser.value(f"document.querySelector('#{name}').value = '{value}'")
+    browser.value(f"document.querySelector('#{next(iter(fields))}').form.requestSubmit()")
+
+
+@pytest.mark.row(134)
+def test_who_has_logged_in_on_a_page_is_shown_pictures_until_that_ends(
+    server: Server, browser: Browser, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(server.data / "ohif", data / "ohif")
+    ohif_study.write(tmp_path)
+    assert run("import", *map(str, tmp_path.glob("*.dcm")), data=data).returncode == 0
+    password = run("user", "add", "vera", "--role", "viewer", data=data).stdout.strip()
+    with started(data, accounts=True) as guarded:
+        browser.open(f"{guarded.url}/ohif/")
+        browser.wait("document.querySelector('#password') !== null", LONG)
+        filled_in(browser, name="vera", password=password)
+        browser.wait("document.querySelector('#new') !== null", LONG)
+        chosen = "correct horse battery"
+        filled_in(browser, password=password, new=chosen, again=chosen)
+        browser.wait("location.pathname === '/studies'", LONG)
+
+        opened(browser, guarded.url, ohif_study.STUDY)
+        browser.quiet(within=LONG)
+        assert_sound(browser)
+
+        assert run("user", "disable", "vera", data=data).returncode == 0
+        time.sleep(1.5)
+        browser.open(f"{guarded.url}/ohif/viewer?StudyInstanceUIDs={ohif_study.STUDY}")
+        browser.wait("document.querySelector('#password') !== null", LONG)

@@ -200,7 +200,7 @@ async def _tell_how_to_log_in(box: Box) -> None:
 
 
 async def _tell_where_accounts_come_from(box: Box) -> None:
-    if not await users.anybody(box):
+    if not await users.administered(box):
         sys.stderr.write(
             "Nobody has logged in here yet: the worker role prints a one-time password when it starts,"
             " and `dicomweb-box user add NAME --role administrator` makes an account\n"

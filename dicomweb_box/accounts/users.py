@@ -20,6 +20,11 @@ FIRST = "admin"
 """Name of the account that the first start makes."""
 LONGEST_NAME = 64
 
+_ADMINISTRATORS = (
+    "select count(*) from account join role on role.name = account.role"
+    " where account.initial = 0 and role.rights like '%\"administer\"%'"
+)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
@@ -232,7 +237,7 @@ async def set_password(
 
 async def first_administrator(box: Box) -> str | None:
     """The one-time password of `admin`, made at each start until somebody has used it; else None."""
-    if await anybody(box):
+    if await administered(box):
         return None
     password = passwords.generated()
     kept = await passwords.hashed(box, password)
@@ -244,7 +249,7 @@ async def first_administrator(box: Box) -> str | None:
     }
 
     async def work(w: Writer) -> bool:
-        if await w.fetch_value("select count(*) from account where initial = 0"):
+        if await w.fetch_value(_ADMINISTRATORS):
             return False
         await w.execute(
             "insert into account (id, name, folded, role, password, must_change, initial, made_at, made_by)"
@@ -259,9 +264,9 @@ async def first_administrator(box: Box) -> str | None:
     return password if await box.database.write(work) else None
 
 
-async def anybody(box: Box) -> bool:
-    """Whether there is an account that somebody made or has used."""
-    return bool(await box.database.fetch_value("select count(*) from account where initial = 0"))
+async def administered(box: Box) -> bool:
+    """Whether there is an administrator whom somebody made, or who has logged in."""
+    return bool(await box.database.fetch_value(_ADMINISTRATORS))
 
 
 def _name(name: str) -> str:
