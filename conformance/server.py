@@ -82,6 +82,7 @@ def start(
             env=environment(settings),
             cwd=data.parent,
             start_new_session=True,
+            preexec_fn=_heed_hangups,
         )
     server = Server(url="", process=process, data=data, log=log)
     try:
@@ -90,6 +91,11 @@ def start(
         server.kill()
         raise RuntimeError(f"{error}\n{log.read_text(errors='replace')[-4000:]}") from None
     return server
+
+
+def _heed_hangups() -> None:
+    """Under nohup a program inherits that they are ignored."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
