@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dicomweb_box.asgi.errors import handlers
+from dicomweb_box.asgi.stack import middleware
 from dicomweb_box.box import Box
 from dicomweb_box.web import actions
 from dicomweb_box.web.actions import Action, offered
@@ -80,6 +81,7 @@ def acting(box: Box) -> httpx.AsyncClient:
     """A client of an action's page."""
     app = Starlette(
         routes=[Route("/act", by_query), Route("/act", by_form, methods=["POST"])],
+        middleware=middleware(box.settings),
         exception_handlers=handlers(),
     )
     app.state.box = box
