@@ -16,6 +16,7 @@ STILL = """() => Promise.all(document.getAnimations()
 def violations(page: Any) -> list[str]:
     """What axe-core finds wrong with the page as it is now, each with the elements it is about."""
     assert page.scripts, "axe-core would wait for ever where the page's scripts are switched off"
+    page.wait_for_load_state()
     page.evaluate(STILL)
     page.evaluate(AXE)  # by the debugger: the page's own policy allows no foreign script
     found = page.evaluate("rules => axe.run(document, {runOnly: {type: 'tag', values: rules}})", RULES)

@@ -93,6 +93,7 @@ def test_ticks_on_several_pages_come_together_and_are_downloaded(
     rows(page).nth(0).get_by_role("checkbox").uncheck()
     bar.get_by_text("1 study, 1 series").wait_for()
     bar.get_by_role("link", name="Summary").click()
+    page.wait_for_url("**/selections/*")
     assert violations(page) == []
     assert not overflows(page)
     with page.expect_download() as downloading:
@@ -123,6 +124,7 @@ def test_a_patient_leads_to_studies_series_and_instances(page: Any, knees: str) 
     assert rows(page).count() == 3
     assert violations(page) == []
     rows(page).first.get_by_role("link", name="Lister, Lina").click()
+    page.wait_for_url("**/studies/*")
     assert violations(page) == []
     assert not overflows(page)
     rows(page).first.get_by_role("checkbox").check()

@@ -232,6 +232,7 @@ def test_the_list_of_uploads_is_accessible(page: Any) -> None:
     assert not overflows(page)
     page.get_by_role("link", name="A long name").first.click()
     page.get_by_role("link", name="Remove this record").click()
+    page.wait_for_url("**/remove")
     assert violations(page) == []
     page.get_by_role("button", name="Remove the record").click()
     assert page.get_by_role("heading", level=1).inner_text() == "Upload"
