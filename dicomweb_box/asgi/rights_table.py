@@ -29,6 +29,7 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
         "GET /healthz",
         "GET /readyz",
         "GET /static/{digest}/{path:path}",
+        "GET /ohif/manifest.json",
         "GET /login",
         "POST /login",
         "GET /login/code",

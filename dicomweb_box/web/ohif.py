@@ -18,6 +18,8 @@ from dicomweb_box.box import Box, in_thread
 from dicomweb_box.errors import NotFound
 from dicomweb_box.web import ohif_files
 
+MANIFEST = "manifest.json"
+"""What browsers ask for without their cookies; it has an address of its own, which is open to everybody."""
 NOT_INSTALLED = "The OHIF viewer is not installed here; `dicomweb-box ohif install` does it."
 
 # Segmentations are put together by functions made out of text (ndarray), in the page itself.
@@ -106,7 +108,7 @@ async def ohif(request: Request) -> Any:
     files = await _viewer(request).found()
     if files is None:
         raise NotFound(NOT_INSTALLED)
-    name = request.path_params["path"]
+    name = request.path_params.get("path", MANIFEST)
     if name == "app-config.js":
         return await in_thread(_box(request), _settings, request)
     file = files.by_name.get(name)

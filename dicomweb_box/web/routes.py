@@ -88,6 +88,7 @@ def routes() -> list[BaseRoute]:
         Route("/events", events.events, name="events"),
         # /ohif: the viewer
         Route("/ohif", ohif.entrance),
+        Route(f"/ohif/{ohif.MANIFEST}", ohif.ohif),
         Route("/ohif/{path:path}", ohif.ohif, name="ohif"),
         # for those who watch
         Route("/healthz", health.healthz),
