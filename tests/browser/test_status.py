@@ -1,5 +1,6 @@
 """The page of the archive's state, alive."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,16 @@ def test_it_is_accessible_and_hears_of_changes(page: Any, store: Callable[..., N
 
     assert page.get_by_role("heading", level=1).inner_text() == "Status"
     assert page.get_by_role("heading", name="What it holds").is_visible()
+
+
+def test_it_hears_of_changes_though_the_script_for_it_comes_late(page: Any) -> None:
+    def late(route: Any) -> None:
+        time.sleep(0.5)
+        route.continue_()
+
+    page.route("**/hx-sse-*.js", late)
+    with page.expect_request("**/events?after=*"):
+        page.goto("/status")
 
 
 def test_it_is_there_without_scripts(plain_page: Any) -> None:

@@ -345,6 +345,8 @@ def test_two_series_scroll_together_by_where_they_are(page: Any, study: str) -> 
     # The tenth slice of 2 mm lies at 20 mm, as does the fifth of 4 mm.
     drawn(page, 10)
     until(page, "document.querySelectorAll('.pane')[1].dataset.drawn === '5'")
+    # What is said is written into the address at the same time, once it is quiet.
+    until(page, "document.querySelector('#said').textContent.includes('instance 11 of')")
     page.wait_for_url(re.compile("layout=2"))
     page.reload()
     until(page, "document.querySelectorAll('.pane')[1]?.dataset.drawn === '5'")
