@@ -198,6 +198,13 @@ class Settings:
         None, _url("s3", "gs", "az", "file"), "where the blobs are kept", shown="local folder in DIR"
     )
     ae_title: str = _knob("DICOMWEB_BOX", _ae_title, "application entity title of this box")
+    dimse_any_called: bool = _knob(False, _truth, "accept associations whatever AE title they call")
+    dimse_unknown: Literal["refuse", "echo", "store"] = _knob(
+        "refuse",
+        _choice("refuse", "echo", "store"),
+        "what callers may do that are no peers; store: C-ECHO and C-STORE",
+    )
+    peer_loopback: bool = _knob(False, _truth, "peers may be on this machine itself")
     duplicates: Literal["same-source", "keep-first", "replace"] = _knob(
         "same-source",
         _choice("same-source", "keep-first", "replace"),

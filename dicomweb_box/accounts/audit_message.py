@@ -72,6 +72,7 @@ EVENTS: dict[Action, Event] = {
     Action.DECIDE: Event(_ACCESSED, "U"),
     Action.LABEL: Event(_ACCESSED, "U"),
     Action.RULE: _CONFIGURED,
+    Action.PEER: _CONFIGURED,
     Action.DECLARE: _CONFIGURED,
     Action.CHANGE: _CONFIGURED,
     Action.AUDIT: Event(_dcm("110101", "Audit Log Used"), "R"),

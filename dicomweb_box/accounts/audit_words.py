@@ -21,6 +21,7 @@ class Action(StrEnum):
     TOKEN = "change token"  # noqa: S105
     LINK = "change link"
     """A share link was made or revoked; who opens one logs in."""
+    PEER = "change peer"
     SESSION = "end session"
     SEARCH = "search"
     """Lists of what there is."""

@@ -144,16 +144,21 @@ def known(box: Box) -> Known:
     return box.resource(Known, Known)
 
 
-async def revision_of(box: Box) -> int:
-    """How often accounts were changed."""
-    found = await box.database.fetch_value("select value from mark where name = :name", {"name": _MARK})
+async def revision_of(box: Box, mark: str = _MARK) -> int:
+    """How often accounts were changed, or what else a mark counts."""
+    found = await box.database.fetch_value("select value from mark where name = :name", {"name": mark})
     return int(found or 0)
 
 
 async def changed(w: Writer) -> None:
     """Move the revision, in the transaction of the change."""
+    await moved(w, _MARK)
+
+
+async def moved(w: Writer, mark: str) -> None:
+    """Count one more change, in its transaction."""
     await w.execute(
         "insert into mark (name, value) values (:name, '1') on conflict (name)"
         " do update set value = cast(cast(mark.value as integer) + 1 as text)",
-        {"name": _MARK},
+        {"name": mark},
     )

@@ -38,6 +38,7 @@ _CHANGES = (
     (Action.ROLE, r"\w+ /roles.*"),
     (Action.TOKEN, r"\w+ /tokens.*"),
     (Action.LINK, r"\w+ /shares.*"),
+    (Action.PEER, r"\w+ /peers.*"),
     (Action.LOG_IN, r"\w+ /shared/x"),
     (Action.CHANGE, r".*"),
 )

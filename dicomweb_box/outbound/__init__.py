@@ -1,1 +1,1 @@
-"""What goes out to other systems and is fetched from them: peers, the durable queue of transfers, the clients."""
+"""What goes out to other systems and is fetched from them: peers, the queue of transfers, the clients."""

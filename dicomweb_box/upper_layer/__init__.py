@@ -1,1 +1,1 @@
-"""Associations and DIMSE messages over asyncio (PS3.7, PS3.8): the DICOM network, and nothing of an archive."""
+"""Associations and DIMSE messages over asyncio (PS3.7, PS3.8): the network, and nothing of an archive."""
