@@ -1,4 +1,4 @@
-"""Instances as bodies: as stored, and in Explicit VR Little Endian (PS3.18 8.7.3.2)."""
+"""Instances as bodies: as stored, and in the uncompressed transfer syntaxes (PS3.18 8.7.3.2, PS3.5 10.1)."""
 
 import mmap
 from collections.abc import Sequence
@@ -11,9 +11,10 @@ from dicomweb_box.archive.derived_dataset import deflated, inflated
 from dicomweb_box.archive.retrieve import Instance, frame_table
 from dicomweb_box.box import Box, in_decoder, in_thread
 from dicomweb_box.dicom import explicit, overlay, pixels
-from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE, Changes, Decoded, Encoded, Stretch
+from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE, IMPLICIT_LITTLE, Changes, Decoded, Encoded, Stretch
 from dicomweb_box.dicom.file_meta import file_meta
 from dicomweb_box.dicom.image import NATIVE
+from dicomweb_box.dicom.implicit import without_vrs
 from dicomweb_box.errors import NotFound
 
 _PIECE = 1 << 20
@@ -38,7 +39,7 @@ async def stored_body(box: Box, instance: Instance) -> list[Body]:
         return arrived_body(instance)
     if instance.given_syntax != instance.transfer_syntax_uid:
         return await explicit_body(box, instance)
-    return await in_thread(box, _rewritten, box, instance, None, await changes_of(box, instance), True)
+    return await in_thread(box, _rewritten, box, instance, None, await changes_of(box, instance), None)
 
 
 def stored_later(box: Box, instance: Instance) -> list[Body]:
@@ -67,20 +68,31 @@ async def explicit_body(box: Box, instance: Instance) -> list[Body]:
     """
     if instance.transfer_syntax_uid == EXPLICIT_LITTLE:
         return await stored_body(box, instance)
+    return await _uncompressed(box, instance, EXPLICIT_LITTLE)
+
+
+async def implicit_body(box: Box, instance: Instance) -> list[Body]:
+    """As `explicit_body`, in Implicit VR Little Endian."""
+    if instance.transfer_syntax_uid == IMPLICIT_LITTLE and instance.overlay is None:
+        return arrived_body(instance)
+    return await _uncompressed(box, instance, IMPLICIT_LITTLE)
+
+
+async def _uncompressed(box: Box, instance: Instance, target: str) -> list[Body]:
     changes = await changes_of(box, instance)
     if deflated(instance):
         path, size = await inflated(box, instance)
-        meta = await in_thread(box, meta_of, box, instance)
-        if changes is None:
+        meta = await in_thread(box, meta_of, box, instance, target)
+        if changes is None and target == EXPLICIT_LITTLE:
             return [meta, Piece(path, 0, size)]
-        return [meta, *await in_thread(box, _rewritten_file, path, changes)]
+        return [meta, *await in_thread(box, _rewritten_file, path, changes, target)]
     frames = None
     if instance.transfer_syntax_uid not in NATIVE:
         try:
             frames = (await frame_table(box, instance)).fragments
         except NotFound:
             frames = None
-    return await in_thread(box, _rewritten, box, instance, frames, changes)
+    return await in_thread(box, _rewritten, box, instance, frames, changes, target)
 
 
 def explicit_later(box: Box, instance: Instance) -> list[Body]:
@@ -117,12 +129,15 @@ def _rewritten(
     instance: Instance,
     frames: explicit.FrameFragments | None,
     changes: Changes | None,
-    keep: bool = False,
+    target: str | None,
 ) -> list[Body]:
+    """In the uncompressed transfer syntax `target`; None: in that of the instance, its pixels as they are."""
     stored, at = instance.transfer_syntax_uid, instance.dataset_offset
     with box.blobs.open(instance.blob_key) as blob, memoryview(blob.buffer()) as source:
-        meta = file_meta(source, at, stored if keep else EXPLICIT_LITTLE)
-        pieces = explicit.rewrite(source, at, stored, frames, changes=changes, keep=keep)
+        meta = file_meta(source, at, target or stored)
+        pieces = explicit.rewrite(source, at, stored, frames, changes=changes, keep=target is None)
+    if target == IMPLICIT_LITTLE:
+        pieces = without_vrs(pieces)
     body: list[Body] = [meta]
     for piece in pieces:
         if isinstance(piece, Encoded):
@@ -131,14 +146,16 @@ def _rewritten(
     return body
 
 
-def _rewritten_file(path: Path, changes: Changes) -> list[Body]:
-    """An inflated data set with changes."""
+def _rewritten_file(path: Path, changes: Changes | None, target: str) -> list[Body]:
+    """An inflated data set with changes, in an uncompressed transfer syntax."""
     with (
         path.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
         memoryview(mapped) as source,
     ):
         pieces = explicit.rewrite(source, 0, EXPLICIT_LITTLE, changes=changes)
+    if target == IMPLICIT_LITTLE:
+        pieces = without_vrs(pieces)
     body: list[Body] = []
     for piece in pieces:
         if isinstance(piece, Decoded | Encoded):

@@ -14,7 +14,7 @@ from dicomweb_box.dicom.frames import FrameTable
 from dicomweb_box.dicom.overlay import given_syntax
 from dicomweb_box.errors import NotFound
 
-_COLUMNS = (
+COLUMNS = (
     "instance.id, study.study_uid, series.series_uid, instance.instance_uid, instance.sop_class_uid,"
     " instance.transfer_syntax_uid, instance.blob_key, instance.size, instance.sha256,"
     " instance.dataset_offset,"
@@ -28,13 +28,13 @@ _DESCRIBING = (
 _FROM = (
     " from instance join series on series.id = instance.series_id join study on study.id = instance.study_id"
 )
-_ORDER = (
+ORDER = (
     " order by series.series_number is null, series.series_number, series.series_uid,"
     " instance.instance_number is null, instance.instance_number, instance.instance_uid"
 )
 
 
-_COUNT = _COLUMNS.count(",") + 1
+_COUNT = COLUMNS.count(",") + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ async def instances(
         " from study join series on series.study_id = study.id"
         " join instance on instance.series_id = series.id"
     )
-    rows = await box.database.fetch_all(f"select {_COLUMNS}{source} where {where}{_ORDER}", params)
+    rows = await box.database.fetch_all(f"select {COLUMNS}{source} where {where}{ORDER}", params)
     if not rows:
         raise await missing(
             box,
@@ -174,7 +174,7 @@ async def _one(
     if series_uid is not None:
         where += " and series.series_uid = :series_uid"
         params["series_uid"] = series_uid
-    row = await box.database.fetch_one(f"select {_COLUMNS}{more}{_FROM}{where}", params)
+    row = await box.database.fetch_one(f"select {COLUMNS}{more}{_FROM}{where}", params)
     if row is None:
         raise await missing(
             box, "there is no such instance", study_uid, series_uid, instance_uid, scope=scope
@@ -227,8 +227,8 @@ async def representative(
     if row is None:
         raise await missing(box, "there is no such study or series", study_uid, series_uid, scope=scope)
     found = await box.database.fetch_one(
-        f"select {_COLUMNS}{_FROM} where instance.series_id = :series_id and instance.state = 'current'"
-        f' order by instance."rows" is null, {_ORDER.partition("series.series_uid,")[2]}'
+        f"select {COLUMNS}{_FROM} where instance.series_id = :series_id and instance.state = 'current'"
+        f' order by instance."rows" is null, {ORDER.partition("series.series_uid,")[2]}'
         " limit 1 offset :middle",
         {"series_id": row[0], "middle": int(row[1]) // 2},
     )

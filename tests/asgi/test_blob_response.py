@@ -10,7 +10,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from dicomweb_box.archive.body import Body, Later, Made, Piece
-from dicomweb_box.asgi.blob_response import MOST_AT_ONCE, BlobResponse
+from dicomweb_box.archive.chunks import MOST_AT_ONCE
+from dicomweb_box.asgi.blob_response import BlobResponse
 from dicomweb_box.asgi.errors import handlers
 from dicomweb_box.asgi.stack import middleware
 from dicomweb_box.box import Box
