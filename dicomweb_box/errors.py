@@ -16,6 +16,8 @@ BoxError
 ├── NotAcceptable           none of the asked representations can be given; carries what can
 ├── UnreadableInstance      bytes that are not a usable DICOM instance; carries the failure reason
 │   └── NotDicom            … and do not look like one
+├── PeerUnreachable         another system does not answer, or not now; trying again later may help
+├── PeerRefused             another system says no; trying again does not help
 ├── OutOfResources          disk or store full; trying again later may help
 └── Damaged                 stored bytes are not what the index says
 
@@ -118,6 +120,14 @@ class UnreadableInstance(BoxError):
 
 class NotDicom(UnreadableInstance):
     """Bytes that do not look like DICOM at all: a picture, a text, a program."""
+
+
+class PeerUnreachable(BoxError):
+    """Another system does not answer, or not now; trying again later may help."""
+
+
+class PeerRefused(BoxError):
+    """Another system says no to what is asked; trying again does not help."""
 
 
 class OutOfResources(BoxError):

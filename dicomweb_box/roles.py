@@ -27,6 +27,8 @@ from dicomweb_box.archive import chores
 from dicomweb_box.asgi.proxies import is_within
 from dicomweb_box.box import Box, in_thread, open_box
 from dicomweb_box.errors import BoxError
+from dicomweb_box.outbound import kinds
+from dicomweb_box.outbound import worker as transfer_worker
 from dicomweb_box.settings import Settings
 from dicomweb_box.tls import Certificate
 from dicomweb_box.web.events import feed
@@ -188,7 +190,9 @@ async def _worker(here: Surroundings, box: Box, stop: asyncio.Event) -> None:
     if here.settings.demo:
         await chores.load_demo(box)
     here.report(READY)
-    await chores.run(box, stop)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(chores.run(box, stop, chores.STEPS + transfer_worker.CHORES))
+        tasks.create_task(transfer_worker.run(box, stop, kinds.HANDLERS))
 
 
 async def _tell_how_to_log_in(box: Box) -> None:

@@ -64,6 +64,8 @@ EVENTS: dict[Action, Event] = {
     Action.RETRIEVE: Event(_TRANSFERRED, "R", user="destination", box="source"),
     Action.EXPORT: Event(_dcm("110106", "Export"), "R", user="media destination", box="source"),
     Action.STORE: Event(_TRANSFERRED, "C", user="source", box="destination"),
+    Action.TRANSFER: Event(_dcm("110102", "Begin Transferring DICOM Instances"), "E"),
+    Action.SEND: Event(_TRANSFERRED, "R", box="source"),
     Action.UPLOAD: Event(_dcm("110107", "Import"), "C", user="media source", box="destination"),
     Action.REJECT: Event(_ACCESSED, "D"),
     Action.RESTORE: Event(_ACCESSED, "U"),
