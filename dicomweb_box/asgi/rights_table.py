@@ -236,6 +236,18 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
         "GET /shares/{id}/revoke",
         "POST /shares/{id}/revoke",
     ),
+    "peers": (
+        "GET /peers",
+        "GET /peers.json",
+        "POST /peers",
+        "GET /peers/new",
+        "GET /peers/{name}",
+        "GET /peers/{name}.json",
+        "POST /peers/{name}",
+        "DELETE /peers/{name}",
+        "GET /peers/{name}/remove",
+        "POST /peers/{name}/remove",
+    ),
     "audit": ("GET /audit", "GET /audit.json", "GET /audit.csv"),
     "operate": ("GET /status", "GET /status.json", "GET /metrics"),
     "administer": (

@@ -37,11 +37,12 @@ ADMINISTRATION = (
     ("/roles", "Roles"),
     ("/tokens", "Tokens"),
     ("/shares", "Shares"),
+    ("/peers", "Peers"),
     ("/audit", "Audit"),
     ("/status", "Status"),
 )
 """The same of the menu at its end."""
-_OF_THE_WHOLE = frozenset({"/rules", "/audit", "/status"})
+_OF_THE_WHOLE = frozenset({"/rules", "/peers", "/audit", "/status"})
 """What is only for those who see the whole archive."""
 
 

@@ -18,6 +18,7 @@ from dicomweb_box.web import (
     login_oidc,
     ohif,
     patients,
+    peers,
     profile,
     reject,
     roles,
@@ -57,6 +58,8 @@ def routes() -> list[BaseRoute]:
         *tokens.ROUTES,
         # /shares, /shared: links that show a part to whoever has them
         *shares.ROUTES,
+        # /peers: DICOM systems that may call and be called
+        *peers.ROUTES,
         # /signed: addresses that carry their own proof
         *signed.ROUTES,
         *second_factor.ROUTES,

@@ -39,8 +39,15 @@ def plant(server: Server) -> None:
                 client.post("/roles", json={"name": text, "rights": ["see"]}),
                 client.post("/tokens", json={"name": text, "rights": ["see"]}),
                 client.post("/shares", json={"study": study, "name": text}),
+                client.post("/peers", json={"name": text, "ae_title": text[:16], "host": text, "port": text}),
+                client.post("/peers", json=_peer(text)),
             ]
             assert all(answer.status_code < 500 for answer in asked)
+
+
+def _peer(title: str) -> dict[str, object]:
+    """A peer whose AE title is as much of an attack as fits, if it can be one."""
+    return {"name": title.encode().hex()[:32], "ae_title": title[:16], "addresses": ["any"], "may": ["echo"]}
 
 
 def _objects(study: str) -> list[bytes]:

@@ -44,6 +44,8 @@ def populate(server: Server) -> None:
         _done(client.post("/users", json={"name": "reader", "role": "viewer", "labels": ["seen"]}))
         _done(client.post("/shares", json={"study": study, "name": "Second opinion"}))
         _done(client.post("/tokens", json={"name": "notebook", "rights": ["see"]}))
+        peer = {"name": "CT 2", "ae_title": "CT2", "host": "192.0.2.1", "port": 104, "may": ["echo", "store"]}
+        _done(client.post("/peers", json=peer))
         _done(client.post("/reject", data={"study": rejected, "reason": "113001"}))
     with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.9")) as other:
         held = make_instance(**uids, SOPInstanceUID=instance, PatientName=OTHER)
