@@ -227,11 +227,15 @@ def _add_modalities(plan: Plan, key: Match) -> None:
     parts = []
     if wanted:
         parts.append(_has_modality(plan, Match(key.path, wanted, key.name)))
-        if len(wanted) == len(key.tests):
+        if len(wanted) == len(key.tests) and not plan.by_modality:
             plan.columns["study_modality.modality"] = key
     if len(wanted) < len(key.tests):
         parts.append("not " + _has_modality(plan, None))
-    plan.by_modality = "(" + " or ".join(parts) + ")"
+    if plan.by_modality:
+        # A second key, which has to match as well (PS3.4 C.2.2.2.8): only one can be where the search begins.
+        plan.conditions.append("(" + " or ".join(parts) + ")")
+    else:
+        plan.by_modality = "(" + " or ".join(parts) + ")"
 
 
 def _has_modality(plan: Plan, key: Match | None) -> str:

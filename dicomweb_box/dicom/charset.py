@@ -84,7 +84,7 @@ class Charset:
 @lru_cache(maxsize=256)
 def charset(value: bytes) -> Charset:
     """The Charset for the bytes of (0008,0005); terms nobody defined are read as the default repertoire."""
-    terms = [_term(term) for term in value.decode("latin-1").strip(" \0").split("\\")]
+    terms = [defined_term(term) for term in value.decode("latin-1").strip(" \0").split("\\")]
     unknown = next((term for term in terms if term not in _CODECS), "")
     codec = _CODECS.get(terms[0], "latin-1")
     if codec in _WITHOUT_EXTENSIONS and terms[0] != "ISO_IR 58":
@@ -92,7 +92,7 @@ def charset(value: bytes) -> Charset:
     return Charset(decode=_extended(codec), ascii_is_plain=False, unknown=unknown)
 
 
-def _term(term: str) -> str:
+def defined_term(term: str) -> str:
     """The defined term in one spelling: `ISO 2022 IR 100` and `ISO-IR 100`, too, mean ISO_IR 100."""
     term = term.strip(" \0").upper()
     found = re.fullmatch(r"ISO[ _-](?:2022[ _-])?(?:IR[ _-]?)?(\d+)", term)

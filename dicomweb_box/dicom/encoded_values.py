@@ -29,9 +29,13 @@ def encoded(vr: str, values: list[Any]) -> bytes:
         return b"".join(_tag(value) for value in values)
     if vr in BINARY:
         raise BadValue(f"of VR {vr} has Value where InlineBinary or BulkDataURI belongs")
+    return padded(text_of(vr, values).encode("utf-8", "surrogatepass"), vr)
+
+
+def text_of(vr: str, values: list[Any]) -> str:
+    """The values of an attribute of a VR of text; raises BadValue."""
     # PS3.5 6.2: several values stand behind one another with a backslash between them.
-    text = "\\".join(_WRITERS.get(vr, _text)(value) for value in values)
-    return padded(text.encode("utf-8", "surrogatepass"), vr)
+    return "\\".join(_WRITERS.get(vr, _text)(value) for value in values)
 
 
 def inline(vr: str, text: Any) -> bytes:
