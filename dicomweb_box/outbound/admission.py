@@ -53,11 +53,12 @@ _LOCAL = {"echo": frozenset({Service.ECHO}), "store": frozenset({Service.ECHO, S
 
 
 async def caller(
-    box: Box, *, called: str, calling: str, address: str, certificate: bytes | None
+    box: Box, *, called: str, calling: str, address: str, certificate: bytes | None, again: bool = False
 ) -> Caller | Refusal:
     """Who asks for an association, or why it is not let in; a refusal is noted for the page of peers.
 
-    `certificate` is the one that was shown in the handshake, as DER; it was proved there.
+    `certificate` is the one that was shown in the handshake, as DER; it was proved there. `again`: it has an
+    association already, and the question is whether it may keep it, however many there are.
     """
     title = ae_title_of(calling)
     if not box.settings.dimse_any_called and called.strip(" ") != box.settings.ae_title:
@@ -75,7 +76,7 @@ async def caller(
         return _refused(box, calling, address, why)
     if not await _calls_from(box, peer, address):
         return _refused(box, calling, address, "It is not where the peer calls from.")
-    if open_associations(box).of(peer) >= peer.associations:
+    if not again and open_associations(box).of(peer) >= peer.associations:
         # PS3.8 Table 9-21: it may try again.
         return Refusal(
             result=_TRANSIENT,

@@ -8,6 +8,8 @@ UpperLayerError
 └── TooLarge      a data set longer than whoever asked for it takes
 """
 
+from typing import Literal
+
 from dicomweb_box.errors import BoxError
 
 
@@ -25,6 +27,11 @@ class TimedOut(Aborted):
 
 class Unreachable(UpperLayerError):
     """There is nobody at the address, or nobody who answers as DICOM does; trying again may help."""
+
+    def __init__(self, message: str, *, at: Literal["connection", "tls", "answer"] = "connection") -> None:
+        super().__init__(message)
+        self.at = at
+        """What could not be had; what comes before it could."""
 
 
 class TooLarge(UpperLayerError):

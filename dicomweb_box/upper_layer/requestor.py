@@ -26,10 +26,13 @@ async def request(
     contexts: Sequence[Proposed],
     extended: Mapping[str, bytes] | None = None,
     tls: ssl.SSLContext | None = None,
+    tls_host: str | None = None,
     timeouts: Timeouts | None = None,
     pdu_size: int = PDU_SIZE,
 ) -> Association:
     """An association in which the peer accepted at least one of the contexts.
+
+    `tls_host` is the name that its certificate has to hold for, where that is not `host`.
 
     Raises Rejected, Unreachable, and ValueError for what cannot be proposed.
     """
@@ -40,7 +43,7 @@ async def request(
     )
     first = FirstPdu(framing.ASSOCIATE_AC, framing.ASSOCIATE_RJ)
     connection = Connection(first, times)
-    await _connect(connection, host, port, tls, times)
+    await _connect(connection, (host, port), tls, tls_host, times)
     try:
         connection.put(pdu)
         async with asyncio.timeout(times.associate):
@@ -51,12 +54,13 @@ async def request(
         _some(accepted)
     except Violation as violation:
         connection.end(Aborted(str(violation)), abort=(2, violation.reason))
-        raise Unreachable(f"{host}:{port} answered with {violation}") from None
+        raise Unreachable(f"{host}:{port} answered with {violation}", at="answer") from None
     except TimeoutError:
         connection.end(TimedOut("no answer"), abort=(0, 0))
-        raise Unreachable(f"{host}:{port} did not answer within {times.associate:g} seconds") from None
+        sentence = f"{host}:{port} did not answer within {times.associate:g} seconds"
+        raise Unreachable(sentence, at="answer") from None
     except Aborted as error:
-        raise Unreachable(f"{host}:{port} gave no answer: {error}") from error
+        raise Unreachable(f"{host}:{port} gave no answer: {error}", at="answer") from error
     except BaseException:
         connection.close(Aborted("the association was aborted by us"), abort=(0, 0))
         raise
@@ -74,11 +78,17 @@ async def request(
 
 
 async def _connect(
-    connection: Connection, host: str, port: int, tls: ssl.SSLContext | None, times: Timeouts
+    connection: Connection,
+    address: tuple[str, int],
+    tls: ssl.SSLContext | None,
+    tls_host: str | None,
+    times: Timeouts,
 ) -> None:
+    host, port = address
     more: dict[str, Any] = {}
     if tls is not None:
         more = {"ssl_handshake_timeout": times.associate, "ssl_shutdown_timeout": times.close}
+        more |= {"server_hostname": tls_host or host}
     try:
         async with asyncio.timeout(times.connect + (times.associate if tls else 0)):
             await asyncio.get_running_loop().create_connection(
@@ -87,7 +97,7 @@ async def _connect(
     except TimeoutError:
         raise Unreachable(f"{host}:{port} could not be reached within {times.connect:g} seconds") from None
     except ssl.SSLError as error:
-        raise Unreachable(f"no TLS with {host}:{port}: {error.reason or error}") from error
+        raise Unreachable(f"no TLS with {host}:{port}: {error.reason or error}", at="tls") from error
     except OSError as error:
         raise Unreachable(f"{host}:{port} could not be reached: {error.strerror or error}") from error
 

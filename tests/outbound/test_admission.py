@@ -135,6 +135,7 @@ async def test_over_its_limit_a_peer_is_told_to_try_again_and_is_no_stranger(gua
     first = await let_in(guarded)
     with open_associations(guarded).held(first):
         assert await refused(guarded) == LOCAL_LIMIT
+        await let_in(guarded, again=True)
     await let_in(guarded)
     assert await noted(guarded) == []
 
