@@ -2,7 +2,7 @@
 
 import logging
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +39,11 @@ ACCEPTED, REFUSED, NO_REASON, NO_ABSTRACT_SYNTAX, NO_TRANSFER_SYNTAX = range(5)
 _IMPLICIT = "1.2.840.10008.1.2"
 _HEAD = struct.Struct(">BxI")
 _ITEM = struct.Struct(">BxH")
-_USER_INFORMATION = 0x50
+_APPLICATION_CONTEXT, _USER_INFORMATION = 0x10, 0x50
+_PRESENTATION_CONTEXTS = {0x20, 0x21}
+MOST_CONTEXTS, MOST_SYNTAXES = 128, 128 * 64
+"""What can be proposed (IDs are odd bytes), with its syntaxes in all. Each takes some microseconds to read,
+and nobody else is served meanwhile."""
 _FIXED = 68
 """Bytes of A-ASSOCIATE-RQ and -AC before their items."""
 
@@ -136,7 +140,7 @@ def read_request(
         Proposed(
             id=item.context_id or 0,
             abstract_syntax=item.abstract_syntax or "",
-            transfer_syntaxes=tuple(item.transfer_syntax),
+            transfer_syntaxes=tuple(syntax for syntax in item.transfer_syntax if syntax),
         )
         for item in pdu.presentation_context
     ]
@@ -335,7 +339,9 @@ def _most_pdu(length: int | None) -> int:
 def _decode(pdu: A_ASSOCIATE_RQ | A_ASSOCIATE_AC, kind: int, body: bytes) -> None:
     if len(body) < _FIXED:
         raise Violation("an association PDU that is cut short")
-    known = body[:_FIXED] + _known(body[_FIXED:])
+    items = _known(body[_FIXED:])
+    _bound(items)
+    known = body[:_FIXED] + b"".join(_ITEM.pack(kind, len(content)) + content for kind, content in items)
     try:
         pdu.decode(_HEAD.pack(kind, len(known)) + known)
     except (
@@ -350,9 +356,19 @@ def _decode(pdu: A_ASSOCIATE_RQ | A_ASSOCIATE_AC, kind: int, body: bytes) -> Non
         raise Violation("an association PDU that cannot be understood") from error
 
 
-def _known(items: bytes) -> bytes:
+def _known(items: bytes) -> list[tuple[int, bytes]]:
     """The items without those of a type that we do not know, which are to be passed over (PS3.8 9.3.1)."""
     kept = []
+    for kind, content in _items(items):
+        if kind == _USER_INFORMATION:
+            known = _known(content)
+            content = b"".join(_ITEM.pack(inner, len(told)) + told for inner, told in known)
+        if kind in PDU_ITEM_TYPES:
+            kept.append((kind, content))
+    return kept
+
+
+def _items(items: bytes) -> Iterator[tuple[int, bytes]]:
     position = 0
     while position < len(items):
         if len(items) - position < _ITEM.size:
@@ -362,7 +378,19 @@ def _known(items: bytes) -> bytes:
         if len(content) < length:
             raise Violation("an item of an association PDU that is longer than the PDU")
         position += _ITEM.size + length
-        if kind in PDU_ITEM_TYPES:
-            content = _known(content) if kind == _USER_INFORMATION else content
-            kept.append(_ITEM.pack(kind, len(content)) + content)
-    return b"".join(kept)
+        yield kind, content
+
+
+def _bound(items: Sequence[tuple[int, bytes]]) -> None:
+    """Raises Violation for more than an association can be about."""
+    contexts = [content for kind, content in items if kind in _PRESENTATION_CONTEXTS]
+    if len(contexts) > MOST_CONTEXTS:
+        raise Violation(f"more than {MOST_CONTEXTS} presentation contexts")
+    syntaxes = 0
+    for content in contexts:
+        syntaxes += sum(1 for _ in _items(content[4:]))
+        if syntaxes > MOST_SYNTAXES:
+            raise Violation(f"presentation contexts with more than {MOST_SYNTAXES} syntaxes")
+    kinds = [kind for kind, _ in items]
+    if kinds.count(_APPLICATION_CONTEXT) > 1 or kinds.count(_USER_INFORMATION) > 1:
+        raise Violation("an association PDU with two application contexts or user informations")
