@@ -1,7 +1,8 @@
 """The instances below unique keys of any level, page by page (PS3.4 C.2.3, C.4.2.1.4.1)."""
 
 from array import array
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ from dicomweb_box.accounts.access import Actor, Scope
 from dicomweb_box.archive import visibility
 from dicomweb_box.archive.retrieve import COLUMNS, ORDER, Instance
 from dicomweb_box.box import Box
-from dicomweb_box.database import chunks, in_list
+from dicomweb_box.database import Row, chunks, in_list
 from dicomweb_box.dicom.overlay import given_syntax
 from dicomweb_box.errors import BadRequest
 
@@ -49,14 +50,24 @@ class Kind:
 class Found:
     """The instances that there were when they were looked for."""
 
-    def __init__(self, box: Box, ids: "array[int]", kinds: frozenset[Kind]) -> None:
-        self._box, self._ids = box, ids
-        self.kinds = kinds
+    def __init__(self, box: Box) -> None:
+        self._box = box
+        self._ids = array("q")
+        self.kinds: set[Kind] = set()
+        self.studies: Counter[str] = Counter()
+        """How many there were of each study."""
 
     @property
     def total(self) -> int:
         """How many there were."""
         return len(self._ids)
+
+    def add(self, kinds: Iterable[Row], ids: Iterable[Row]) -> None:
+        """Some more: of each study and kind how many, and their ids in order."""
+        for study, sop_class, syntax, corrected, count in kinds:
+            self.kinds.add(Kind(sop_class, given_syntax(syntax, "corrected" if corrected else None)))
+            self.studies[study] += count
+        self._ids.extend(row[0] for row in ids)
 
     async def instances(self) -> AsyncIterator[Instance]:
         """Those of them that are still there, each study and series in its order."""
@@ -78,7 +89,7 @@ async def find(box: Box, keys: Keys, *, scope: Scope, actor: Actor) -> Found:
     Raises BadRequest where the keys do not name what their level asks for.
     """
     del actor  # a search of one's own; who is given what is recorded by whoever gives it
-    ids, kinds = array("q"), set[Kind]()
+    found = Found(box)
     visible, params = visibility.series_condition(scope)
     base = f"study.realm = :realm and instance.state = 'current' and {visible}"
     params = params | {"realm": scope.realm}
@@ -87,15 +98,13 @@ async def find(box: Box, keys: Keys, *, scope: Scope, actor: Actor) -> Found:
     for where, more in _parts(keys):
         clause, named = f"{_FROM} where {base} and {where}", params | more
         rows = await box.database.fetch_all(
-            "select distinct instance.sop_class_uid, instance.transfer_syntax_uid,"
-            f" case when study.overlay is null then 0 else 1 end{clause}",
+            "select study.study_uid, instance.sop_class_uid, instance.transfer_syntax_uid,"
+            f" case when study.overlay is null then 0 else 1 end, count(*){clause} group by 1, 2, 3, 4",
             named,
         )
-        kinds |= {Kind(row[0], given_syntax(row[1], "corrected" if row[2] else None)) for row in rows}
         if rows:
-            found = await box.database.fetch_all(f"select instance.id{clause}{_ORDER}", named)
-            ids.extend(row[0] for row in found)
-    return Found(box, ids, frozenset(kinds))
+            found.add(rows, await box.database.fetch_all(f"select instance.id{clause}{_ORDER}", named))
+    return found
 
 
 async def _studies(box: Box, keys: Keys, scope: Scope) -> tuple[str, ...]:
