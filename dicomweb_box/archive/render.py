@@ -33,7 +33,7 @@ from dicomweb_box.dicom.vr_lookup import SWAP_UNIT
 from dicomweb_box.errors import NotFound
 
 if TYPE_CHECKING:
-    from dicomweb_box.dicom.display.picture import Image
+    from dicomweb_box.dicom.display.picture import Image, Shown
 
 T = TypeVar("T")
 
@@ -106,7 +106,7 @@ class _Displays(Recent):
 
 
 async def _render(box: Box, shown: Picture, view: View, media_type: str) -> bytes:
-    def finish(made: "Image", profile: bytes | None) -> bytes:
+    def finish(made: "Shown", profile: bytes | None) -> bytes:
         return raster.encoded(made, media_type, view.quality, profile)
 
     return await _drawn(box, shown, view, finish)
@@ -114,7 +114,7 @@ async def _render(box: Box, shown: Picture, view: View, media_type: str) -> byte
 
 async def drawn(box: Box, shown: Picture, view: View) -> "Image":
     """The picture itself, of grey levels or RGB; raises as `rendered` does."""
-    return await _drawn(box, shown, view, lambda made, _: made)
+    return await _drawn(box, shown, view, lambda made, _: raster.image(made))
 
 
 async def fitting(box: Box, shown: Picture) -> Window | None:
@@ -130,7 +130,7 @@ async def fitting(box: Box, shown: Picture) -> Window | None:
     return await in_decoder(box, work)
 
 
-async def _drawn(box: Box, shown: Picture, view: View, finish: "Callable[[Image, bytes | None], T]") -> T:
+async def _drawn(box: Box, shown: Picture, view: View, finish: "Callable[[Shown, bytes | None], T]") -> T:
     if posters.has_poster(shown.instance):
         table = await retrieve.frame_table(box, shown.instance)
         made = await in_decoder(box, posters.poster, box, shown.instance, table, shown.number, view)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 _TABLES_KEPT = 128
+_STRIP = 1 << 15
+"""Pixels that are looked up at once."""
 _LOWEST, _HIGHEST = 0.005, 0.995
 
 
@@ -77,9 +79,15 @@ def levels(grey: Grey, cells: Cells, patterns: "Array") -> "Array":
     """The 8-bit level of each cell; `patterns` are unsigned, as they lie in the frame."""
     import numpy as np
 
-    voi = grey.voi or fitting(grey, cells, patterns)
-    # "clip" spares a second look at each index; none can be out of bounds.
-    return np.take(_table(grey, cells, voi), patterns, mode="clip")
+    table = _table(grey, cells, grey.voi or fitting(grey, cells, patterns))
+    found = np.empty(patterns.shape, np.uint8)
+    source, made = patterns.reshape(-1), found.reshape(-1)
+    # In strips: numpy widens each index to eight bytes, and a whole frame of those drops out of the cache.
+    for at in range(0, source.size, _STRIP):
+        strip = slice(at, at + _STRIP)
+        # "clip" spares a second look at each index; none can be out of bounds.
+        np.take(table, source[strip], mode="clip", out=made[strip])
+    return found
 
 
 def calculated(grey: Grey, values: "Array") -> "Array":

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dicomweb_box.dicom import pixels
-from dicomweb_box.dicom.display import grey, icc
+from dicomweb_box.dicom.display import grey, icc, raster
 from dicomweb_box.dicom.display.annotation import Words, annotated, shown
 from dicomweb_box.dicom.display.display import Display
 from dicomweb_box.dicom.display.graphics import draw_graphic, draw_text
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Image  # also by rooms, which may not import PIL
 
     Array = np.ndarray[Any, Any]
+    Shown = Image | Array
+
+
+_AS_IT_IS = (None, "no")
+"""Values of iccprofile by which colours stay as they are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,16 +45,22 @@ class Frame:
     words: Words | None = None
 
 
-def picture(frame: Frame, view: View) -> "tuple[Image, bytes | None]":
+def picture(frame: Frame, view: View) -> "tuple[Shown, bytes | None]":
     """The frame as a picture of grey levels or RGB, and the colour profile that is to be put in its file.
 
-    Raises Damaged where its bytes are too few, BadRequest where the view asks for what is not in the frame.
+    It is an array where nothing of it is turned, scaled or written upon. Raises Damaged where the frame's
+    bytes are too few, BadRequest where the view asks for what is not in the frame.
     """
-    made = _placed(frame, view)
+    found = levels(frame, view)
+    if view.graphics:
+        found = _covered(frame, found)
+    if frame.state is None and frame.words is None and view.viewport is None and view.iccprofile in _AS_IT_IS:
+        return found, None
+    made = _placed(frame, view, found)
     if frame.state is not None and view.graphics:
         made = _drawn(made, frame.state)
     shown_now, profile = made.picture, None
-    if view.iccprofile not in (None, "no") and shown_now.mode == "RGB":
+    if view.iccprofile not in _AS_IT_IS and shown_now.mode == "RGB":
         path = frame.display.profile_path
         own = frame.bulk(path) if path else b""
         shown_now, profile = icc.managed(shown_now, own, frame.display.space, view.iccprofile)
@@ -111,14 +122,9 @@ def _everything(display: Display, state: Presentation) -> Window | None:
     return Window(center=(low + high) / 2, width=high - low or 1, function="LINEAR_EXACT")
 
 
-def _placed(frame: Frame, view: View) -> Placed:
-    from PIL import Image
-
-    made = levels(frame, view)
-    if view.graphics:
-        made = _covered(frame, made)
+def _placed(frame: Frame, view: View, found: "Array") -> Placed:
     display, state = frame.display, frame.state
-    picture = Image.fromarray(made)
+    picture = raster.image(found)
     if state is None:
         return placed(picture, viewport=view.viewport, aspect=display.aspect)
     return placed(

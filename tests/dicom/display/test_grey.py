@@ -154,3 +154,13 @@ def test_wide_and_floating_values_are_calculated():
     assert calculated(Grey(voi=window), values).tolist() == [[0, 64], [128, 0]]
     wide = np.array([0, 1 << 20, 1 << 21], "<u4")
     assert calculated(replace(Grey(), inverse=True), wide).tolist() == [255, 128, 0]
+
+
+def test_each_pixel_of_a_large_frame_gets_the_level_of_its_value():
+    grey = Grey(voi=Window(center=32768, width=65536, function="LINEAR_EXACT"))
+    patterns = np.random.default_rng(3).integers(0, 1 << 16, (301, 457), np.uint16)
+
+    got = levels(grey, SIXTEEN, patterns)
+
+    one_by_one = levels(grey, SIXTEEN, np.arange(1 << 16, dtype=np.uint16))
+    assert np.array_equal(got, one_by_one[patterns])
