@@ -34,6 +34,7 @@ _CHANGES = (
     (Action.DECIDE, r"POST /(held|disagreements)/.*"),
     (Action.LABEL, r"\w+ /labels.*"),
     (Action.RULE, r"\w+ /rules.*"),
+    (Action.TRANSFER, r"POST /transfers/.*"),
     (Action.ACCOUNT, r"\w+ /users.*"),
     (Action.ROLE, r"\w+ /roles.*"),
     (Action.TOKEN, r"\w+ /tokens.*"),

@@ -38,6 +38,7 @@ ADMINISTRATION = (
     ("/tokens", "Tokens"),
     ("/shares", "Shares"),
     ("/peers", "Peers"),
+    ("/transfers", "Transfers"),
     ("/audit", "Audit"),
     ("/status", "Status"),
 )

@@ -31,6 +31,7 @@ from dicomweb_box.web import (
     status,
     studies,
     tokens,
+    transfers,
     upload,
     users,
     viewer,
@@ -84,6 +85,8 @@ def routes() -> list[BaseRoute]:
         *held.ROUTES,
         # /upload: files that people bring
         *upload.ROUTES,
+        # /transfers: what goes to peers and comes from them
+        *transfers.ROUTES,
         # /audit: who did what
         *audit.ROUTES,
         # /status: what the archive holds, and how it fares; /events: that something changed
