@@ -167,15 +167,17 @@ class _Acceptor:
         connection = Connection(first, self._limits.timeouts)
         try:
             body = await self._first(guest, connection, first, sock)
-            self._has_asked(guest)
-            await self._associate(guest, connection, body)
+            if body is not None:
+                self._has_asked(guest)
+                await self._associate(guest, connection, body)
         except Violation as violation:
             log.info("aborting a connection from %s: %s", guest.address, violation)
             connection.end(Aborted(str(violation)), abort=(2, violation.reason))
-        except (UpperLayerError, OSError, TimeoutError) as error:
-            log.info("a connection from %s ended: %s", guest.address, error)
+        except UpperLayerError as error:
+            log.info("an association from %s ended: %s", guest.address, error)
         except BaseException:
-            connection.close(Aborted("the association was aborted by us"), abort=(0, 0))
+            abort = (0, 0) if guest.association is not None else None
+            connection.close(Aborted("the association was aborted by us"), abort=abort)
             raise
         # What was sent must go out, and the peer has until ARTIM runs out to close.
         connection.end(Aborted("there was no association"))
@@ -183,18 +185,22 @@ class _Acceptor:
 
     async def _first(
         self, guest: _Guest, connection: Connection, first: FirstPdu, sock: socket.socket
-    ) -> bytes:
-        """The body of the A-ASSOCIATE-RQ, which has to come wholly within the time that it may take."""
+    ) -> bytes | None:
+        """The body of the A-ASSOCIATE-RQ; None where it did not come wholly in the time that it may take."""
         seconds = self._limits.timeouts.associate
-        async with asyncio.timeout(seconds):
-            guest.sock = None
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: connection,
-                sock,
-                ssl=self._tls,
-                **({"ssl_handshake_timeout": seconds, "ssl_shutdown_timeout": seconds} if self._tls else {}),
-            )
-            return await first.body()
+        more = {"ssl_handshake_timeout": seconds, "ssl_shutdown_timeout": self._limits.timeouts.close}
+        try:
+            async with asyncio.timeout(seconds):
+                guest.sock = None
+                await asyncio.get_running_loop().connect_accepted_socket(
+                    lambda: connection, sock, ssl=self._tls, **(more if self._tls else {})
+                )
+                return (await first.pdu_that_came())[1]
+        except (Aborted, OSError, TimeoutError) as error:
+            log.info("no association was asked for from %s: %s", guest.address, error or "too slow")
+            # PS3.8 9.2.3 AA-2: without a word.
+            connection.close(Aborted("no association was asked for"))
+            return None
 
     async def _associate(self, guest: _Guest, connection: Connection, body: bytes) -> None:
         request = negotiation.read_request(

@@ -65,6 +65,7 @@ class Message:
         self._unread = 0
         self._ended = not self.has_data
         self._dropped = False
+        self._kept = b""
         self._more: asyncio.Future[None] | None = None
 
     async def pieces(self) -> AsyncIterator[list[memoryview]]:
@@ -72,6 +73,8 @@ class Message:
 
         While nothing is taken, little more is read from the socket. Raises Aborted, TimedOut.
         """
+        if self._kept:
+            yield [memoryview(self._kept)]
         while self._pieces or not self._ended:
             if self._pieces:
                 pieces, self._pieces = self._pieces, []
@@ -103,8 +106,7 @@ class Message:
 
     async def keep(self, most: int) -> None:
         """Read the data set now, so that it can be had later as well; raises as `whole` does."""
-        data = await self.whole(most)
-        self._pieces = [memoryview(data)] if data else []
+        self._kept = await self.whole(most)
 
     def add(self, piece: memoryview) -> None:
         """A piece of the data set came."""
@@ -327,11 +329,7 @@ class Association:
 
     def pdu(self, kind: int, body: bytes) -> None:
         """A PDU other than P-DATA-TF came (PS3.8 9.2.3, Sta6 to Sta12)."""
-        if kind == framing.ABORT:
-            source, reason = body[2:4] if len(body) >= 4 else (0, 0)
-            who = "the peer's upper layer" if source == 2 else "the peer"
-            self._connection.close(Aborted(f"{who} aborted the association (reason {reason})"))
-        elif kind == framing.RELEASE_RQ and not self._released_by_peer:
+        if kind == framing.RELEASE_RQ and not self._released_by_peer:
             self._release_asked()
         elif kind == framing.RELEASE_RP and self._release is not None:
             self._release_answered()

@@ -44,8 +44,10 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, receiver: Receiver, timeouts: Timeouts) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeouts = timeouts
-        self._framing = Framing(receiver)
         self._receiver = receiver
+        self.fragment = receiver.fragment
+        """Handed on without a call between."""
+        self._framing = Framing(self)
         self._transport: asyncio.Transport | None = None
         self._space: memoryview | None = None
         self._filled = 0
@@ -130,9 +132,19 @@ class Connection(asyncio.BufferedProtocol):
 
     def hand_over(self, receiver: Receiver) -> None:
         """What comes from now on is for `receiver`."""
-        self._receiver = self._framing.receiver = receiver
+        self._receiver = receiver
+        self.fragment = receiver.fragment
         if self.error is not None:
             receiver.lost(self.error)
+
+    def pdu(self, kind: int, body: bytes) -> None:
+        """A PDU other than P-DATA-TF came; an abort is the same in every state (PS3.8 9.2.3, AA-2, AA-3)."""
+        if kind == framing.ABORT:
+            source, reason = body[2:4] if len(body) >= 4 else (0, 0)
+            who = "the peer's upper layer" if source == 2 else "the peer"
+            self.close(Aborted(f"{who} aborted the association (reason {reason})"))
+        elif self.error is None:
+            self._receiver.pdu(kind, body)
 
     def put(self, buffer: Buffer) -> None:
         """Send a short PDU, without waiting."""

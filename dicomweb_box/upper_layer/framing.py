@@ -49,7 +49,7 @@ class Framing:
     """Where in the stream of PDUs we are."""
 
     def __init__(self, receiver: Receiver) -> None:
-        self.receiver = receiver
+        self._receiver = receiver
         self.whole = 0
         """How many PDUs have come wholly."""
         self._kept = b""
@@ -116,7 +116,7 @@ class Framing:
             raise Violation("a presentation data value item that does not fit its PDU")
         self._context_id, self._control, self._fragment_left = context_id, control, length - 2
         if length == 2:
-            self.receiver.fragment(context_id, control, memoryview(b""), True)
+            self._receiver.fragment(context_id, control, memoryview(b""), True)
             if not self._pdu_left:
                 self._end_pdu()
 
@@ -126,7 +126,7 @@ class Framing:
         ended = not self._fragment_left
         if ended and not self._pdu_left:
             self._end_pdu()
-        self.receiver.fragment(self._context_id, self._control, view[position:stop], ended)
+        self._receiver.fragment(self._context_id, self._control, view[position:stop], ended)
         return stop
 
     def _gather(self, body: bytearray, view: memoryview, position: int) -> int:
@@ -142,4 +142,4 @@ class Framing:
         self._kind, self._body = 0, None
         self.whole += 1
         if body is not None:
-            self.receiver.pdu(kind, bytes(body))
+            self._receiver.pdu(kind, bytes(body))

@@ -47,7 +47,7 @@ async def request(
     try:
         connection.put(pdu)
         async with asyncio.timeout(times.associate):
-            kind, body = await first.kind_and_body()
+            kind, body = await first.pdu_that_came()
         if kind == framing.ASSOCIATE_RJ:
             _rejected(connection, body)
         accepted, agreed_on, most_pdu, implementation = negotiation.read_acceptance(body, proposed)
@@ -74,7 +74,12 @@ async def request(
         implementation=implementation,
         requestor=True,
     )
-    return Association(connection, agreed, times)
+    association = Association(connection, agreed, times)
+    try:
+        first.pass_on(association)
+    except Violation as violation:
+        association.end(Aborted(f"the peer sent {violation}"), abort=(2, violation.reason))
+    return association
 
 
 async def _connect(

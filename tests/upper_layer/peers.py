@@ -5,18 +5,20 @@ import contextlib
 import shutil
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from pynetdicom.ae import ApplicationEntity
 
-from dicomweb_box.upper_layer import commands
+from dicomweb_box.upper_layer import commands, framing, negotiation
 from dicomweb_box.upper_layer.acceptor import Policy, Talk, serve
 from dicomweb_box.upper_layer.association import Association, Message
+from dicomweb_box.upper_layer.connection import short_pdu
 from dicomweb_box.upper_layer.limits import Limits, Timeouts
-from dicomweb_box.upper_layer.negotiation import Acceptance, AssociationRequest, Rejection
+from dicomweb_box.upper_layer.negotiation import Acceptance, AssociationRequest, Proposed, Rejection
 
 VERIFICATION = "1.2.840.10008.1.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -114,6 +116,143 @@ async def run(*arguments: str | Path, within: float = 30) -> str:
         raise
     assert process.returncode == 0, output.decode(errors="replace")
     return output.decode(errors="replace")
+
+
+class Wire:
+    """A peer made by hand: PDUs as bytes, to and fro."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    def send(self, *pdus: bytes) -> None:
+        self.writer.write(b"".join(pdus))
+
+    async def pdu(self) -> tuple[int, bytes]:
+        """The next PDU: its type and its body."""
+        async with asyncio.timeout(10):
+            head = await self.reader.readexactly(6)
+            return head[0], await self.reader.readexactly(int.from_bytes(head[2:], "big"))
+
+    async def message(self) -> tuple[dict[str, object], bytes]:
+        """The next message: its command set and its data set."""
+        parts = {True: b"", False: b""}
+        while True:
+            kind, body = await self.pdu()
+            assert kind == framing.P_DATA, (kind, body)
+            position = 0
+            while position < len(body):
+                length = int.from_bytes(body[position : position + 4], "big")
+                control = body[position + 5]
+                parts[bool(control & framing.COMMAND)] += body[position + 6 : position + 4 + length]
+                position += 4 + length
+            command = commands.decode(parts[True]) if control & framing.LAST else {}
+            if command and (
+                not control & framing.COMMAND or command["CommandDataSetType"] == commands.NO_DATA
+            ):
+                return command, parts[False]
+
+    async def ended(self) -> None:
+        """Until the other side closes; nothing more may come before."""
+        async with asyncio.timeout(10):
+            assert await self.reader.read() == b""
+
+    async def associate(self, *proposed: Proposed, extended: dict[str, bytes] | None = None) -> bytes:
+        """Ask for an association; gives the body of the answer."""
+        self.send(association_request(*proposed, extended=extended))
+        kind, body = await self.pdu()
+        assert kind == framing.ASSOCIATE_AC
+        return body
+
+
+def association_request(*proposed: Proposed, extended: dict[str, bytes] | None = None) -> bytes:
+    """An A-ASSOCIATE-RQ, of C-ECHO and C-STORE unless told otherwise."""
+    contexts = proposed or (
+        Proposed(abstract_syntax=VERIFICATION, transfer_syntaxes=[IMPLICIT]),
+        Proposed(abstract_syntax=CT, transfer_syntaxes=[EXPLICIT]),
+    )
+    return negotiation.write_request(
+        calling="WIRE",
+        called="BOX",
+        proposed=negotiation.numbered(contexts),
+        extended=extended or {},
+        pdu_size=16384,
+    )
+
+
+def p_data(context_id: int, control: int, data: bytes) -> bytes:
+    """A P-DATA-TF PDU of one fragment."""
+    return struct.pack(">BxIIBB", framing.P_DATA, len(data) + 6, len(data) + 2, context_id, control) + data
+
+
+def message(context_id: int, command: dict[str, object], data: bytes | None = None) -> bytes:
+    """A message of one PDU for its command set and one for its data set."""
+    encoded = commands.encode(command, has_data=data is not None)
+    whole = p_data(context_id, framing.COMMAND | framing.LAST, encoded)
+    return whole if data is None else whole + p_data(context_id, framing.LAST, data)
+
+
+def echo(message_id: int = 1) -> bytes:
+    """A C-ECHO-RQ in the first presentation context."""
+    command = {
+        "AffectedSOPClassUID": VERIFICATION,
+        "CommandField": commands.C_ECHO_RQ,
+        "MessageID": message_id,
+    }
+    return message(1, command)
+
+
+def store(data: bytes, message_id: int = 1, uid: str = "1.2.3") -> bytes:
+    """A C-STORE-RQ in the second presentation context."""
+    return message(
+        3,
+        {
+            "AffectedSOPClassUID": CT,
+            "AffectedSOPInstanceUID": uid,
+            "CommandField": commands.C_STORE_RQ,
+            "MessageID": message_id,
+            "Priority": 0,
+        },
+        data,
+    )
+
+
+RELEASE_RQ, RELEASE_RP, ABORT = (
+    short_pdu(kind) for kind in (framing.RELEASE_RQ, framing.RELEASE_RP, framing.ABORT)
+)
+
+
+@contextlib.asynccontextmanager
+async def wire(port: int) -> AsyncIterator[Wire]:
+    """A peer made by hand that is connected to ours."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield Wire(reader, writer)
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def scripted(script: Callable[[Wire], Awaitable[None]]) -> AsyncIterator[int]:
+    """A peer made by hand that waits for one connection; what goes wrong in its script comes out here."""
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await script(Wire(reader, writer))
+            done.set_result(None)
+        except Exception as error:  # noqa: BLE001  (it is told to the test)
+            done.set_exception(error)
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+        await asyncio.wait_for(done, 10)
+    finally:
+        server.close()
 
 
 @contextlib.contextmanager

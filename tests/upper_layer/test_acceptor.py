@@ -1,0 +1,569 @@
+"""What our acceptor does with peers that do as they should, or not; the peers are made by hand."""
+
+import asyncio
+import contextlib
+import logging
+import struct
+
+import pytest
+
+from dicomweb_box.upper_layer import commands, framing, negotiation
+from dicomweb_box.upper_layer.association import Association
+from dicomweb_box.upper_layer.limits import Limits, Timeouts
+from dicomweb_box.upper_layer.negotiation import Acceptance, AssociationRequest, Proposed, Rejection
+from tests.upper_layer.peers import (
+    ABORT,
+    CT,
+    EXPLICIT,
+    IMPLICIT,
+    QUICK,
+    RELEASE_RP,
+    RELEASE_RQ,
+    VERIFICATION,
+    Archive,
+    Wire,
+    anything,
+    association_request,
+    echo,
+    message,
+    p_data,
+    response,
+    serving,
+    store,
+    wire,
+)
+
+BRIEF = Timeouts(connect=1, associate=0.3, close=0.3, idle=0.3, network=0.3, response=0.3)
+
+
+def items(*parts: tuple[int, bytes]) -> bytes:
+    return b"".join(struct.pack(">BxH", kind, len(content)) + content for kind, content in parts)
+
+
+def with_user_items(*parts: tuple[int, bytes]) -> bytes:
+    """An A-ASSOCIATE-RQ with more items of user information."""
+    pdu = bytearray(association_request())
+    more = items(*parts)
+    position = pdu.index(b"\x51\x00\x00\x04") - 4
+    length = int.from_bytes(pdu[position + 2 : position + 4], "big")
+    pdu[position + 2 : position + 4] = (length + len(more)).to_bytes(2, "big")
+    pdu += more
+    pdu[2:6] = (len(pdu) - 6).to_bytes(4, "big")
+    return bytes(pdu)
+
+
+async def answered(peer: Wire, *, source: int, reason: int) -> None:
+    """A-ABORT has to come next, and then the end."""
+    kind, body = await peer.pdu()
+    assert (kind, tuple(body)) == (framing.ABORT, (0, 0, source, reason))
+    peer.writer.close()
+
+
+# The end of associations.
+
+
+@pytest.mark.dicom("PS3.8 9.2.3 AR-2")
+async def test_it_confirms_a_release_and_lets_the_peer_close():
+    archive = Archive()
+    async with serving(archive.talk) as port, wire(port) as peer:
+        await peer.associate()
+        peer.send(echo(), RELEASE_RQ)
+        command, _ = await peer.message()
+        assert (command["MessageIDBeingRespondedTo"], command["Status"]) == (1, 0)
+        assert await peer.pdu() == (framing.RELEASE_RP, bytes(4))
+        await peer.ended()  # ARTIM
+    assert archive.ended == ["released"]
+
+
+@pytest.mark.dicom("PS3.8 9.2.3 AA-3")
+@pytest.mark.parametrize("before", [b"", echo(), store(bytes(100))[:-50], store(bytes(100))[:20]])
+async def test_an_abort_ends_the_association_in_any_state(before: bytes):
+    archive = Archive()
+    async with serving(archive.talk) as port, wire(port) as peer:
+        await peer.associate()
+        if not before or before == echo():
+            peer.send(before, ABORT)
+        else:
+            peer.send(before)
+            await peer.writer.drain()
+            peer.writer.transport.abort()
+        await until(lambda: archive.ended == ["Aborted"])
+
+
+@pytest.mark.dicom("PS3.8 9.2.3 AA-2")
+async def test_an_abort_before_the_association_is_not_answered():
+    async with serving(Archive().talk) as port, wire(port) as peer:
+        peer.send(ABORT)
+        await peer.ended()
+
+
+@pytest.mark.dicom("PS3.8 9.2.3 AR-8")
+async def test_a_release_collision_ends_in_order_for_the_acceptor():
+    async def leave(association: Association) -> None:
+        await association.release()
+
+    async with serving(leave) as port, wire(port) as peer:
+        await peer.associate()
+        assert await peer.pdu() == (framing.RELEASE_RQ, bytes(4))
+        peer.send(RELEASE_RQ)
+        await asyncio.sleep(0.05)
+        peer.send(RELEASE_RP)
+        assert await peer.pdu() == (framing.RELEASE_RP, bytes(4))
+        await peer.ended()
+
+
+async def test_what_comes_after_our_release_is_passed_over():
+    async def leave(association: Association) -> None:
+        await association.release()
+
+    async with serving(leave) as port, wire(port) as peer:
+        await peer.associate()
+        assert await peer.pdu() == (framing.RELEASE_RQ, bytes(4))
+        peer.send(store(bytes(50_000)), RELEASE_RP)
+        await peer.ended()
+
+
+@pytest.mark.dicom("PS3.8 9.2.3 AA-8")
+@pytest.mark.parametrize(
+    ("pdu", "reason"),
+    [
+        (association_request(), framing.UNEXPECTED_PDU),
+        (RELEASE_RP, framing.UNEXPECTED_PDU),
+        (b"\x63\0\0\0\0\4\0\0\0\0", framing.UNRECOGNIZED_PDU),
+        (b"\x04\0\xff\xff\xff\xff", framing.INVALID_PARAMETER),
+        (b"\x01\0\x7f\xff\xff\xff", framing.INVALID_PARAMETER),
+        (b"\x04\0\0\0\0\3abc", framing.INVALID_PARAMETER),
+        (b"\x04\0\0\0\0\x08\0\0\0\1\1\3ab", framing.INVALID_PARAMETER),
+        (b"\x04\0\0\0\0\x08\0\0\0\xff\1\3ab", framing.INVALID_PARAMETER),
+        (p_data(3, framing.LAST, b"data"), framing.INVALID_PARAMETER),
+        (p_data(99, framing.COMMAND | framing.LAST, echo()[12:]), framing.INVALID_PARAMETER),
+        (p_data(1, framing.COMMAND | framing.LAST, b"garbage"), framing.INVALID_PARAMETER),
+        (p_data(1, framing.COMMAND | framing.LAST, b""), framing.INVALID_PARAMETER),
+        (p_data(1, framing.COMMAND, bytes(40_000)) * 2, framing.INVALID_PARAMETER),
+        (p_data(1, framing.COMMAND, echo()[12:30]) + p_data(3, 3, echo()[30:]), framing.INVALID_PARAMETER),
+        (store(b"data")[:-16] + echo(), framing.INVALID_PARAMETER),
+        (message(1, {"CommandField": commands.C_ECHO_RQ}), framing.INVALID_PARAMETER),
+    ],
+)
+async def test_it_aborts_what_breaks_the_protocol(pdu: bytes, reason: int, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO)
+    archive = Archive()
+    async with serving(archive.talk) as port, wire(port) as peer:
+        await peer.associate()
+        peer.send(pdu)
+        await answered(peer, source=2, reason=reason)
+        await until(lambda: archive.ended == ["Aborted"])
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_handler_that_fails_aborts_its_association_and_no_other(caplog: pytest.LogCaptureFixture):
+    async def fail(association: Association) -> None:
+        await association.receive()
+        raise LookupError("a mistake of ours")
+
+    async with serving(fail) as port, wire(port) as peer, wire(port) as other:
+        await peer.associate()
+        await other.associate()
+        peer.send(echo())
+        await answered(peer, source=0, reason=0)
+        other.send(ABORT)
+        await other.ended()
+    assert "a mistake of ours" in caplog.text
+
+
+# Associations that are not wanted.
+
+
+async def rejected(pdu: bytes, **more: object) -> tuple[int, ...]:
+    async with serving(Archive().talk, **more) as port, wire(port) as peer:
+        peer.send(pdu)
+        kind, body = await peer.pdu()
+        assert kind == framing.ASSOCIATE_RJ
+        return tuple(body[1:])
+
+
+@pytest.mark.dicom("PS3.8 9.3.4")
+async def test_it_rejects_as_the_policy_says():
+    async def nobody(request: AssociationRequest) -> Rejection:
+        assert (request.calling_ae_title, request.called_ae_title) == ("WIRE", "BOX")
+        assert request.peer_address == "127.0.0.1"
+        return negotiation.CALLING_NOT_RECOGNIZED
+
+    assert await rejected(association_request(), admit=nobody) == (1, 1, 3)
+
+
+@pytest.mark.dicom("PS3.8 9.3.2")
+async def test_it_rejects_another_version_of_the_protocol():
+    pdu = bytearray(association_request())
+    pdu[6:8] = b"\0\2"
+    assert await rejected(bytes(pdu)) == (1, 2, 2)
+
+
+@pytest.mark.dicom("PS3.8 9.3.2.1")
+async def test_it_rejects_another_application_context():
+    pdu = association_request().replace(b"1.2.840.10008.3.1.1.1", b"1.2.840.10008.3.1.1.2")
+    assert await rejected(pdu) == (1, 1, 2)
+
+
+@pytest.mark.dicom("PS3.8 9.3.4")
+async def test_over_the_limit_of_associations_it_rejects_for_now():
+    limits = Limits(associations=2, timeouts=QUICK)
+    archive = Archive()
+    async with serving(archive.talk, limits=limits) as port, wire(port) as one, wire(port) as two:
+        await one.associate()
+        await two.associate()
+        async with wire(port) as three:
+            three.send(association_request())
+            assert await three.pdu() == (framing.ASSOCIATE_RJ, bytes([0, 2, 3, 2]))
+        one.send(RELEASE_RQ)
+        await one.pdu()
+        one.writer.close()
+        await until(lambda: archive.ended == ["released"])
+        await asyncio.sleep(0.05)
+        async with wire(port) as four:
+            await four.associate()
+
+
+async def test_an_address_has_its_own_limit():
+    limits = Limits(associations_of_address=1, timeouts=QUICK)
+    async with serving(Archive().talk, limits=limits) as port, wire(port) as one, wire(port) as two:
+        await one.associate()
+        two.send(association_request())
+        assert await two.pdu() == (framing.ASSOCIATE_RJ, bytes([0, 2, 3, 2]))
+
+
+# Negotiation.
+
+
+async def asked(pdu: bytes) -> AssociationRequest:
+    """What the policy is told of an A-ASSOCIATE-RQ, which is then accepted."""
+    requests = []
+
+    async def policy(request: AssociationRequest) -> Acceptance | Rejection:
+        requests.append(request)
+        return await anything(request)
+
+    async with serving(Archive().talk, admit=policy) as port, wire(port) as peer:
+        peer.send(pdu)
+        kind, body = await peer.pdu()
+        assert kind == framing.ASSOCIATE_AC
+        assert b"\x59\x00" not in body[68:]
+        peer.send(echo())
+        await peer.message()
+    (request,) = requests
+    return request
+
+
+@pytest.mark.dicom("PS3.7 D.3.3.7")
+@pytest.mark.parametrize("kind", [1, 2, 3, 4, 5])
+async def test_user_identity_is_passed_over_without_a_response(kind: int):
+    await asked(with_user_items((0x58, bytes([kind, 1]) + b"\0\4user\0\4word")))
+
+
+@pytest.mark.dicom("PS3.8 9.3.1")
+async def test_items_it_does_not_know_are_passed_over():
+    request = await asked(with_user_items((0x7F, b"something")))
+    assert request.calling_ae_title == "WIRE"
+
+
+@pytest.mark.dicom("PS3.7 D.3.3.6")
+async def test_the_policy_is_told_related_general_sop_classes():
+    uid = CT.encode() + b".99"
+    service, general = b"1.2.840.10008.4.2", CT.encode()
+    content = b"".join(
+        [
+            struct.pack(">H", len(uid)),
+            uid,
+            struct.pack(">H", len(service)),
+            service,
+            struct.pack(">HH", len(general) + 2, len(general)),
+            general,
+        ]
+    )
+    request = await asked(with_user_items((0x57, content)))
+    assert request.related == {uid.decode(): (CT,)}
+
+
+@pytest.mark.dicom("PS3.7 D.3.3.3")
+async def test_an_asynchronous_operations_window_is_answered_with_one():
+    async with serving(Archive().talk) as port, wire(port) as peer:
+        peer.send(with_user_items((0x53, b"\0\0\0\x08")))
+        kind, body = await peer.pdu()
+        assert kind == framing.ASSOCIATE_AC
+        assert b"\x53\x00\x00\x04\0\1\0\1" in body
+
+
+async def test_no_window_is_answered_where_none_was_asked_for():
+    async with serving(Archive().talk) as port, wire(port) as peer:
+        assert b"\x53\x00\x00\x04" not in await peer.associate()
+
+
+@pytest.mark.dicom("PS3.7 D.3.3.5")
+async def test_extended_negotiation_is_answered_as_the_policy_says():
+    async def policy(request: AssociationRequest) -> Acceptance:
+        assert request.extended == {CT: b"\1\1\1"}
+        return Acceptance(contexts={1: IMPLICIT}, extended={CT: b"\1\0\1"})
+
+    archive = Archive()
+    async with serving(archive.talk, admit=policy) as port, wire(port) as peer:
+        body = await peer.associate(extended={CT: b"\1\1\1"})
+        assert CT.encode() + b"\1\0\1" in body
+        peer.send(echo())
+        await peer.message()
+        assert archive.associations[0].extended == {CT: b"\1\0\1"}
+
+
+@pytest.mark.dicom("PS3.8 9.3.3.2")
+async def test_refused_contexts_carry_their_reason():
+    async def policy(request: AssociationRequest) -> Acceptance:
+        return Acceptance(contexts={3: negotiation.NO_TRANSFER_SYNTAX})
+
+    async with serving(Archive().talk, admit=policy) as port, wire(port) as peer:
+        body = await peer.associate()
+    results = {}
+    position = body.index(b"\x21\x00")
+    while body[position] == 0x21:
+        results[body[position + 4]] = body[position + 6]
+        position += 4 + int.from_bytes(body[position + 2 : position + 4], "big")
+    assert results == {1: negotiation.NO_ABSTRACT_SYNTAX, 3: negotiation.NO_TRANSFER_SYNTAX}
+
+
+def test_choose_takes_our_order_of_transfer_syntaxes():
+    request = negotiation.read_request(
+        association_request(
+            Proposed(abstract_syntax=VERIFICATION, transfer_syntaxes=[IMPLICIT]),
+            Proposed(abstract_syntax=CT, transfer_syntaxes=[IMPLICIT, EXPLICIT]),
+            Proposed(abstract_syntax="1.2.3", transfer_syntaxes=[IMPLICIT]),
+        )[6:],
+        peer_address="",
+    )
+    assert isinstance(request, AssociationRequest)
+    chosen = negotiation.choose(request, {CT: [EXPLICIT, IMPLICIT], VERIFICATION: [EXPLICIT]})
+    assert chosen == {1: negotiation.NO_TRANSFER_SYNTAX, 3: EXPLICIT}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        association_request().replace(b"\x20\x00", b"\x20\x00", 1)[:-3],
+        association_request().replace(b"WIRE            ", b" " * 16),
+        association_request().replace(b"WIRE            ", b"W\xff" + b" " * 14),
+        association_request().replace(b"\x03\x00\x00\x00\x30", b"\x01\x00\x00\x00\x30"),
+        association_request().replace(b"\x03\x00\x00\x00\x30", b"\x02\x00\x00\x00\x30"),
+        association_request().replace(
+            b"\x51\x00\x00\x04\x00\x00\x40\x00", b"\x51\x00\x00\x04\x00\x00\x00\x07"
+        ),
+        b"\x01\0\0\0\0\4\0\1cd",
+        b"\x01\0\0\0\0\0",
+    ],
+)
+async def test_a_request_that_cannot_be_understood_is_aborted(
+    broken: bytes, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
+    pdu = bytearray(broken)
+    pdu[2:6] = (len(pdu) - 6).to_bytes(4, "big")
+    async with serving(Archive().talk) as port, wire(port) as peer:
+        peer.send(bytes(pdu))
+        await answered(peer, source=2, reason=framing.INVALID_PARAMETER)
+    assert "Traceback" not in caplog.text
+    assert "WIRE" not in caplog.text
+
+
+# Time.
+
+
+async def test_a_request_for_an_association_that_drips_is_dropped():
+    async with serving(Archive().talk, limits=Limits(timeouts=BRIEF)) as port, wire(port) as peer:
+        sent = 0
+        while not peer.writer.transport.is_closing():
+            peer.send(association_request()[sent : sent + 1])
+            sent += 1
+            await asyncio.sleep(0.05)
+        assert 2 < sent < 20
+
+
+@pytest.mark.parametrize("many", [{"half_open": 3}, {"half_open_of_address": 3}])
+async def test_the_oldest_of_too_many_silent_connections_goes_first(many: dict[str, int]):
+    async with contextlib.AsyncExitStack() as stack:
+        port = await stack.enter_async_context(serving(Archive().talk, limits=Limits(timeouts=QUICK, **many)))
+        silent = [await stack.enter_async_context(wire(port)) for _ in range(5)]
+        for peer in silent[:2]:
+            await peer.ended()
+        await silent[4].associate()
+        await silent[3].associate()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", echo()[:20], store(bytes(100))[:-50], store(bytes(100))[:-112]],
+    ids=["nothing", "half a command set", "half a data set", "a command set alone"],
+)
+async def test_a_peer_that_falls_silent_is_aborted(sent: bytes):
+    archive = Archive()
+    async with serving(archive.talk, limits=Limits(timeouts=BRIEF)) as port, wire(port) as peer:
+        await peer.associate()
+        peer.send(sent)
+        await answered(peer, source=2, reason=0)
+        await until(lambda: archive.ended == ["TimedOut"])
+
+
+async def test_a_peer_that_takes_nothing_is_aborted():
+    async def flood(association: Association) -> None:
+        request = await association.receive()
+        assert request is not None
+        while True:
+            await association.send(request.context, response(request, 0xFF00), bytes(1 << 20))
+
+    archive = Archive()
+
+    async def talk(association: Association) -> None:
+        try:
+            await flood(association)
+        except Exception as error:
+            archive.ended.append(type(error).__name__)
+            raise
+
+    async with serving(talk, limits=Limits(timeouts=BRIEF)) as port, wire(port) as peer:
+        await peer.associate()
+        peer.send(echo())
+        await until(lambda: archive.ended == ["TimedOut"])
+
+
+# Data sets.
+
+
+async def test_what_a_handler_does_not_read_is_passed_over():
+    async def refuse(association: Association) -> None:
+        while (request := await association.receive()) is not None:
+            await association.send(request.context, response(request, 0xA700))
+
+    async with serving(refuse) as port, wire(port) as peer:
+        await peer.associate()
+        for number in (1, 2):
+            peer.send(store(bytes(3 << 20), number))
+            command, _ = await peer.message()
+            assert (command["MessageIDBeingRespondedTo"], command["Status"]) == (number, 0xA700)
+
+
+async def test_nothing_is_read_while_nobody_takes_what_came():
+    gate = asyncio.Event()
+    lengths = []
+
+    async def hesitate(association: Association) -> None:
+        request = await association.receive()
+        assert request is not None
+        await gate.wait()
+        lengths.append(len(await request.whole(most=1 << 27)))
+        await association.send(request.context, response(request))
+
+    async with serving(hesitate) as port, wire(port) as peer:
+        await peer.associate()
+        data = bytes(14 << 20)
+        peer.send(store(data))
+        await asyncio.sleep(0.5)
+        # What is neither in our buffers nor in those of the sockets still waits on the other side.
+        waiting = peer.writer.transport.get_write_buffer_size()
+        assert waiting > 2 << 20
+        await asyncio.sleep(0.2)
+        assert peer.writer.transport.get_write_buffer_size() == waiting
+        gate.set()
+        await peer.message()
+        assert lengths == [len(data)]
+
+
+async def test_an_empty_data_set_is_none_the_less_one():
+    archive = Archive()
+    async with serving(archive.talk) as port, wire(port) as peer:
+        await peer.associate()
+        peer.send(store(b""))
+        await peer.message()
+    assert archive.stored == {"1.2.3": (EXPLICIT, b"")}
+
+
+@pytest.mark.dicom("PS3.8 E.1")
+async def test_fragments_may_be_cut_anywhere_and_share_pdus():
+    archive = Archive()
+    data = bytes(range(256)) * 8
+    whole = store(data)
+    split = whole.index(p_data(3, framing.LAST, data))
+    pieces = [data[:1], b"", data[1:1000], data[1000:]]
+    fragments = b"".join(
+        struct.pack(">IBB", len(piece) + 2, 3, framing.LAST if piece is pieces[-1] else 0) + piece
+        for piece in pieces
+    )
+    pdu = struct.pack(">BxI", framing.P_DATA, len(fragments)) + fragments
+    async with serving(archive.talk) as port, wire(port) as peer:
+        await peer.associate()
+        for position in range(0, split + len(pdu), 7):
+            peer.send((whole[:split] + pdu)[position : position + 7])
+            await asyncio.sleep(0)
+        await peer.message()
+    assert archive.stored == {"1.2.3": (EXPLICIT, data)}
+
+
+# Cancel, and leaving.
+
+
+@pytest.mark.dicom("PS3.7 9.3.2.3")
+async def test_a_cancel_is_heard_while_a_request_is_served():
+    async def serve_slowly(association: Association) -> None:
+        while (request := await association.receive()) is not None:
+            cancelled = association.cancelled(request.command.MessageID)
+            assert not cancelled.is_set()
+            await association.send(request.context, response(request, 0xFF00), b"match")
+            await cancelled.wait()
+            await association.send(request.context, response(request, 0xFE00))
+
+    cancel = {"CommandField": commands.C_CANCEL_RQ, "MessageIDBeingRespondedTo": 7}
+    async with serving(serve_slowly) as port, wire(port) as peer:
+        await peer.associate()
+        for _ in range(2):  # the same Message ID again is another request
+            peer.send(echo(7))
+            assert (await peer.message())[0]["Status"] == 0xFF00
+            peer.send(message(1, cancel))
+            assert (await peer.message())[0]["Status"] == 0xFE00
+        for number in range(1000):
+            peer.send(message(1, {**cancel, "MessageIDBeingRespondedTo": number}))
+        peer.send(RELEASE_RQ)
+        assert await peer.pdu() == (framing.RELEASE_RP, bytes(4))
+
+
+async def test_when_leaving_it_serves_what_came_and_releases():
+    leaving, begun, finish = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    archive = Archive()
+
+    async def talk(association: Association) -> None:
+        while (request := await association.receive()) is not None:
+            begun.set()
+            await finish.wait()
+            await archive.serve(association, request)
+
+    async with serving(talk, leaving=leaving) as port, wire(port) as peer, wire(port) as silent:
+        await peer.associate()
+        peer.send(store(b"data"))
+        await begun.wait()
+        leaving.set()
+        await silent.ended()
+        finish.set()
+        assert (await peer.message())[0]["Status"] == 0
+        assert await peer.pdu() == (framing.RELEASE_RQ, bytes(4))
+        peer.send(RELEASE_RP)
+        await peer.ended()
+    assert list(archive.stored) == ["1.2.3"]
+
+
+async def test_when_cancelled_it_aborts_what_is_left():
+    archive = Archive()
+    async with contextlib.AsyncExitStack() as stack:
+        async with serving(archive.talk) as port:
+            peer = await stack.enter_async_context(wire(port))
+            await peer.associate()
+        await answered(peer, source=0, reason=0)
+    assert archive.ended == ["CancelledError"]
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
