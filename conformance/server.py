@@ -5,6 +5,7 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LISTENING = re.compile(rb"^HTTPS? (https?://\S+)\s*$")
+LISTENING_DIMSE = re.compile(rb"^DICOM(-TLS)? \S.*@\S+:(\d+)\s*$")
 
 
 @dataclass(kw_only=True)
@@ -24,6 +26,10 @@ class Server:
     process: subprocess.Popen[bytes]
     data: Path
     log: Path
+    dimse: int = 0
+    """Port of DIMSE on the loopback address; 0 where it is not served."""
+    dimse_tls: int = 0
+    """… over TLS."""
 
     @property
     def dicomweb(self) -> str:
@@ -65,17 +71,20 @@ def start(
     under: tuple[str, ...] = (),
     within: float = 30.0,
     accounts: bool = False,
+    dimse: bool = False,
 ) -> Server:
     """Starts a server over `data`; raises RuntimeError with its log where it is not ready `within` seconds.
 
-    `under` goes before the command line: `("strace", …)`. Without accounts, unless `accounts`.
+    `under` goes before the command line: `("strace", …)`. Without accounts, unless `accounts`; without DIMSE,
+    unless `dimse`, which takes a free port.
     """
     data.mkdir(parents=True, exist_ok=True)
     log = data.with_name(data.name + ".log")
     flags = flags if accounts else ("--no-auth", *flags)
+    port = str(free_port()) if dimse else "0"
     with log.open("ab") as errors:
         process = subprocess.Popen(
-            [*under, *command("serve", "--data", str(data), "--port", "0", "--dimse-port", "0", *flags)],
+            [*under, *command("serve", "--data", str(data), "--port", "0", "--dimse-port", port, *flags)],
             stdout=subprocess.PIPE,
             stderr=errors,
             stdin=subprocess.DEVNULL,
@@ -86,7 +95,7 @@ def start(
         )
     server = Server(url="", process=process, data=data, log=log)
     try:
-        server.url = _address(process, within)
+        _hear(server, within)
     except RuntimeError as error:
         server.kill()
         raise RuntimeError(f"{error}\n{log.read_text(errors='replace')[-4000:]}") from None
@@ -100,31 +109,46 @@ def _heed_hangups() -> None:
 
 @contextlib.contextmanager
 def started(
-    data: Path, *flags: str, settings: Mapping[str, str] | None = None, accounts: bool = False
+    data: Path,
+    *flags: str,
+    settings: Mapping[str, str] | None = None,
+    accounts: bool = False,
+    dimse: bool = False,
 ) -> Iterator[Server]:
     """A server for the length of a `with` block."""
-    server = start(data, *flags, settings=settings, accounts=accounts)
+    server = start(data, *flags, settings=settings, accounts=accounts, dimse=dimse)
     try:
         yield server
     finally:
         server.stop()
 
 
-def _address(process: subprocess.Popen[bytes], within: float) -> str:
-    """The address it says it listens on, once it has said `ready`."""
-    assert process.stdout is not None
-    descriptor = process.stdout.fileno()
-    said, deadline, url = b"", time.monotonic() + within, ""
+def free_port() -> int:
+    """A port of the loopback address that nobody has at this moment."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+def _hear(server: Server, within: float) -> None:
+    """Notes the addresses that it says it listens on, until it says `ready`."""
+    assert server.process.stdout is not None
+    descriptor = server.process.stdout.fileno()
+    said, deadline = b"", time.monotonic() + within
     while time.monotonic() < deadline:
         if not select.select([descriptor], [], [], 0.2)[0]:
             continue
         piece = os.read(descriptor, 65536)
         if not piece:
-            raise RuntimeError(f"the server ended with {process.wait()} before it was ready")
+            raise RuntimeError(f"the server ended with {server.process.wait()} before it was ready")
         said += piece
         for line in said.splitlines():
             if found := LISTENING.match(line):
-                url = found[1].decode()
-            if line.strip() == b"ready" and url:
-                return url
+                server.url = found[1].decode()
+            if found := LISTENING_DIMSE.match(line):
+                server.dimse, server.dimse_tls = (
+                    (server.dimse, int(found[2])) if found[1] else (int(found[2]), server.dimse_tls)
+                )
+            if line.strip() == b"ready":
+                return
     raise RuntimeError(f"the server was not ready within {within:g} s")

@@ -483,7 +483,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
 
     one = _command(commands, "serve", serve, "run the archive")
-    for name in ("host", "port", "dimse_port", "workers", "role"):
+    for name in (
+        "host", "port", "dimse_host", "dimse_port", "dimse_tls_port", "ae_title",
+        "workers", "dimse_workers", "role",
+    ):  # fmt: skip
         _flag(one, name)
     for name in ("demo", "no_auth"):
         _flag(one, name, action="store_const", const=True)

@@ -1,4 +1,4 @@
-"""What each role does in its process: `web` answers requests, `worker` does the chores."""
+"""What each role does: `web` answers requests, `dimse` serves associations, `worker` does the chores."""
 
 import asyncio
 import contextlib
@@ -92,6 +92,19 @@ def run_web(here: Surroundings, listener: socket.socket) -> int:
     return _run(here, lambda box, stop: _web(here, box, listener, stop))
 
 
+@dataclass(frozen=True, kw_only=True)
+class DimseListener:
+    """A socket that associations are asked for on, over TLS where it is `secured`."""
+
+    socket: socket.socket
+    secured: bool
+
+
+def run_dimse(here: Surroundings, listeners: Sequence[DimseListener]) -> int:
+    """Serve associations on the listeners until told to stop; the exit code."""
+    return _run(here, lambda box, stop: _dimse(here, box, listeners, stop))
+
+
 def run_worker(here: Surroundings) -> int:
     """Do the chores until told to stop; the exit code."""
     return _run(here, lambda box, stop: _worker(here, box, stop))
@@ -162,6 +175,27 @@ async def _web(here: Surroundings, box: Box, listener: socket.socket, stop: asyn
         if here.certificate is not None:
             beside.append(tasks.create_task(_renew(box, here.certificate)))
         await server.serve([listener])
+        for task in beside:
+            task.cancel()
+
+
+async def _dimse(
+    here: Surroundings, box: Box, listeners: Sequence[DimseListener], stop: asyncio.Event
+) -> None:
+    # Only roles that serve it pay for what it is made of.
+    from dicomweb_box.dimse import server
+
+    tls = here.certificate.context if here.certificate else None
+    async with asyncio.TaskGroup() as tasks:
+        beside = [tasks.create_task(_trim(box))]
+        if here.certificate is not None:
+            beside.append(tasks.create_task(_renew(box, here.certificate)))
+        await server.serve(
+            box,
+            [(one.socket, tls if one.secured else None) for one in listeners],
+            stop,
+            when_accepting=lambda: here.report(READY),
+        )
         for task in beside:
             task.cancel()
 

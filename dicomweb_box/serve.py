@@ -1,6 +1,6 @@
 """`serve`: a small supervisor that starts, watches and drains the role processes.
 
-It binds the listening socket and hands it down, so that a dead role refuses nobody: those who connect
+It binds the listening sockets and hands them down, so that a dead role refuses nobody: those who connect
 meanwhile are taken by another role or by the restarted one. It runs no thread and no event loop, and opens
 neither database nor blobs: a role is a fork of it, with everything imported already.
 """
@@ -49,6 +49,8 @@ OPEN_FILES = 65536
 """Descriptors that a role may hold, where the machine lets it."""
 
 PR_SET_DUMPABLE = 4  # linux/prctl.h
+WARM_DIMSE = ("dicomweb_box.dimse.server",)
+KINDS = ("web", "dimse", "worker")
 HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -75,6 +77,7 @@ class _Role:
 def serve(settings: Settings) -> int:
     """Run every role until told to stop; the exit code. Raises BadSetting, OutOfResources or StartFailed."""
     _refuse_beyond_loopback(settings)
+    _refuse_dimse_half_told(settings)
     return _Supervisor(settings).run()
 
 
@@ -97,12 +100,9 @@ def _allow_open_files() -> None:
 class _Supervisor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._roles = _roles(settings)
-        web = settings.role != "worker"
-        self._certificate = (
-            Certificate(settings.tls_cert, settings.tls_key) if web and settings.tls_cert else None
-        )
-        self._listener = _listen(settings) if web else None
+        self._certificates = _certificates(settings)
+        self._listeners = _listeners(settings)
+        self._roles = _roles(settings, dimse=any(one.kind == "dimse" for one in self._listeners))
         self._tally = Tally(settings.workers)
         self._selector = selectors.DefaultSelector()
         self._lifeline = os.pipe()
@@ -115,7 +115,8 @@ class _Supervisor:
         """Start the roles and watch them; the exit code once all have ended."""
         _allow_open_files()
         keep_memory_to_ourselves()
-        for name in WARM:
+        dimse = WARM_DIMSE if any(role.kind == "dimse" for role in self._roles) else ()
+        for name in (*WARM, *dimse):
             importlib.import_module(name)
         gc.collect()
         # What is there now is shared with every role; a collection would write to each page of it.
@@ -166,7 +167,7 @@ class _Supervisor:
         # Control-C reaches the whole group; the supervisor alone heeds it, and drains us.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if self._certificate is not None:
+        if self._certificates:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the role has a handler of its own
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
         self._selector.close()
@@ -181,14 +182,19 @@ class _Supervisor:
             report=roles.Report(report),
             tally=self._tally,
             number=role.number,
-            certificate=self._certificate,
+            certificate=self._certificates.get(role.kind),
         )
-        if role.kind == "worker":
-            if self._listener is not None:
-                self._listener.close()
-            return roles.run_worker(here)
-        assert self._listener is not None  # noqa: S101  (there is one wherever there are web roles)
-        return roles.run_web(here, self._listener)
+        for listener in self._listeners:
+            if listener.kind != role.kind:
+                listener.socket.close()
+        mine = [listener for listener in self._listeners if listener.kind == role.kind]
+        if role.kind == "web":
+            return roles.run_web(here, mine[0].socket)
+        if role.kind == "dimse":
+            return roles.run_dimse(
+                here, [roles.DimseListener(socket=one.socket, secured=one.secured) for one in mine]
+            )
+        return roles.run_worker(here)
 
     # Watching
 
@@ -243,11 +249,8 @@ class _Supervisor:
         if self._announced or self._stopping is not None or not all(role.ready for role in self._roles):
             return
         self._announced = True
-        if self._listener is not None:
-            host, port = self._listener.getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
-            scheme = "http" if self._certificate is None else "https"
-            print(f"{scheme.upper()} {scheme}://{shown}:{port}", flush=True)
+        for listener in self._listeners:
+            print(_line(listener, self._settings), flush=True)
         print("ready", flush=True)
 
     # Stopping
@@ -258,8 +261,8 @@ class _Supervisor:
         signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
         self._selector.register(self._wakeup[0], selectors.EVENT_READ, None)
         for number in HEEDED:
-            # Without HTTPS there is nothing to read anew: a terminal that goes takes the server with it.
-            if number == signal.SIGHUP and self._certificate is None:
+            # Without TLS there is nothing to read anew: a terminal that goes takes the server with it.
+            if number == signal.SIGHUP and not self._certificates:
                 continue
             signal.signal(number, lambda caught, frame: self._signals.append(caught))
         signal.signal(signal.SIGCHLD, lambda caught, frame: None)
@@ -267,7 +270,7 @@ class _Supervisor:
     def _heed_signals(self) -> None:
         while self._signals:
             if self._signals.pop() == signal.SIGHUP:
-                self._signal_all(signal.SIGHUP, "web")
+                self._signal_all(signal.SIGHUP, *self._certificates)
                 continue
             if self._stopping is not None:
                 self._end_all(signal.SIGKILL)
@@ -275,8 +278,8 @@ class _Supervisor:
                 os._exit(1)
             self._stopping = time.monotonic() + self._settings.drain_timeout + PAST_DRAIN
             self._end_all(signal.SIGTERM)
-            if self._listener is not None:
-                self._listener.close()
+            for listener in self._listeners:
+                listener.socket.close()
 
     def _kill_late(self) -> None:
         if self._stopping is not None and time.monotonic() > self._stopping:
@@ -285,7 +288,7 @@ class _Supervisor:
             self._stopping = time.monotonic() + PAST_DRAIN
 
     def _end_all(self, how: signal.Signals) -> None:
-        self._signal_all(how, "web", "worker")
+        self._signal_all(how, *KINDS)
 
     def _signal_all(self, which: signal.Signals, *kinds: str) -> None:
         for role in self._roles:
@@ -293,19 +296,103 @@ class _Supervisor:
                 os.kill(role.process, which)
 
 
-def _roles(settings: Settings) -> list[_Role]:
-    web = [_Role(f"web-{number}", "web", number) for number in range(settings.workers)]
-    worker = [_Role("worker", "worker", 0)]
-    return {"web": web, "worker": worker}.get(settings.role, [*web, *worker])
+@dataclass(frozen=True, kw_only=True)
+class _Listener:
+    """A listening socket and the kind of role that accepts on it."""
+
+    kind: str
+    socket: socket.socket
+    secured: bool
+
+
+def _kinds(settings: Settings) -> tuple[str, ...]:
+    return KINDS if settings.role == "all" else (settings.role,)
+
+
+def _roles(settings: Settings, *, dimse: bool) -> list[_Role]:
+    counts = {"web": settings.workers, "dimse": settings.dimse_workers if dimse else 0, "worker": 1}
+    return [
+        _Role("worker" if kind == "worker" else f"{kind}-{number}", kind, number)
+        for kind in _kinds(settings)
+        for number in range(counts[kind])
+    ]
+
+
+def _certificates(settings: Settings) -> dict[str, Certificate]:
+    """What each kind of role shows, where it shows any."""
+    kinds = _kinds(settings)
+    found = {}
+    if "web" in kinds and settings.tls_cert:
+        found["web"] = Certificate(settings.tls_cert, settings.tls_key)
+    if "dimse" in kinds and settings.dimse_tls_port:
+        own = settings.dimse_tls_cert
+        cert, key = (own, settings.dimse_tls_key) if own else (settings.tls_cert, settings.tls_key)
+        if cert is None:
+            raise BadSetting("dimse_tls_port needs a certificate: dimse_tls_cert or tls_cert")
+        found["dimse"] = Certificate(
+            cert, key, ca=settings.dimse_tls_ca, protocols=(), setting="dimse_tls" if own else "tls"
+        )
+    return found
+
+
+def _listeners(settings: Settings) -> list[_Listener]:
+    """The bound and listening sockets; OutOfResources where an address is taken."""
+    kinds = _kinds(settings)
+    made = []
+    if "web" in kinds:
+        secured = settings.tls_cert is not None
+        made.append(
+            _Listener(kind="web", socket=_listen(settings, settings.host, settings.port), secured=secured)
+        )
+    if "dimse" in kinds:
+        host = settings.dimse_host or settings.host
+        if settings.dimse_port and (plain := _listen_plain_dimse(settings, host)):
+            made.append(_Listener(kind="dimse", socket=plain, secured=False))
+        if settings.dimse_tls_port:
+            secure = _listen(settings, host, settings.dimse_tls_port)
+            made.append(_Listener(kind="dimse", socket=secure, secured=True))
+    return made
+
+
+def _listen_plain_dimse(settings: Settings, host: str) -> socket.socket | None:
+    """The socket of the DIMSE port; None where nobody chose that port and another program has it."""
+    try:
+        return _listen(settings, host, settings.dimse_port)
+    except OutOfResources as error:
+        if settings.role != "all" or settings.origins.get("dimse_port", "default") != "default":
+            raise
+        # Many a machine has a PACS on this port already, and whoever tries the pages does not need it.
+        log.warning("DIMSE is not served: %s; choose another one with --dimse-port", error)
+        return None
+
+
+def _line(listener: _Listener, settings: Settings) -> str:
+    """What is printed of a listening address (docs/settings.md)."""
+    host, port = listener.socket.getsockname()[:2]
+    address = f"{f'[{host}]' if ':' in host else host}:{port}"
+    if listener.kind == "dimse":
+        return f"DICOM{'-TLS' if listener.secured else ''} {settings.ae_title}@{address}"
+    scheme = "https" if listener.secured else "http"
+    return f"{scheme.upper()} {scheme}://{address}"
 
 
 def _refuse_beyond_loopback(settings: Settings) -> None:
     """BadSetting where what is served could be overheard, or read by whoever can connect."""
-    if settings.role == "worker" or all(
-        ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback
-        for _, address in _addresses(settings)
-    ):
-        return
+    if "web" in _kinds(settings) and not _is_loopback("host", settings.host):
+        _refuse_http_beyond_loopback(settings)
+    if "dimse" in _kinds(settings) and (settings.dimse_port or settings.dimse_tls_port):
+        name = "host" if settings.dimse_host is None else "dimse_host"
+        host = settings.dimse_host or settings.host
+        if _is_loopback(name, host):
+            return
+        if settings.no_auth:
+            raise BadSetting(f"{name} {host} is not loopback; without accounts only this machine is served")
+        if settings.dimse_port:
+            # Most that speak DIMSE cannot speak TLS, so that this is told and not refused.
+            log.warning("plain DIMSE is served beyond this machine: names and pictures can be overheard")
+
+
+def _refuse_http_beyond_loopback(settings: Settings) -> None:
     if settings.no_auth:
         raise BadSetting(
             f"host {settings.host} is not loopback; without accounts only this machine is served"
@@ -319,22 +406,36 @@ def _refuse_beyond_loopback(settings: Settings) -> None:
         log.warning("plain HTTP is served beyond this machine: passwords and pictures can be overheard")
 
 
-def _addresses(settings: Settings) -> list[tuple[int, Any]]:
+def _refuse_dimse_half_told(settings: Settings) -> None:
+    """BadSetting where DIMSE cannot be served as it is set."""
+    ports = [port for port in (settings.dimse_port, settings.dimse_tls_port) if port]
+    if settings.role == "dimse" and not ports:
+        raise BadSetting("the dimse role needs dimse_port or dimse_tls_port")
+    if len(set(ports)) < len(ports):
+        raise BadSetting("dimse_tls_port must be another port than dimse_port")
+
+
+def _is_loopback(name: str, host: str) -> bool:
+    return all(
+        ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback
+        for _, address in _addresses(name, host, 0)
+    )
+
+
+def _addresses(name: str, host: str, port: int) -> list[tuple[int, Any]]:
     try:
-        found = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise BadSetting(f"host {settings.host!r} is no address of this machine") from error
+        raise BadSetting(f"{name} {host!r} is no address of this machine") from error
     # A name of both kinds, such as localhost, is served where most clients look first.
     return sorted(
         ((family, address) for family, _, _, _, address in found), key=lambda one: one[0] != socket.AF_INET
     )
 
 
-def _listen(settings: Settings) -> socket.socket:
+def _listen(settings: Settings, host: str, port: int) -> socket.socket:
     """The bound and listening socket; OutOfResources where the address is taken."""
-    family, address = _addresses(settings)[0]
+    family, address = _addresses("host", host, port)[0]
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -344,5 +445,5 @@ def _listen(settings: Settings) -> socket.socket:
     except OSError as error:
         listener.close()
         kind = BadSetting if error.errno == errno.EADDRNOTAVAIL else OutOfResources
-        raise kind(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
+        raise kind(f"cannot listen on {host}:{port}: {error.strerror}") from error
     return listener

@@ -91,6 +91,14 @@ def _size(value: object) -> int:
     return int(digits) * _SIZES[text[len(digits) :]]
 
 
+def _pdu_size(value: object) -> int:
+    size = _size(value)
+    # PS3.8 D.1: 0 would let a peer fill our memory; below 4 KiB heads outweigh what they carry.
+    if not 4096 <= size <= 16 << 20:
+        raise ValueError("must be from 4096 bytes to 16 MiB")
+    return size
+
+
 def _choice(*known: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
         if value not in known:
@@ -183,11 +191,15 @@ class Settings:
     host: str = _knob("127.0.0.1", _text, "address that HTTP listens on")
     port: int = _knob(8080, _number(0, 65535), "HTTP port; 0 picks a free one")
     dimse_port: int = _knob(11112, _number(0, 65535), "DIMSE port; 0 for no DIMSE")
+    dimse_host: str | None = _knob(None, _text, "address that DIMSE listens on", shown="host")
     workers: int = _knob(
         min(4, os.cpu_count() or 1), _number(1, 64), "web processes", "processes", "one a CPU, at most 4"
     )
-    role: Literal["all", "web", "worker"] = _knob(
-        "all", _choice("all", "web", "worker"), "which role this process runs"
+    dimse_workers: int = _knob(
+        min(2, os.cpu_count() or 1), _number(1, 64), "DIMSE processes", "processes", "one a CPU, at most 2"
+    )
+    role: Literal["all", "web", "dimse", "worker"] = _knob(
+        "all", _choice("all", "web", "dimse", "worker"), "which role this process runs"
     )
     demo: bool = _knob(False, _truth, "load a handful of real objects that pydicom ships, once")
     no_auth: bool = _knob(False, _truth, "serve without accounts; loopback addresses only")
@@ -261,6 +273,16 @@ class Settings:
         None, _path, "PEM file with the certificate and its chain; HTTPS is served with it"
     )
     tls_key: Path | None = _knob(None, _path, "PEM file with the certificate's key", shown="in tls_cert")
+    dimse_tls_port: int = _knob(0, _number(0, 65535), "port of DIMSE over TLS; 0 for none")
+    dimse_tls_cert: Path | None = _knob(
+        None, _path, "PEM file with the certificate and its chain for DIMSE over TLS", shown="tls_cert"
+    )
+    dimse_tls_key: Path | None = _knob(
+        None, _path, "PEM file with that certificate's key", shown="tls_key, or in dimse_tls_cert"
+    )
+    dimse_tls_ca: Path | None = _knob(
+        None, _path, "PEM file with who vouches for callers, which then must show a certificate"
+    )
     audit_syslog: str | None = _knob(
         None, _url("tls"), "syslog server that the audit is sent to, as tls://log.example.org:6514"
     )
@@ -312,6 +334,25 @@ class Settings:
         _number(1, 1_000_000),
         "requests of one address, and of one account, a second in each web process",
         "requests",
+    )
+    dimse_associations: int = _knob(
+        2000, _number(1, 65536), "associations of each DIMSE process", "associations"
+    )
+    dimse_client_associations: int = _knob(
+        1200,
+        _number(1, 65536),
+        "associations of one address to each DIMSE process",
+        "associations",
+    )
+    dimse_pdu_size: int = _knob(131072, _pdu_size, "longest PDU that is taken", "bytes")
+    dimse_request_timeout: int = _knob(
+        15, _number(1, 3600), "time in which a connection must ask for an association", "seconds"
+    )
+    dimse_message_timeout: int = _knob(
+        60, _number(1, 3600), "time that the next piece of a message may take", "seconds"
+    )
+    dimse_idle_timeout: int = _knob(
+        600, _number(1, 604800), "idle time before an association is ended", "seconds"
     )
     keep_alive: int = _knob(75, _number(1, 3600), "idle time before a connection is closed", "seconds")
     drain_timeout: int = _knob(30, _number(1, 3600), "time that running requests get to finish", "seconds")

@@ -1,5 +1,6 @@
 """`serve` from the outside: a started process, real sockets, real signals."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from conformance.server import Server, command, environment, start
+from conformance.server import Server, command, environment, free_port, start
 
 PATIENCE = 15.0
 
@@ -78,11 +79,13 @@ def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_says_where_it_listens_once_it_answers_and_then_that_it_is_ready(tmp_path: Path) -> None:
-    arguments = command("serve", "--data", str(tmp_path), "--port", "0", "--dimse-port", "11112")
+    port = str(free_port())
+    arguments = command("serve", "--data", str(tmp_path), "--port", "0", "--dimse-port", port)
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment()) as process:
         assert process.stdout is not None
-        address, ready = process.stdout.readline(), process.stdout.readline()
+        address, dicom, ready = (process.stdout.readline() for _ in range(3))
         assert address.startswith("HTTP http://127.0.0.1:")
+        assert dicom == f"DICOM DICOMWEB_BOX@127.0.0.1:{port}\n"
         assert ready == "ready\n"
         assert httpx.get(f"{address.split()[1]}/healthz").json() == {"status": "up"}
         process.send_signal(signal.SIGTERM)
@@ -183,11 +186,14 @@ def test_roles_end_when_the_supervisor_is_killed(server: Server) -> None:
 
 
 def test_roles_run_alone(tmp_path: Path) -> None:
-    web = start(tmp_path / "data", "--role", "web", "--workers", "1")
-    try:
-        assert len(roles(web)) == 1
-    finally:
-        assert web.stop() == 0
+    for flags in (("--role", "web", "--workers", "1"), ("--role", "dimse", "--dimse-workers", "1")):
+        alone = start(tmp_path / "data", *flags, dimse=True)
+        try:
+            assert len(roles(alone)) == 1
+            assert bool(alone.url) == ("web" in flags)
+            assert bool(alone.dimse) == ("dimse" in flags)
+        finally:
+            assert alone.stop() == 0
 
     arguments = command("serve", "--data", str(tmp_path / "data"), "--role", "worker")
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment()) as worker:
@@ -213,6 +219,66 @@ def test_a_taken_port_is_one_line_and_a_failure(server: Server, tmp_path: Path) 
 
     assert (done.returncode, done.stdout) == (1, "")
     assert f"cannot listen on 127.0.0.1:{port}" in done.stderr.splitlines()[-1]
+
+
+def test_a_dimse_port_that_was_chosen_and_is_taken_is_a_failure(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+
+        done = run("serve", "--data", str(tmp_path), "--port", "0", "--dimse-port", port)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr.splitlines()[-1]
+
+
+def test_without_dimse_it_serves_where_another_program_has_the_port_that_nobody_chose(tmp_path: Path) -> None:
+    with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", 11112)) as taken:
+        _serve_beside(taken, tmp_path)
+        return
+    _serve_beside(None, tmp_path)  # somebody else has it already
+
+
+def _serve_beside(taken: socket.socket | None, folder: Path) -> None:
+    arguments = command("serve", "--data", str(folder), "--port", "0")
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        said = [process.stdout.readline(), process.stdout.readline()]
+        process.send_signal(signal.SIGTERM)
+        errors = process.stderr.read()
+    assert said[1] == "ready\n"
+    assert "DIMSE is not served: cannot listen on 127.0.0.1:11112" in errors
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_dimse_is_served_to_this_machine_alone_until_there_are_accounts(tmp_path: Path, host: str) -> None:
+    done = run(
+        "serve", "--data", str(tmp_path), "--dimse-host", host, "--port", "0",
+        "--dimse-port", str(free_port()), "--no-auth",
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"dimse_host {host} is not loopback" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--role", "dimse", "--dimse-port", "0"), "needs dimse_port or dimse_tls_port"),
+        (("--dimse-port", "21113", "--dimse-tls-port", "21113"), "must be another port"),
+        (("--dimse-port", "0", "--dimse-tls-port", "21113"), "dimse_tls_cert"),
+    ],
+)
+def test_dimse_that_is_half_told_is_refused_in_a_line(
+    tmp_path: Path, flags: tuple[str, ...], words: str
+) -> None:
+    done = run("serve", "--data", str(tmp_path), "--port", "0", *flags)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
 
 
 def test_a_data_folder_that_cannot_be_made_is_a_failure_in_words(tmp_path: Path) -> None:

@@ -59,14 +59,14 @@ async def receive(
     OutOfResources when the disk is full.
     """
     received = Received()
-    waiting = 0
+    waiting, piece = 0, min(_PIECE, most_memory)
     writing: asyncio.Future[None] | None = None
     try:
         async for chunk in chunks:
             received.pieces.append(chunk)
             received.size += len(chunk)
             waiting += len(chunk)
-            if received.size > most_memory and waiting >= _PIECE:
+            if received.size > most_memory and waiting >= piece:
                 if writing is not None:
                     await writing
                 pieces, received.pieces, waiting = received.pieces, [], 0
@@ -94,13 +94,36 @@ def _spool(box: Box, received: Received, pieces: list[bytes | memoryview]) -> No
         received.spool.write(piece)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Expected:
+    """What the sender said beside the data set of its identifiers; None: nothing."""
+
+    study_uid: str | None = None
+    sop_class_uid: str | None = None
+    instance_uid: str | None = None
+
+    def contradicted_by(self, header: Header) -> str:
+        """A sentence on the first identifier that is another one in the data set; empty: none."""
+        for told, found, name in (
+            (self.study_uid, header.study_uid, "Study Instance UID (0020,000D)"),
+            (self.sop_class_uid, header.sop_class_uid, "SOP Class UID (0008,0016)"),
+            (self.instance_uid, header.instance_uid, "SOP Instance UID (0008,0018)"),
+        ):
+            if told is not None and told != found:
+                return f"{name} is not that of the request"
+        return ""
+
+
+ANYTHING = Expected()
+
+
 async def store(
     box: Box,
     received: Received,
     *,
     source: str,
     actor: Actor,
-    expected_study: str | None = None,
+    expected: Expected = ANYTHING,
     realm: str = "main",
     scope: Scope = EVERYTHING,
 ) -> Outcome:
@@ -112,7 +135,7 @@ async def store(
     dictionaries = box.resource(Dictionaries, Dictionaries)
     origin = Origin(realm=realm, source=source, actor=actor.name, by=actor, scope=scope)
     try:
-        settled = await in_thread(box, _settle, box, dictionaries, received, origin, expected_study)
+        settled = await in_thread(box, _settle, box, dictionaries, received, origin, expected)
         if isinstance(settled, Refused):
             return settled
         return await make_searchable(box, settled)
@@ -123,7 +146,7 @@ async def store(
 
 
 def _settle(
-    box: Box, dictionaries: Dictionaries, received: Received, origin: "Origin", expected_study: str | None
+    box: Box, dictionaries: Dictionaries, received: Received, origin: "Origin", expected: Expected
 ) -> "index.Arrival | Refused":
     """Read the header, then make the blob durable. One thread, so that a small object costs one hop."""
     try:
@@ -131,10 +154,10 @@ def _settle(
     except UnreadableInstance as error:
         foreign = isinstance(error, NotDicom)
         return Refused(reason=error.reason, message=str(error), sha256=_arrived(received), foreign=foreign)
-    if expected_study is not None and header.study_uid != expected_study:
+    if contradiction := expected.contradicted_by(header):
         return Refused(
             reason=FailureReason.DATA_SET_DOES_NOT_MATCH,
-            message="Study Instance UID (0020,000D) is not that of the request",
+            message=contradiction,
             study_uid=header.study_uid,
             sop_class_uid=header.sop_class_uid,
             instance_uid=header.instance_uid,

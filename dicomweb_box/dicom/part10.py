@@ -183,8 +183,19 @@ def prefix(part10: Part10, *, sop_class_uid: str, instance_uid: str) -> bytes:
     )
 
 
-def written_meta(*, sop_class_uid: str, instance_uid: str, transfer_syntax_uid: str) -> bytes:
-    """Preamble, prefix and File Meta Information of an object that this program writes (PS3.10 7.1)."""
+def written_meta(
+    *,
+    sop_class_uid: str,
+    instance_uid: str,
+    transfer_syntax_uid: str,
+    sent_by: str | None = None,
+    received_by: str | None = None,
+) -> bytes:
+    """Preamble, prefix and File Meta Information of an object that this program writes (PS3.10 7.1).
+
+    `sent_by` and `received_by` are the AE titles of both sides, where it came over a network.
+    """
+    titles = ((0x0016, sent_by), (0x0017, sent_by), (0x0018, received_by))
     meta = b"".join(
         [
             struct.pack("<HH2sHI", 2, 1, b"OB", 0, 2) + b"\0\1",
@@ -193,12 +204,13 @@ def written_meta(*, sop_class_uid: str, instance_uid: str, transfer_syntax_uid: 
             _meta_element(0x0010, b"UI", transfer_syntax_uid, b"\0"),
             _meta_element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID, b"\0"),
             _meta_element(0x0013, b"SH", IMPLEMENTATION_VERSION, b" "),
+            *(_meta_element(element, b"AE", title, b" ") for element, title in titles if title),
         ]
     )
     return _PREAMBLE + struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(meta)) + meta
 
 
 def _meta_element(element: int, vr: bytes, text: str, padding: bytes) -> bytes:
-    value = text.encode("ascii")
+    value = text.encode("ascii", "replace")  # an AE title may hold anything
     value += padding * (len(value) % 2)
     return struct.pack("<HH2sH", 2, element, vr, len(value)) + value

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from dicomweb_box.accounts.access import Actor, Scope
-from dicomweb_box.archive.ingest import Received, receive, store
+from dicomweb_box.archive.ingest import Expected, Received, receive, store
 from dicomweb_box.archive.outcomes import Outcome, Refused, Stored
 from dicomweb_box.asgi.errors import Fault, described, fault_of
 from dicomweb_box.asgi.identity import address_of, identify
@@ -251,7 +251,7 @@ class Intake:
                 received,
                 source=self.source,
                 actor=self.actor,
-                expected_study=self.study_uid,
+                expected=Expected(study_uid=self.study_uid),
                 scope=self.scope,
             )
             if isinstance(outcome, Stored) and remarks != Remarks():

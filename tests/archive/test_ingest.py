@@ -9,6 +9,7 @@ import pytest
 
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING
 from dicomweb_box.archive import ingest, query, remove
+from dicomweb_box.archive.ingest import Expected
 from dicomweb_box.archive.outcomes import Outcome, Refused, Stored
 from dicomweb_box.archive.reindex import reindex
 from dicomweb_box.box import Box
@@ -302,7 +303,7 @@ async def test_it_refuses_what_is_no_instance_and_names_what_is_wrong(box: Box) 
 
 
 async def test_it_refuses_an_instance_of_another_study_than_the_request_names(box: Box) -> None:
-    outcome = await store(box, make_instance(study="1.2.3"), expected_study="1.2.4")
+    outcome = await store(box, make_instance(study="1.2.3"), expected=Expected(study_uid="1.2.4"))
 
     assert isinstance(outcome, Refused)
     assert outcome.reason is FailureReason.DATA_SET_DOES_NOT_MATCH

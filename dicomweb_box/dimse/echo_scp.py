@@ -1,0 +1,10 @@
+"""C-ECHO as SCP (PS3.4 A): somebody is here."""
+
+from dicomweb_box.dimse import statuses
+from dicomweb_box.dimse.call import Call
+from dicomweb_box.upper_layer.association import Message
+
+
+async def echo(call: Call, message: Message) -> None:
+    """Answer that all is well."""
+    await call.association.send(message.context, statuses.response(message, statuses.SUCCESS))

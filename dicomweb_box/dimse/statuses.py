@@ -1,0 +1,53 @@
+"""Statuses of DIMSE responses, and responses themselves (PS3.7 Annex C, PS3.4 B.2.3)."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from dicomweb_box.archive.outcomes import Outcome, Stored
+from dicomweb_box.errors import FailureReason
+from dicomweb_box.upper_layer.association import Message
+from dicomweb_box.upper_layer.commands import RESPONSE
+
+SUCCESS: Final = 0x0000
+CANCELLED: Final = 0xFE00
+PROCESSING_FAILURE: Final = 0x0110
+INVALID_INSTANCE: Final = 0x0117
+SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
+NOT_AUTHORIZED: Final = 0x0124
+UNRECOGNIZED_OPERATION: Final = 0x0211
+OUT_OF_RESOURCES: Final = 0xA700
+DATA_SET_DOES_NOT_MATCH: Final = 0xA900
+CANNOT_UNDERSTAND: Final = 0xC000
+
+_LONGEST_COMMENT: Final = 64  # PS3.7 C.4: VR LO
+_ELSEWHERE: Final = {
+    # Of STOW-RS alone (PS3.18 Table I.2-2).
+    FailureReason.BULK_DATA_MISSING: DATA_SET_DOES_NOT_MATCH,
+    FailureReason.TRANSFER_SYNTAX_NOT_SUPPORTED: CANNOT_UNDERSTAND,
+}
+
+
+def of_outcome(outcome: Outcome) -> tuple[int, str]:
+    """The status of a C-STORE response and its Error Comment, which is empty for a success.
+
+    Coerced or odd data sets are successes too: some senders take B000 for an error, and send again for ever.
+    """
+    if isinstance(outcome, Stored):
+        return SUCCESS, ""
+    return _ELSEWHERE.get(outcome.reason, int(outcome.reason)), outcome.message
+
+
+def response(message: Message, status: int, comment: str = "", **more: Any) -> Mapping[str, Any]:
+    """The command set that answers a request; a comment never holds a patient attribute."""
+    command = message.command
+    return {
+        "AffectedSOPClassUID": command.get("AffectedSOPClassUID") or command.get("RequestedSOPClassUID"),
+        "CommandField": command["CommandField"] | RESPONSE,
+        "MessageIDBeingRespondedTo": command.get("MessageID", 0),
+        "Status": status,
+        "ErrorComment": comment[:_LONGEST_COMMENT] or None,
+        "AffectedSOPInstanceUID": (
+            command.get("AffectedSOPInstanceUID") or command.get("RequestedSOPInstanceUID")
+        ),
+        **more,
+    }
