@@ -367,6 +367,75 @@ def token_revoke(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     return 0
 
 
+def peer_add(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Make a peer."""
+    from dicomweb_box.accounts.access import SYSTEM
+    from dicomweb_box.outbound import peers
+    from dicomweb_box.outbound.particulars import Particulars, address_of
+    from dicomweb_box.outbound.services import services_of
+
+    title, host, port = address_of(asked["dimse"])
+    numbers = ("pdu_size", "connect_timeout", "response_timeout", "idle_timeout", "associations")
+    told = Particulars(
+        name=asked["name"],
+        ae_title=title,
+        host=host,
+        port=port,
+        tls=asked["tls"],
+        certificate=asked["certificate"],
+        addresses=tuple(asked["addresses"] or ()),
+        may=services_of(name.strip() for name in asked["may"].split(",") if name.strip()),
+        scope=_scope(asked),
+        syntaxes=asked["syntaxes"],
+        charset=asked["charset"],
+        **{name: asked[name] for name in numbers if asked[name] is not None},
+    )
+    peer = _run(chosen, lambda box: peers.add(box, told, actor=SYSTEM))
+    print(peer.name)
+    return 0
+
+
+def peer_list(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Print the peers."""
+    from dicomweb_box.outbound import peers
+
+    found = _run(_existing(chosen), peers.every)
+    if asked["json"]:
+        _print_json([peers.resource(one) for one in found])
+        return 0
+    for one in found:
+        place = f"@{one.host}:{one.port}{' by TLS' if one.tls else ''}" if one.host else ", only calls"
+        print(f"{one.name}: {one.ae_title}{place}, may {','.join(sorted(one.may)) or 'nothing'}")
+    return 0
+
+
+def peer_echo(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Call a peer and print what works; 1 unless it answered C-ECHO."""
+    from dicomweb_box.outbound import echo, peers
+
+    async def job(box: "Box") -> echo.Echo:
+        return await echo.echo(box, await peers.by_name(box, asked["name"]))
+
+    found = _run(_existing(chosen), job)
+    if asked["json"]:
+        _print_json(asdict(found))
+    else:
+        for step in found.steps:
+            print(f"{'works' if step.works else 'fails'}  {step.name}: {step.words}")
+        for offer in found.services:
+            print(f"{'offers' if offer.accepted else 'lacks '} {offer.service}")
+    return 0 if found.works else FAILED
+
+
+def peer_remove(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Know a peer no more."""
+    from dicomweb_box.accounts.access import SYSTEM
+    from dicomweb_box.outbound import peers
+
+    _run(_existing(chosen), lambda box: peers.remove(box, asked["name"], actor=SYSTEM))
+    return 0
+
+
 def key_rotate(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     """Make a new master key and seal everything with it anew."""
     from dicomweb_box.accounts import key_rotation
@@ -520,6 +589,7 @@ def _parser() -> argparse.ArgumentParser:
     _user_grammar(commands)
     _token_grammar(commands)
     _key_grammar(commands)
+    _peer_grammar(commands)
 
     rule = commands.add_parser("rule", help="rules that label by themselves")
     rule_commands = rule.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
@@ -588,6 +658,58 @@ def _key_grammar(commands: Any) -> None:
     _command(nested, "rotate", key_rotate, "make a new one and seal everything with it anew")
     one = _command(nested, "check", key_check, "say which there are and what they seal, never themselves")
     one.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+def _peer_grammar(commands: Any) -> None:
+    peer = commands.add_parser("peer", help="systems that this box talks to")
+    nested = peer.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    one = _command(nested, "add", peer_add, "make one")
+    one.add_argument("name", metavar="NAME")
+    one.add_argument(
+        "--dimse",
+        required=True,
+        metavar="AET[@HOST:PORT]",
+        help="its AE title, and where it listens if it does",
+    )
+    one.add_argument(
+        "--may",
+        default="echo,store",
+        metavar="SERVICE,…",
+        help="what it may ask for, of echo, store, find, retrieve, move, commit, worklist, mpps (echo,store)",
+    )
+    one.add_argument("--tls", action="store_true", help="it is called by TLS")
+    one.add_argument("--certificate", metavar="SHA256", help="digest of the certificate that it must show")
+    one.add_argument(
+        "--from",
+        dest="addresses",
+        action="append",
+        metavar="NETWORK",
+        help="where it calls from, or any; its host's addresses if not given; repeatable",
+    )
+    one.add_argument("--syntaxes", default="any", metavar="any|uncompressed", help="transfer syntaxes for it")
+    one.add_argument("--charset", metavar="TERM", help="Specific Character Set of its answers, as ISO_IR 100")
+    one.add_argument("--pdu-size", type=int, metavar="BYTES", help="longest PDU that it is told to send")
+    for flag, what in (
+        ("connect", "to accept a connection and an association"),
+        ("response", "to answer a request"),
+        ("idle", "between two messages"),
+    ):
+        one.add_argument(
+            f"--{flag}-timeout", type=int, metavar="SECONDS", help=f"how long it may take {what}"
+        )
+    one.add_argument("--associations", type=int, metavar="N", help="most at once, each way")
+    _scope_flags(one)
+
+    one = _command(nested, "list", peer_list, "print them")
+    one.add_argument("--json", action="store_true", help="print them as JSON")
+
+    one = _command(nested, "echo", peer_echo, "call one and say what works")
+    one.add_argument("name", metavar="NAME")
+    one.add_argument("--json", action="store_true", help="print it as JSON")
+
+    one = _command(nested, "remove", peer_remove, "know one no more")
+    one.add_argument("name", metavar="NAME")
 
 
 def _scope_flags(parser: argparse.ArgumentParser) -> None:

@@ -253,6 +253,7 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
         "GET /peers/{name}.json",
         "POST /peers/{name}",
         "DELETE /peers/{name}",
+        "POST /peers/{name}/echo",
         "GET /peers/{name}/remove",
         "POST /peers/{name}/remove",
     ),

@@ -38,6 +38,7 @@ async def associate(
         contexts=contexts,
         extended=extended,
         tls=_tls(peer) if peer.tls else None,
+        tls_host=peer.host,
         timeouts=_timeouts(peer, response),
         pdu_size=peer.pdu_size or PDU_SIZE,
     )
@@ -71,4 +72,4 @@ async def _check_certificate(peer: Peer, association: Association) -> None:
     shown = association.peer_certificate
     if shown is None or hashlib.sha256(shown).hexdigest() != peer.certificate:
         await association.abort()
-        raise Unreachable("the peer shows another certificate than its own")
+        raise Unreachable("the peer shows another certificate than its own", at="tls")

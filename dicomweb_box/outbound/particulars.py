@@ -56,7 +56,7 @@ class Particulars:
     charset: str | None = None
     """Specific Character Set that it is answered in; None: whatever fits."""
     pdu_size: int = 0
-    """Most bytes of a PDU that it is told to send; 0: no limit of its own."""
+    """Most bytes of a PDU that it is told to send when called; 0: as for all."""
     connect_timeout: int = 10
     """Seconds that it may take to accept a connection and an association."""
     response_timeout: int = 60
@@ -75,6 +75,22 @@ _NUMBERS = {
 }
 
 
+def address_of(text: str) -> tuple[str, str | None, int | None]:
+    """AE title, host and port of `AET@HOST:PORT`, or of an AE title alone; raises BadParticular.
+
+    The last @ counts, since an AE title can have one; an IPv6 address stands in brackets.
+    """
+    title, at, place = text.rpartition("@")
+    if not at:
+        return text, None, None
+    host, colon, port = place.rpartition(":")
+    if not colon or not re.fullmatch(r"[0-9]{1,5}", port):
+        raise BadParticular(
+            "host", "A DICOM peer is told as AET@HOST:PORT, or by its AE title if it only calls."
+        )
+    return title, host, int(port)
+
+
 def checked(told: Particulars) -> Particulars:
     """The same as it is kept; raises BadParticular for the first that cannot be so."""
     host = _host(told.host)
@@ -82,7 +98,7 @@ def checked(told: Particulars) -> Particulars:
         if not least <= getattr(told, name) <= most:
             raise BadParticular(name, f"This is a number from {least} to {most}.")
     if told.pdu_size and not 4096 <= told.pdu_size <= 1 << 31:
-        raise BadParticular("pdu_size", "A PDU has 4096 bytes or more; 0 sets no limit.")
+        raise BadParticular("pdu_size", "A PDU has 4096 bytes or more; 0: as for all.")
     if told.syntaxes not in SYNTAXES:
         raise BadParticular("syntaxes", f"Transfer syntaxes are {' or '.join(SYNTAXES)}.")
     addresses = _addresses(told.addresses)

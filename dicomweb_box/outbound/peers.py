@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from dicomweb_box.accounts import audit, granting
@@ -188,6 +188,12 @@ def _row(box: Box, told: Particulars, *, loopback: bool) -> dict[str, Any]:
 def particulars_of(peer: Peer) -> Particulars:
     """What was told of a peer, to be told again with changes."""
     return Particulars(**{one.name: getattr(peer, one.name) for one in fields(Particulars)})
+
+
+def resource(peer: Peer) -> dict[str, Any]:
+    """A peer for programs."""
+    kept = asdict(peer) | {"may": [str(one) for one in Service if one in peer.may]}
+    return {name: kept[name] for name in ("name", "kind", *kept) if name not in ("id", "loopback")}
 
 
 def _what(before: Particulars, told: Particulars) -> str:

@@ -1,6 +1,5 @@
 """Peers, for who says which there are: the list with who was refused, a new one, and one with its form."""
 
-from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
@@ -11,6 +10,7 @@ from starlette.routing import BaseRoute, Route
 from dicomweb_box.accounts import granting
 from dicomweb_box.asgi.identity import identity_of
 from dicomweb_box.errors import BadRequest, Conflict, Forbidden
+from dicomweb_box.outbound import echo as calling_back
 from dicomweb_box.outbound import peers, refused_callers
 from dicomweb_box.outbound.known_peers import Peer
 from dicomweb_box.outbound.particulars import SYNTAXES
@@ -29,7 +29,7 @@ async def index(request: Request) -> Response:
     box = request.app.state.box
     found, refused = await peers.every(box), await refused_callers.every(box)
     if for_programs(request):
-        return as_json({"peers": [_resource(one) for one in found], "refused": refused})
+        return as_json({"peers": [peers.resource(one) for one in found], "refused": refused})
     return page(
         request,
         "peers/index.html",
@@ -61,14 +61,14 @@ async def create(request: Request) -> Response:
         if for_programs(request):
             raise
         return _form(request, None, peer_form.typed(fields), error)
-    return done(request, _address(peer), resource=_resource(peer), status=201)
+    return done(request, _address(peer), resource=peers.resource(peer), status=201)
 
 
 async def show(request: Request) -> Response:
     """One peer, how it is talked to and what it may."""
     peer = await _one(request)
     if for_programs(request):
-        return as_json(_resource(peer))
+        return as_json(peers.resource(peer))
     return _form(request, peer, peer_form.shown(peer))
 
 
@@ -87,7 +87,16 @@ async def change(request: Request) -> Response:
         if for_programs(request):
             raise
         return _form(request, peer, peer_form.typed(fields), error)
-    return done(request, _address(changed), resource=_resource(changed))
+    return done(request, _address(changed), resource=peers.resource(changed))
+
+
+async def echo(request: Request) -> Response:
+    """Call a peer, and say what of it works."""
+    peer = await _one(request)
+    found = await calling_back.echo(request.app.state.box, peer)
+    if for_programs(request):
+        return as_json(found)
+    return _form(request, peer, peer_form.shown(peer), echoed=found)
 
 
 async def confirm(request: Request) -> Response:
@@ -113,24 +122,25 @@ def _require_whole(request: Request) -> None:
         raise Forbidden("Peers concern the whole archive: they are for those who see all of it.")
 
 
-def _resource(peer: Peer) -> dict[str, Any]:
-    """A peer for programs."""
-    kept = asdict(peer)
-    return {name: kept[name] for name in ("name", "kind", *kept) if name not in ("id", "loopback")}
-
-
 def _address(peer: Peer) -> str:
     return f"/peers/{quote(peer.name)}"
 
 
 def _form(
-    request: Request, peer: Peer | None, values: dict[str, Any], error: Exception | None = None
+    request: Request,
+    peer: Peer | None,
+    values: dict[str, Any],
+    error: Exception | None = None,
+    *,
+    echoed: calling_back.Echo | None = None,
 ) -> Response:
     giver = granting.as_administrator(identity_of(request))
     return page(
         request,
         "peers/show.html" if peer else "peers/new.html",
+        fragment="echo" if echoed else None,
         peer=peer,
+        echoed=echoed,
         values=values,
         # What is there stays to be taken away; what may not be given is not offered.
         services={
@@ -152,6 +162,7 @@ ROUTES: list[BaseRoute] = [
     Route("/peers/{name}", show, methods=["GET"], name="peer"),
     Route("/peers/{name}", change, methods=["POST"]),
     Route("/peers/{name}", remove, methods=["DELETE"]),
+    Route("/peers/{name}/echo", echo, methods=["POST"]),
     Route("/peers/{name}/remove", confirm, methods=["GET"], name="peer_remove"),
     Route("/peers/{name}/remove", remove, methods=["POST"]),
 ]
