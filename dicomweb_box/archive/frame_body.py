@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from dicomweb_box.archive import decoding, metadata
+from dicomweb_box.archive import decoding, metadata, retrieve
 from dicomweb_box.archive.body import Body, Made, Piece
 from dicomweb_box.archive.derived_dataset import deflated, inflated
 from dicomweb_box.archive.explicit_body import stretch_body
@@ -12,7 +12,7 @@ from dicomweb_box.box import Box, in_thread
 from dicomweb_box.dicom import explicit, json_model, pixels
 from dicomweb_box.dicom.explicit import EXPLICIT_BIG, Stretch
 from dicomweb_box.dicom.header import locate
-from dicomweb_box.dicom.image import ENCAPSULATED_UNCOMPRESSED, NATIVE, Image, described
+from dicomweb_box.dicom.image import ENCAPSULATED_UNCOMPRESSED, NATIVE, Image, described, read
 from dicomweb_box.errors import Damaged
 
 
@@ -67,8 +67,12 @@ async def image_of(box: Box, instance: Instance) -> Image:
     images = box.resource(_Images, _Images)
     image: Image | None = images.get(instance.blob_key)
     if image is None:
-        elements = json_model.top_level(await metadata.of_frames(box, instance))
-        image = described(elements, instance.transfer_syntax_uid)
+        told = retrieve.told(box, instance)
+        if told is not None and told.pixels is not None:
+            image = read(told.pixels, instance.transfer_syntax_uid)
+        else:
+            elements = json_model.top_level(await metadata.of_frames(box, instance))
+            image = described(elements, instance.transfer_syntax_uid)
         images.put(instance.blob_key, image)
     return image
 

@@ -300,6 +300,8 @@ _COLUMNS = (
     "dataset_offset",
     "dataset_digest",
     "frames",
+    "pixels",
+    "display_key",
     "metadata",
     "metadata_dictionary",
     "warnings",

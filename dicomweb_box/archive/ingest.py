@@ -24,9 +24,10 @@ from dicomweb_box.archive.outcomes import Outcome, Refused, Stored
 from dicomweb_box.archive.series_dictionary import Dictionaries, Dictionary
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import GroupCommit, Writer
-from dicomweb_box.dicom import attributes
+from dicomweb_box.dicom import attributes, image
+from dicomweb_box.dicom.display.display import key_of
 from dicomweb_box.dicom.header import Header, read_header
-from dicomweb_box.errors import FailureReason, NotDicom, OutOfResources, UnreadableInstance
+from dicomweb_box.errors import FailureReason, NotDicom, NotFound, OutOfResources, UnreadableInstance
 from dicomweb_box.storage import SpoolFile
 
 MOST_MEMORY = 1 << 20
@@ -261,6 +262,8 @@ def arrival_of(
         "dataset_offset": header.dataset_offset + len(header.part10_prefix),
         "dataset_digest": blob.dataset_digest,
         "frames": header.frames.pack() if header.frames is not None else None,
+        "pixels": _pixels(header),
+        "display_key": _display_key(header),
         "metadata": series_dictionary.compress(header.json, dictionary),
         "metadata_dictionary": int(dictionary is not None),
         "warnings": "\n".join(header.warnings),
@@ -283,6 +286,18 @@ def arrival_of(
         decided=decided,
         scope=origin.scope,
     )
+
+
+def _pixels(header: Header) -> str | None:
+    if header.frames is None:
+        return None
+    with suppress(NotFound):
+        return image.written(image.described(header.dataset(), header.transfer_syntax_uid))
+    return None
+
+
+def _display_key(header: Header) -> str | None:
+    return None if header.frames is None else key_of(header.dataset(), len(header.json))
 
 
 class _RowWriter(GroupCommit[index.Arrival, index.Result]):

@@ -19,7 +19,7 @@ from dicomweb_box.box import Box, in_decoder
 from dicomweb_box.dicom import explicit, json_model
 from dicomweb_box.dicom.display import icons, raster
 from dicomweb_box.dicom.display.annotation import words_of
-from dicomweb_box.dicom.display.display import Display, display_of
+from dicomweb_box.dicom.display.display import Display, display_of, is_known
 from dicomweb_box.dicom.display.picture import Frame, picture
 from dicomweb_box.dicom.display.picture import fitting as fitting_window
 from dicomweb_box.dicom.display.presentation import presentation_of
@@ -88,8 +88,9 @@ async def display(box: Box, instance: Instance) -> Display:
 
 async def _display(box: Box, instance: Instance) -> tuple[Display | None, Callable[[], Display]]:
     """The description where it is known, else what reads it, in a thread."""
-    found: Display | None = box.resource(_Displays, _Displays).get(instance.blob_key)
+    found: Display | None = box.resource(_Displays, _Displays).get(_key(box, instance))
     if found is not None:
+        await retrieve.frame_table(box, instance)
         return found, lambda: found
     json = await metadata.of_frames(box, instance)
     bulk = await bulk_values(box, instance)
@@ -97,12 +98,19 @@ async def _display(box: Box, instance: Instance) -> tuple[Display | None, Callab
 
 
 def _known(box: Box, instance: Instance, how: Display) -> Display:
-    box.resource(_Displays, _Displays).put(instance.blob_key, how, how.weight)
+    box.resource(_Displays, _Displays).put(_key(box, instance), how, how.weight)
     return how
 
 
+def _key(box: Box, instance: Instance) -> tuple[str, str]:
+    """What the instance's description is known by: that of many where it is known to be the same."""
+    told = retrieve.told(box, instance)
+    shared = told.display_key if told is not None and is_known(told.display_key) else instance.blob_key
+    return shared, instance.transfer_syntax_uid
+
+
 class _Displays(Recent):
-    """Descriptions by blob."""
+    """Descriptions by what they are shared by, or by blob, and transfer syntax."""
 
 
 async def _render(box: Box, shown: Picture, view: View, media_type: str) -> bytes:

@@ -23,7 +23,8 @@ COLUMNS = (
 )
 _DESCRIBING = (
     ", instance.frames, instance.metadata,"
-    " case when instance.metadata_dictionary = 1 then series.dictionary end"
+    " case when instance.metadata_dictionary = 1 then series.dictionary end,"
+    " instance.pixels, instance.display_key"
 )
 _FROM = (
     " from instance join series on series.id = instance.series_id join study on study.id = instance.study_id"
@@ -181,7 +182,7 @@ async def _one(
         )
     instance = Instance(*row[:_COUNT])
     if more:
-        _keep_described(box, instance, *row[_COUNT:])
+        _keep_described(box, instance, row[_COUNT], Told(*row[_COUNT + 1 :]))
     lately.put(key, (moment, instance), 1)
     return instance
 
@@ -259,24 +260,26 @@ def known_frames(box: Box, instance: Instance, packed: bytes | None) -> FrameTab
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The metadata of an instance as its row holds them."""
+    """What the row of an instance holds of its data set."""
 
     metadata: bytes = field(repr=False)
     dictionary: bytes | None = field(repr=False)
+    pixels: str | None
+    """Its Image Pixel module (`dicom.image.read`); None where it is to be taken from the metadata."""
+    display_key: str | None
+    """That of `dicom.display.display.key_of`."""
 
 
 def told(box: Box, instance: Instance) -> Told | None:
-    """The instance's metadata, where they were read a moment ago with its frames."""
+    """What its row holds of its data set, where that was read a moment ago with its frames."""
     found: Told | None = box.resource(_Told, _Told).get(instance.blob_key)
     return found
 
 
-def _keep_described(
-    box: Box, instance: Instance, frames: bytes | None, metadata: bytes, dictionary: bytes | None
-) -> None:
+def _keep_described(box: Box, instance: Instance, frames: bytes | None, told: Told) -> None:
     if frames is not None:
         known_frames(box, instance, frames)
-    box.resource(_Told, _Told).put(instance.blob_key, Told(metadata, dictionary), 1 + len(metadata) // 1024)
+    box.resource(_Told, _Told).put(instance.blob_key, told, 1 + len(told.metadata) // 1024)
 
 
 class Recent:

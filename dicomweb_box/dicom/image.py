@@ -1,6 +1,8 @@
 """What the Image Pixel module says about the shape of one frame (PS3.3 C.7.6.3)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+
+import orjson
 
 from dicomweb_box.dicom import json_values
 from dicomweb_box.dicom.json_model import Dataset
@@ -90,6 +92,22 @@ def described(dataset: Dataset, transfer_syntax_uid: str) -> Image:
         floats="7FE00008" in dataset or "7FE00009" in dataset,
     )
 
+
+def written(image: Image) -> str | None:
+    """All of it but the transfer syntax, for `read`; None where it says what cannot be."""
+    try:
+        return orjson.dumps([getattr(image, name) for name in _WRITTEN]).decode()
+    except orjson.JSONEncodeError:  # a number of rows beyond 64 bits
+        return None
+
+
+def read(text: str, transfer_syntax_uid: str) -> Image:
+    """The Image that `written` wrote, of an instance of this transfer syntax."""
+    values = dict(zip(_WRITTEN, orjson.loads(text), strict=True))
+    return Image(transfer_syntax_uid=transfer_syntax_uid, **values)
+
+
+_WRITTEN = tuple(field.name for field in fields(Image) if field.name != "transfer_syntax_uid")
 
 HALVED = frozenset(("YBR_FULL_422", "YBR_PARTIAL_422"))
 """Photometric Interpretations with chrominance for every second pixel (PS3.3 C.7.6.3.1.2)."""

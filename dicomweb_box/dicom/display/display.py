@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import blake2b
+from typing import TypeGuard
 
 import orjson
 
@@ -30,6 +32,8 @@ _SHUTTER = "001816"
 _VARYING = ("00280106", "00280107")
 """Smallest and Largest Image Pixel Value: no two instances agree in them, and nothing is made of them."""
 _PIXELS = ("7FE00008", "7FE00009", "7FE00010")
+_KEYED = "1 "
+"""Begins each key. To be raised where more attributes come to be of interest: older keys do not tell them."""
 _SHARED, _SHARED_KEPT = 64 << 10, 128
 """Bytes of metadata whose display is made once for all who say the same; and how many such are kept."""
 
@@ -76,12 +80,36 @@ class Display:
 
 def display_of(json: bytes, transfer_syntax_uid: str, bulk: Bulk) -> Display:
     """What an instance's DICOM JSON says; raises NotFound where it does not describe frames."""
-    dataset = _of_interest(json_model.top_level(json))
-    if len(json) <= _SHARED:
-        said = orjson.dumps(dataset)
-        if b'"BulkDataURI"' not in said:
-            return _shared(said, transfer_syntax_uid)
-    return _display(dataset, json, transfer_syntax_uid, bulk)
+    dataset = json_model.top_level(json)
+    said = _said(dataset, len(json))
+    if said is not None:
+        return _shared(said, transfer_syntax_uid)
+    return _display(_of_interest(dataset), json, transfer_syntax_uid, bulk)
+
+
+def key_of(dataset: Dataset, length: int) -> str | None:
+    """What instances have in common whose data sets say the same of how they are shown.
+
+    `length`: of their DICOM JSON. None where not all of it stands there, or where it is much.
+    """
+    said = _said(dataset, length)
+    # Two instances of one key are shown alike: nobody may be able to make another one for it.
+    return None if said is None else _KEYED + blake2b(said, digest_size=16).hexdigest()
+
+
+def is_known(key: str | None) -> TypeGuard[str]:
+    """Whether it is a key that tells all that matters to this version."""
+    return key is not None and key.startswith(_KEYED)
+
+
+def _said(dataset: Dataset, length: int) -> bytes | None:
+    if length > _SHARED:
+        return None
+    try:
+        said = orjson.dumps(_of_interest(dataset))
+    except orjson.JSONEncodeError:  # nested too deeply
+        return None
+    return None if b'"BulkDataURI"' in said else said
 
 
 def _of_interest(dataset: Dataset) -> Dataset:

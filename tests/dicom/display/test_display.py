@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from dicomweb_box.dicom.display.display import display_of
+from dicomweb_box.dicom.display.display import display_of, is_known, key_of
 from dicomweb_box.dicom.display.grey import Rescale
 from dicomweb_box.errors import NotFound
 
@@ -86,3 +86,31 @@ def test_what_lies_apart_is_never_shared():
         return display_of(json, EXPLICIT, lambda path: data).grey(1).modality
 
     assert lut(b"\1\0\2\0") != lut(b"\1\0\3\0")
+
+
+def test_a_key_is_that_of_all_who_are_shown_alike_and_of_nobody_else():
+    def key(**elements: object) -> str | None:
+        json = described(**elements)
+        return key_of(orjson.loads(json), len(json))
+
+    window = {"00281050": values(40), "00281051": values(400)}
+    shown = key(**window)
+
+    assert is_known(shown)
+    assert key(**window, **{"00280106": values(3), "00200013": values(7)}) == shown
+    assert shown not in (key(**window | {"00281051": values(401)}), key())
+
+
+def test_there_is_no_key_where_a_table_does_not_stand_in_the_metadata():
+    table = {
+        "00283002": values(4096, 0, 16),
+        "00283006": {"vr": "OW", "BulkDataURI": "instances/1/bulkdata/x"},
+    }
+    json = described(**{"00283010": values(table)})
+
+    assert key_of(orjson.loads(json), len(json)) is None
+
+
+def test_a_key_of_a_version_that_looked_at_other_attributes_is_not_relied_on():
+    assert not is_known("0 " + "0" * 32)
+    assert not is_known(None)
