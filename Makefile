@@ -48,7 +48,7 @@ audit: .venv-tools/stamp ## known vulnerabilities of the locked dependencies
 	done
 
 scan: .venv/development ## an active scanner (wapiti, which it expects on the path) against a started server
-	@$(BIN)/python -m conformance.scan
+	@$(BIN)/python -m conformance.scan $(SCAN_FLAGS)
 
 lock: .venv-tools/stamp ## resolve the dependencies anew and write the lock files
 	@.ci/lock

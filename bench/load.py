@@ -166,12 +166,12 @@ def store(port: int, made: Iterator[bytes], *, connections: int, batch: int, sec
     return threads(port, one, connections=connections, seconds=seconds)
 
 
-def store_once(connection: http.client.HTTPConnection, parts: list[bytes]) -> int:
+def store_once(
+    connection: http.client.HTTPConnection, parts: list[bytes], proof: Mapping[str, str] | None = None
+) -> int:
     """One store; the number of instances the answer lists as stored. Raises RuntimeError unless it is all."""
-    body = multipart(parts)
-    connection.request(
-        "POST", ROOT + "/studies", body, {"Content-Type": RELATED, "Accept": "application/dicom+json"}
-    )
+    headers = {"Content-Type": RELATED, "Accept": "application/dicom+json", **(proof or {})}
+    connection.request("POST", ROOT + "/studies", multipart(parts), headers)
     response = connection.getresponse()
     answer = response.read()
     stored = answer.count(b'"00081155"') if response.status in {200, 202} else 0

@@ -3,6 +3,7 @@
 import os
 import re
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -26,6 +27,19 @@ def tree(root: int) -> list[int]:
 def cpu(root: int) -> float:
     """Seconds of user and system time that the tree has used, children that have ended included."""
     return sum(sum(map(int, fields[11:15])) for process in tree(root) if (fields := _fields(process))) / TICK
+
+
+def cpu_exactly(root: int) -> float:
+    """Seconds that the tree's living processes have used, to the nanosecond: for pieces of a second."""
+    return sum(_clock(process) for process in tree(root))
+
+
+def _clock(process: int) -> float:
+    # What clock_getcpuclockid(3) gives for a process: its number, negated, before the kind of clock.
+    try:
+        return time.clock_gettime((~process << 3) | 2)
+    except OSError:
+        return 0.0
 
 
 def memory(root: int) -> float:

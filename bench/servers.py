@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+PROGRAM = "dicomweb_box"
 PLUGINS = Path("/usr/share/orthanc/plugins")
 
 
@@ -62,17 +63,17 @@ def orthanc_program() -> str | None:
     return program if program and list(PLUGINS.glob("*DicomWeb*")) else None
 
 
-def start_box(folder: Path, *flags: str, accounts: bool = False) -> Server:
-    """This server over a folder; it asks who somebody is where `accounts`."""
+def start_box(folder: Path, *flags: str, accounts: bool = False, program: str = PROGRAM) -> Server:
+    """This server, or another `program` that is one, over a folder; it asks for log-ins where `accounts`."""
     port = _free_port()
     more = [*flags, *(() if accounts else ("--no-auth",)), "--port", str(port), "--dimse-port", "0"]
-    command = [*box_command("serve", folder), *more]
+    command = [*box_command("serve", folder, program), *more]
     return _start("box", command, box_environment(), folder, port, settle=0.5)
 
 
-def box_command(name: str, folder: Path) -> list[str]:
+def box_command(name: str, folder: Path, program: str = PROGRAM) -> list[str]:
     """This program's command line over the folder of a server."""
-    return [sys.executable, "-m", "dicomweb_box", *name.split(), "--data", str(folder / "data")]
+    return [sys.executable, "-m", program, *name.split(), "--data", str(folder / "data")]
 
 
 def box_environment() -> dict[str, str]:

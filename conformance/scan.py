@@ -1,10 +1,12 @@
 """An active scanner against a started server: every page that an administrator can reach.
 
-`python -m conformance.scan`; needs `wapiti` (wapiti-scanner.github.io) on the path. Prints what it found;
-ends with 1 where that is more than what docs/security.md answers.
+`python -m conformance.scan`; needs `wapiti` (wapiti-scanner.github.io) on the path. Prints what it found and
+which of its modules had no time for all; ends with 1 where that is more than what docs/security.md answers.
 """
 
+import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -26,10 +28,17 @@ LEFT_ALONE = ("/logout", "/profile/*", "/users/*", "/ohif*")
 ANSWERED = {"Cross Site Request Forgery"}
 """It looks for tokens in forms; ours are guarded by Origin and Sec-Fetch-Site (docs/security.md)."""
 SECONDS = 300
+TOLD = re.compile(r"Launching module|Max attack time was reached|requests were skipped")
+"""What it says of how far it came; which modules were stopped it tells at this loudness alone."""
+LEAST_CRAWLED = 300
+"""Addresses: a scanner that was shut out, or stopped early, finds nothing either."""
 
 
 def main() -> int:
     """Scan; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m conformance.scan", description=__doc__)
+    parser.add_argument("--secs", type=int, default=90, help="seconds of each module at most (default 90)")
+    seconds = parser.parse_args().secs
     wapiti = shutil.which("wapiti")
     if wapiti is None:
         print("wapiti is not installed: pipx install wapiti3", file=sys.stderr)
@@ -39,7 +48,11 @@ def main() -> int:
         make_certificate(cert, key)
         settings = {"DICOMWEB_BOX_TLS_CERT": str(cert), "DICOMWEB_BOX_TLS_KEY": str(key)}
         with started(Path(folder, "data"), "--demo", accounts=True, settings=settings) as server:
-            found = _found(wapiti, server, Path(folder))
+            found, crawled = _found(wapiti, server, Path(folder), seconds)
+    print(f"{crawled} addresses crawled")
+    if crawled < LEAST_CRAWLED:
+        print(f"less than {LEAST_CRAWLED}: this was no scan", file=sys.stderr)
+        return 2
     for kind, items in found.items():
         print(f"{kind}: {len(items)}")
         for one in sorted({f"  {item['method']} {item['path']}: {item['info']}" for item in items})[:20]:
@@ -47,26 +60,37 @@ def main() -> int:
     return int(bool(found.keys() - ANSWERED))
 
 
-def _found(wapiti: str, server: Server, folder: Path) -> dict[str, list[dict[str, str]]]:
+def _found(
+    wapiti: str, server: Server, folder: Path, seconds: int
+) -> tuple[dict[str, list[dict[str, str]]], int]:
+    """What was found by its kind, and how many addresses were crawled."""
     report = folder / "report.json"
     leave = [word for path in LEFT_ALONE for word in ("-x", server.url + path)]
-    subprocess.run(
+    scan = subprocess.Popen(
         [
             wapiti, "-u", f"{server.url}/studies", "--scope", "domain", "--flush-session", "-m", MODULES,
             "-H", f"Cookie: {_cookie(server)}", "-H", f"Origin: {server.url}", *leave,
             "--max-links-per-page", "40", "--max-files-per-dir", "20", "--max-parameters", "12",
-            "--max-scan-time", str(SECONDS), "--max-attack-time", "90", "--tasks", "4",
+            "--max-scan-time", str(SECONDS), "--max-attack-time", str(seconds), "--tasks", "4",
             "-f", "json", "-o", str(report), "--no-bugreport", "--store-session", str(folder),
+            "--verbose", "1",
         ],
-        check=True,
+        stdout=subprocess.PIPE, text=True, errors="replace",
     )  # fmt: skip
+    assert scan.stdout is not None
+    for line in scan.stdout:
+        if TOLD.search(line):
+            print(line.rstrip(), flush=True)
+    if scan.wait():
+        raise subprocess.CalledProcessError(scan.returncode, wapiti)
     said = json.loads(report.read_text())
-    return {
+    found = {
         kind: items
         for group in ("vulnerabilities", "anomalies")
         for kind, items in said[group].items()
         if items
     }
+    return found, int(said["infos"]["crawled_pages_nbr"])
 
 
 def _cookie(server: Server) -> str:

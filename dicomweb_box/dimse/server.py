@@ -109,16 +109,13 @@ def _accepted(proposed: Proposed, *, uncompressed_only: bool) -> str | int:
     return NO_TRANSFER_SYNTAX if found is None else found
 
 
-async def _caller(
-    box: Box, asked: AssociationRequest | Association, *, again: bool = False
-) -> Caller | Refusal:
+async def _caller(box: Box, asked: AssociationRequest | Association) -> Caller | Refusal:
     return await admission.caller(
         box,
         called=asked.called_ae_title,
         calling=asked.calling_ae_title,
         address=asked.peer_address,
         certificate=asked.peer_certificate,
-        again=again,
     )
 
 
@@ -147,7 +144,7 @@ async def _serve(call: Call) -> str:
     while (message := await call.association.receive()) is not None:
         if time.monotonic() - asked > ASK_AGAIN:
             asked = time.monotonic()
-            caller = await _caller(call.box, call.association, again=True)
+            caller = await _caller(call.box, call.association)
             if isinstance(caller, Refusal):
                 await call.association.abort()
                 return "it is let in no more"
