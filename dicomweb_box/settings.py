@@ -216,6 +216,9 @@ class Settings:
         _choice("refuse", "echo", "store"),
         "what callers may do that are no peers; store: C-ECHO and C-STORE",
     )
+    dimse_move_associations: int = _knob(
+        1, _number(1, 16), "associations that one C-MOVE stores over at once", "associations"
+    )
     peer_loopback: bool = _knob(False, _truth, "peers may be on this machine itself")
     duplicates: Literal["same-source", "keep-first", "replace"] = _knob(
         "same-source",

@@ -16,6 +16,8 @@ _NOT_OVER_A_NETWORK: Final = frozenset(
     {"1.2.840.10008.1.3.10", "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.2"}
 )
 """Media Storage Directory, and Storage Commitment, which have the word in their names."""
+_VIDEO: Final = frozenset(f"1.2.840.10008.5.1.4.1.1.77.1.{number}.1" for number in (1, 2, 4))
+"""What is hardly ever uncompressed: Video Endoscopic, Microscopic and Photographic Image Storage."""
 
 
 @lru_cache(maxsize=4096)
@@ -41,6 +43,21 @@ def storage_syntax(proposed: Sequence[str], *, uncompressed_only: bool = False) 
     """
     taken = [one for one in proposed if one in UNCOMPRESSED or (not uncompressed_only and _is_taken(one))]
     return next((one for one in taken if _is_known(one)), taken[0] if taken else None)
+
+
+def retrieval_syntax(
+    sop_class_uid: str, proposed: Sequence[str], *, uncompressed_only: bool = False
+) -> str | None:
+    """The one of the transfer syntaxes in which whoever gets instances of a class is given them (C-GET).
+
+    One that most of them can be given in, whatever they are stored in; who wants them as they are stored
+    proposes a context for each transfer syntax.
+    """
+    if sop_class_uid not in _VIDEO:
+        for one in (uids.EXPLICIT_LITTLE, uids.IMPLICIT_LITTLE):
+            if one in proposed:
+                return one
+    return storage_syntax(proposed, uncompressed_only=uncompressed_only)
 
 
 def identifier_syntax(proposed: Sequence[str]) -> str | None:

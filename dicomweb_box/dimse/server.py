@@ -89,7 +89,7 @@ async def admit(box: Box, request: AssociationRequest) -> Acceptance | Rejection
         return Rejection(result=caller.result, source=caller.source, reason=caller.reason)
     uncompressed = caller.peer is not None and caller.peer.syntaxes == "uncompressed"
     contexts = {
-        one.id: _accepted(one, uncompressed_only=uncompressed)
+        one.id: _accepted(request, one, uncompressed_only=uncompressed)
         for one in request.proposed
         if offers(one.abstract_syntax)
     }
@@ -101,11 +101,14 @@ async def admit(box: Box, request: AssociationRequest) -> Acceptance | Rejection
     )
 
 
-def _accepted(proposed: Proposed, *, uncompressed_only: bool) -> str | int:
-    if proposed.abstract_syntax in SERVICES:
-        found = negotiation.identifier_syntax(proposed.transfer_syntaxes)
+def _accepted(request: AssociationRequest, proposed: Proposed, *, uncompressed_only: bool) -> str | int:
+    uid, syntaxes = proposed.abstract_syntax, proposed.transfer_syntaxes
+    if uid in SERVICES:
+        found = negotiation.identifier_syntax(syntaxes)
+    elif request.roles.get(uid, (True, False))[1]:
+        found = negotiation.retrieval_syntax(uid, syntaxes, uncompressed_only=uncompressed_only)
     else:
-        found = negotiation.storage_syntax(proposed.transfer_syntaxes, uncompressed_only=uncompressed_only)
+        found = negotiation.storage_syntax(syntaxes, uncompressed_only=uncompressed_only)
     return NO_TRANSFER_SYNTAX if found is None else found
 
 
@@ -157,11 +160,15 @@ async def _answer(call: Call, message: Message) -> None:
     offer = offers(message.context.abstract_syntax).get(message.command["CommandField"])
     if offer is None or not message.context.as_scp:
         await _refuse(call, message, _unknown(message), "this is not served in its presentation context")
-    elif not call.caller.may(offer.service):
+    elif not _may(call.caller, offer):
         _note(call, offer)
         await _refuse(call, message, statuses.NOT_AUTHORIZED, "the caller may not ask for this")
     else:
         await _handle(call, message, offer)
+
+
+def _may(caller: Caller, offer: Offer) -> bool:
+    return caller.may(offer.service) or (offer.or_else is not None and caller.may(offer.or_else))
 
 
 def _unknown(message: Message) -> int:

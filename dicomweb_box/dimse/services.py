@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from dicomweb_box.dimse import echo_scp, store_scp
+from dicomweb_box.dimse import echo_scp, get_scp, move_scp, store_scp, suboperations
 from dicomweb_box.dimse.call import Call
 from dicomweb_box.dimse.negotiation import is_storage
 from dicomweb_box.outbound.services import Service
@@ -20,18 +21,32 @@ class Offer:
 
     service: Service
     handler: Handler
+    or_else: Service | None = None
+    """A service that does as well; the handler then looks closer at what is asked."""
 
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
+PATIENT_ROOT_MOVE: Final = "1.2.840.10008.5.1.4.1.2.1.2"
+PATIENT_ROOT_GET: Final = "1.2.840.10008.5.1.4.1.2.1.3"
+STUDY_ROOT_MOVE: Final = "1.2.840.10008.5.1.4.1.2.2.2"
+STUDY_ROOT_GET: Final = "1.2.840.10008.5.1.4.1.2.2.3"
+_MOVE: Final = partial(Offer, service=Service.MOVE, or_else=Service.RETRIEVE)
+"""To whoever it is: C-MOVE to the caller itself is retrieval."""
 
 SERVICES: dict[str, Mapping[int, Offer]] = {
     VERIFICATION: {commands.C_ECHO_RQ: Offer(service=Service.ECHO, handler=echo_scp.echo)},
+    PATIENT_ROOT_GET: {commands.C_GET_RQ: Offer(service=Service.RETRIEVE, handler=get_scp.patient_root)},
+    STUDY_ROOT_GET: {commands.C_GET_RQ: Offer(service=Service.RETRIEVE, handler=get_scp.study_root)},
+    PATIENT_ROOT_MOVE: {commands.C_MOVE_RQ: _MOVE(handler=move_scp.patient_root)},
+    STUDY_ROOT_MOVE: {commands.C_MOVE_RQ: _MOVE(handler=move_scp.study_root)},
 }
 """By abstract syntax and Command Field; storage classes are without number."""
 
 STORAGE: Mapping[int, Offer] = {commands.C_STORE_RQ: Offer(service=Service.STORE, handler=store_scp.store)}
 
-EXTENDED: dict[str, Callable[[bytes], bytes]] = {}
+EXTENDED: dict[str, Callable[[bytes], bytes]] = dict.fromkeys(
+    (PATIENT_ROOT_GET, STUDY_ROOT_GET, PATIENT_ROOT_MOVE, STUDY_ROOT_MOVE), suboperations.negotiated
+)
 """By abstract syntax, what is answered to service class application information (PS3.7 D.3.3.5)."""
 
 

@@ -79,7 +79,8 @@ class OneAssociation:
 class Associations:
     """Associations with a peer that are asked for as instances need them."""
 
-    def __init__(self, box: Box, opener: Open, *, syntaxes: Syntaxes = "any") -> None:
+    def __init__(self, box: Box, opener: Open, kinds: Iterable[Kind], *, syntaxes: Syntaxes = "any") -> None:
+        """`kinds`: what is to come; others are proposed as they come, in associations of their own."""
         self._box, self._open, self._syntaxes = box, opener, syntaxes
         self._proposed: list[list[Proposed]] = []
         self._group_of: dict[Kind, int] = {}
@@ -88,9 +89,17 @@ class Associations:
         self._opened: OrderedDict[int, Association] = OrderedDict()
         self._refused: dict[int, NoWay] = {}
         self._opening = asyncio.Lock()
+        self._expect(kinds)
 
-    def expect(self, kinds: Iterable[Kind]) -> None:
-        """Instances of these kinds are to come: those that are new share associations."""
+    async def open_first(self) -> bool:
+        """Ask for the first association now; whether there is one."""
+        try:
+            async with self._opening:
+                return bool(self._proposed) and await self._association(0) is not None
+        except NoWay:
+            return False
+
+    def _expect(self, kinds: Iterable[Kind]) -> None:
         new = {kind for kind in kinds if kind not in self._group_of}
         for group in store_contexts.groups(new, self._syntaxes):
             classes = {one.abstract_syntax for one in group}
@@ -101,7 +110,7 @@ class Associations:
         """The way of an instance; raises NoWay."""
         async with self._opening:
             kind = Kind(instance.sop_class_uid, instance.given_syntax)
-            self.expect((kind,))
+            self._expect((kind,))
             if (group := self._group_of.get(kind)) is not None:
                 found = await self._in_group(group, instance)
                 if found is not None:

@@ -28,7 +28,7 @@ LOOK_AHEAD = 64
 """Instances whose kinds are known before the first association, where nobody told of kinds."""
 MOST_ABORTED = 3
 """Instances in a row that a peer may end associations at; the rest is then not tried."""
-ENDING = "the peer ended the association instead of answering"
+_ENDING = "the peer ended the association instead of answering"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +44,8 @@ class Result:
     """The one it was sent in; empty: it was not sent."""
     again: bool = False
     """Whether trying again may help."""
+    unreached: bool = False
+    """There was no association: so it would have been with any instance."""
     comment: str = field(default="", repr=False)
     """What the receiver says of it itself; may hold anything."""
 
@@ -75,22 +77,22 @@ async def store_to(
 
     `kinds` are those that are to come, where that is known; `parallel`: so many associations at once, at most
     as many as the peer takes. An instance that an association ends at is tried once more over a fresh one.
-    Where the peer cannot be reached each instance fails, with `again`. Close it to stop: what is being sent
+    Where the peer cannot be reached each instance fails as `unreached`. Close it to stop: what is being sent
     then is given up.
     """
     told = _told(originator)
     shared = _Shared(instances)
-    seen = {*kinds}
-    if not seen:
-        seen |= await shared.look_ahead(LOOK_AHEAD)
+    seen = {*kinds} or await shared.look_ahead(LOOK_AHEAD)
     lanes = [
-        Associations(box, partial(associate, box, peer), syntaxes=peer.syntaxes)
+        Associations(box, partial(associate, box, peer), seen, syntaxes=peer.syntaxes)
         for _ in range(max(1, min(parallel, peer.associations)))
     ]
-    for lane in lanes:
-        lane.expect(seen)
     done: asyncio.Queue[Result | Exception | None] = asyncio.Queue(2 * len(lanes))
-    tasks = [asyncio.create_task(_lane(store_over(box, lane, shared, told), done)) for lane in lanes]
+    first, *others = lanes
+    if others and not await first.open_first():
+        others = []  # it comes first: there may be no more than one place
+    tasks = [asyncio.create_task(_lane(store_over(box, first, shared, told), done))]
+    tasks += [asyncio.create_task(_lane(_helping(box, lane, shared, told), done)) for lane in others]
     left = len(tasks)
     try:
         while left:
@@ -101,6 +103,8 @@ async def store_to(
                 left -= 1
             else:
                 yield result
+        async for result in store_over(box, first, shared.back(), told):
+            yield result
     finally:
         for task in tasks:
             task.cancel()
@@ -116,6 +120,35 @@ async def _lane(results: AsyncGenerator[Result], done: "asyncio.Queue[Result | E
         await done.put(None)
     except Exception as error:  # noqa: BLE001  (raised by who takes the results)
         await done.put(error)
+
+
+async def _helping(
+    box: Box, ways: Associations, shared: "_Shared", told: Mapping[str, Any]
+) -> AsyncGenerator[Result]:
+    """Take part in the storing, where the peer takes one more association while there is something to do.
+
+    Many serve one at a time and let others wait; what such an association cannot do is left to the first.
+    """
+    if not await _opened_in_time(ways, shared):
+        return
+    tap = _Tap(shared)
+    async for result in store_over(box, ways, tap, told):
+        if result.unreached:
+            tap.closed = True
+            shared.give_back(result.instance)
+        else:
+            yield result
+
+
+async def _opened_in_time(ways: Associations, shared: "_Shared") -> bool:
+    opening, over = asyncio.ensure_future(ways.open_first()), asyncio.ensure_future(shared.ended.wait())
+    try:
+        await asyncio.wait((opening, over), return_when=asyncio.FIRST_COMPLETED)
+        return opening.done() and not opening.cancelled() and opening.result()
+    finally:
+        for task in (opening, over):
+            task.cancel()
+        await asyncio.gather(opening, over, return_exceptions=True)
 
 
 async def store_over(
@@ -183,13 +216,13 @@ class _Sender:
     async def ready(self, instance: Instance) -> _Ready:
         """The instance with its way and the beginning of its bytes."""
         if self._aborted >= MOST_ABORTED:
-            return _Ready(instance=instance, failed=_failed(instance, ENDING, again=True))
+            return _Ready(instance=instance, failed=_failed(instance, _ENDING, again=True))
         try:
             way = await self._ways.way(instance)
             body = await dataset_body(self._box, instance, way.context.transfer_syntax)
             first, rest = await _begun(chunks(self._box, body))
         except NoWay as error:
-            return _Ready(instance=instance, failed=_failed(instance, str(error), again=error.again))
+            return _Ready(instance=instance, failed=_no_way(instance, error))
         except BoxError as error:
             return _Ready(instance=instance, failed=_unreadable(instance, error))
         return _Ready(instance=instance, way=way, first=first, rest=rest)
@@ -207,7 +240,7 @@ class _Sender:
             if (second := await self._try(ready)) is not None:
                 return second
             self._aborted += 1
-            return _failed(ready.instance, ENDING, again=True)
+            return _failed(ready.instance, _ENDING, again=True)
         finally:
             await ready.close()
 
@@ -265,6 +298,10 @@ def _failed(instance: Instance, words: str, *, again: bool) -> Result:
     return Result(instance=instance, words=words, again=again)
 
 
+def _no_way(instance: Instance, error: NoWay) -> Result:
+    return Result(instance=instance, words=str(error), again=error.again, unreached=error.everything)
+
+
 def _unreadable(instance: Instance, error: BoxError) -> Result:
     return _failed(instance, f"it cannot be given: {error}", again=isinstance(error, OutOfResources))
 
@@ -273,8 +310,11 @@ class _Shared:
     """Instances that several take from, one at a time."""
 
     def __init__(self, instances: AsyncIterator[Instance]) -> None:
+        self.ended = asyncio.Event()
+        """There are no more."""
         self._instances = instances
         self._seen: list[Instance] = []
+        self._back: list[Instance] = []
         self._taking = asyncio.Lock()
 
     async def look_ahead(self, most: int) -> set[Kind]:
@@ -284,12 +324,43 @@ class _Shared:
         self._seen.reverse()
         return {Kind(one.sop_class_uid, one.given_syntax) for one in self._seen}
 
+    def give_back(self, instance: Instance) -> None:
+        """Leave an instance to somebody else."""
+        self._back.append(instance)
+
+    async def back(self) -> AsyncIterator[Instance]:
+        """Those that were given back."""
+        for instance in self._back:
+            yield instance
+
     def __aiter__(self) -> "_Shared":
         return self
 
     async def __anext__(self) -> Instance:
         async with self._taking:
-            return self._seen.pop() if self._seen else await anext(self._instances)
+            if self._seen:
+                return self._seen.pop()
+            try:
+                return await anext(self._instances)
+            except StopAsyncIteration:
+                self.ended.set()
+                raise
+
+
+class _Tap:
+    """Takes from what is shared until it is closed."""
+
+    def __init__(self, shared: _Shared) -> None:
+        self.closed = False
+        self._shared = shared
+
+    def __aiter__(self) -> "_Tap":
+        return self
+
+    async def __anext__(self) -> Instance:
+        if self.closed:
+            raise StopAsyncIteration
+        return await anext(self._shared)
 
 
 def _told(originator: Originator | None) -> Mapping[str, Any]:

@@ -78,11 +78,16 @@ class Receiver:
 def receiving(
     classes: Sequence[str] | Mapping[str, Sequence[str]] = ANY_CLASS,
     syntaxes: Sequence[str] = NATIVE,
+    *,
+    most: int = 10,
     **more: Any,
 ) -> Iterator[Receiver]:
-    """A receiver on a free port that takes these SOP classes in these transfer syntaxes."""
+    """A receiver on a free port that takes these SOP classes in these transfer syntaxes, over at most so many
+    associations at once.
+    """
     receiver = Receiver(**more)
     ae = AE("RECEIVER")
+    ae.maximum_associations = most
     if isinstance(classes, Mapping):
         for uid, own in classes.items():
             ae.add_supported_context(uid, list(own))

@@ -2,6 +2,7 @@
 
 import io
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -252,6 +253,39 @@ async def test_several_associations_share_the_instances(box: Box) -> None:
     assert [one.verdict for one in results] == ["stored"] * 12
     assert sorted(receiver.uids) == sorted([one.instance_uid async for one in instances.instances()])
     assert len(receiver.associations) == 3
+
+
+async def test_a_peer_that_serves_one_association_at_a_time_gets_all_over_that(box: Box) -> None:
+    instances = await filled(box, 8)
+
+    with receiving(most=1) as receiver:
+        peer = await peer_of(box, receiver, associations=4, connect_timeout=1)
+        results = await sent(box, peer, instances, parallel=4)
+
+    assert [one.verdict for one in results] == ["stored"] * 8
+
+
+async def test_what_another_association_cannot_do_any_more_is_left_to_the_first(box: Box) -> None:
+    instances = await filled(box, 30)
+    firsts: list[object] = []
+    ended: list[object] = []
+
+    def answer(number: int, event: Any) -> int:
+        time.sleep(0.05)
+        firsts.append(event.assoc)
+        if event.assoc is not firsts[0] and not ended:
+            # Out of work for a second association from now on.
+            ended.append(event.assoc)
+            event.assoc.ae.maximum_associations = 1
+            event.assoc.abort()
+        return 0
+
+    with receiving(answer=answer) as receiver:
+        peer = await peer_of(box, receiver, connect_timeout=1)
+        results = await sent(box, peer, instances, parallel=2)
+
+    assert ended
+    assert [one.verdict for one in results] == ["stored"] * 30
 
 
 @pytest.mark.dicom("PS3.7 9.1.1.1")
