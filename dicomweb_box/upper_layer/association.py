@@ -110,10 +110,13 @@ class Message:
 
     def add(self, piece: memoryview) -> None:
         """A piece of the data set came."""
-        if not self._dropped and len(piece):
-            self._pieces.append(piece)
-            self._unread += len(piece)
-            self._connection.hold(len(piece))
+        length = len(piece)
+        if self._dropped or not length:
+            return
+        self._pieces.append(piece)
+        self._unread += length
+        self._connection.hold(length)
+        if self._more is not None:
             self.wake()
 
     def end(self) -> None:
@@ -131,6 +134,7 @@ class Message:
         """Let whoever waits for a piece look again."""
         if self._more is not None and not self._more.done():
             self._more.set_result(None)
+        self._more = None
 
 
 class _Queue:
@@ -231,7 +235,10 @@ class Association:
 
     def cancelled(self, message_id: int) -> asyncio.Event:
         """Set when the peer sends C-CANCEL-RQ for its request of this Message ID."""
-        return self._cancelled.setdefault(message_id, asyncio.Event())
+        event = self._cancelled.setdefault(message_id, asyncio.Event())
+        if self._connection.error is not None:
+            event.set()  # nobody is there to answer to
+        return event
 
     def leave(self) -> None:
         """`receive` gives None from now on, once what has come already is served."""
@@ -363,7 +370,7 @@ class Association:
         if self._release is not None and not self._release.done():
             self._release.set_result(None)
         for event in self._cancelled.values():
-            event.set()  # nobody is there to answer to
+            event.set()
 
     # Private.
 

@@ -20,6 +20,7 @@ LONGEST_OTHER = 1024
 
 _PDU_HEAD = struct.Struct(">BxI")
 _PDV_HEAD = struct.Struct(">IBB")
+_HEADS = struct.Struct(">BxIIBB")
 _HEAD = 6
 """Both heads are of six bytes."""
 
@@ -73,8 +74,25 @@ class Framing:
                 position = self._piece(view, position, end)
             elif self._body is not None:
                 position = self._gather(self._body, view, position)
-            else:
+            elif self._kind or self._kept or end - position < _HEADS.size:
                 position = self._head(view, position, end)
+            else:
+                position = self._usual(view, position, end)
+
+    def _usual(self, view: memoryview, position: int, end: int) -> int:
+        """The head of a PDU; where it is a P-DATA-TF with one fragment, as nearly all are, that too."""
+        kind, length, item_length, context_id, control = _HEADS.unpack_from(view, position)
+        if kind != P_DATA or item_length + 4 != length or not 2 < item_length < LONGEST_DATA:
+            return self._head(view, position, end)
+        start = position + _HEADS.size
+        stop: int = position + _HEAD + length
+        if stop <= end:
+            self.whole += 1
+            self._receiver.fragment(context_id, control, view[start:stop], True)
+            return stop
+        self._kind, self._pdu_left = P_DATA, 0
+        self._context_id, self._control, self._fragment_left = context_id, control, length - _HEAD
+        return start
 
     def _head(self, view: memoryview, position: int, end: int) -> int:
         """Read the head of a PDU or of a fragment, from `position` and what was kept before it."""

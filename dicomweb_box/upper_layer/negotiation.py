@@ -41,9 +41,9 @@ _HEAD = struct.Struct(">BxI")
 _ITEM = struct.Struct(">BxH")
 _APPLICATION_CONTEXT, _USER_INFORMATION = 0x10, 0x50
 _PRESENTATION_CONTEXTS = {0x20, 0x21}
-MOST_CONTEXTS, MOST_SYNTAXES = 128, 128 * 64
-"""What can be proposed (IDs are odd bytes), with its syntaxes in all. Each takes some microseconds to read,
-and nobody else is served meanwhile."""
+MOST_CONTEXTS, MOST_SYNTAXES, MOST_USER_ITEMS = 128, 128 * 64, 1024
+"""What can be proposed (IDs are odd bytes), with its syntaxes in all, and what is told beside. Each takes
+some microseconds to read, and nobody else is served meanwhile."""
 _FIXED = 68
 """Bytes of A-ASSOCIATE-RQ and -AC before their items."""
 
@@ -362,6 +362,8 @@ def _known(items: bytes) -> list[tuple[int, bytes]]:
     for kind, content in _items(items):
         if kind == _USER_INFORMATION:
             known = _known(content)
+            if len(known) > MOST_USER_ITEMS:
+                raise Violation(f"more than {MOST_USER_ITEMS} items of user information")
             content = b"".join(_ITEM.pack(inner, len(told)) + told for inner, told in known)
         if kind in PDU_ITEM_TYPES:
             kept.append((kind, content))
