@@ -102,7 +102,7 @@ async def fill(box: Box, app: Starlette, headers: dict[str, str]) -> Stored:
             "patients key": orjson.loads(patients.body)["patients"][0]["key"],
             "labels label_id": await made("/labels", name="Other"),
             "rules rule_id": await made("/rules", **rule),
-            "peers name": await made("/peers", name="north", ae_title="NORTH", host="192.0.2.1", port="104"),
+            "peers name": await made("/peers", name="north", ae_title="NORTH", addresses=["192.0.2.0/24"]),
             "upload session": await made("/upload", name="Disc"),
             "selections id": await made("/selections", study=[inside.study]),
         },
