@@ -85,7 +85,7 @@ class Certificate:
         connection.context = self._shown.context
 
     def _looked(self) -> tuple[Any, ...]:
-        return tuple(_stamp(path) for path in (self._cert, self._key, self._ca) if path is not None)
+        return tuple(file_stamp(path) for path in (self._cert, self._key, self._ca) if path is not None)
 
     def _read(self) -> Shown:
         context = _context(self._protocols)
@@ -151,7 +151,8 @@ def _no_password() -> NoReturn:
     raise BadSetting("the key file is locked by a password: give one that is not, with mode 600")
 
 
-def _stamp(path: Path) -> tuple[int, ...] | None:
+def file_stamp(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file does; None where there is none."""
     try:
         found = path.stat()
     except OSError:

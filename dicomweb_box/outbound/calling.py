@@ -1,12 +1,12 @@
 """Associations that this box asks peers for."""
 
 import hashlib
-import ssl
 from collections.abc import Mapping, Sequence
 
 from dicomweb_box.box import Box
 from dicomweb_box.errors import BoxError
 from dicomweb_box.outbound import peers
+from dicomweb_box.outbound.calling_tls import calling_tls
 from dicomweb_box.outbound.known_peers import Peer
 from dicomweb_box.upper_layer.association import Association
 from dicomweb_box.upper_layer.errors import Unreachable
@@ -37,7 +37,7 @@ async def associate(
         called=peer.ae_title,
         contexts=contexts,
         extended=extended,
-        tls=_tls(peer) if peer.tls else None,
+        tls=await calling_tls(box).context(peer) if peer.tls else None,
         tls_host=peer.host,
         timeouts=_timeouts(peer, response),
         pdu_size=peer.pdu_size or PDU_SIZE,
@@ -53,16 +53,6 @@ def _timeouts(peer: Peer, response: float | None) -> Timeouts:
         response=response or peer.response_timeout,
         idle=response or peer.idle_timeout,
     )
-
-
-def _tls(peer: Peer) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if peer.certificate is not None:
-        # Known by its digest, which is looked at after the handshake; who vouches for it does not matter.
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 async def _check_certificate(peer: Peer, association: Association) -> None:
