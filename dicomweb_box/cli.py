@@ -471,6 +471,94 @@ def _scope(asked: dict[str, Any]) -> dict[str, Any]:
     return {kind: asked[kind] for kind in ("labels", "sources", "studies") if asked[kind]}
 
 
+def query(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Ask a peer what it has, and print its answers."""
+    from dicomweb_box.dicom import remote_query
+    from dicomweb_box.outbound import dimse_scu, peers
+
+    wrong = next((one for one in asked["keys"] if "=" not in one), None)
+    if wrong is not None:
+        raise BadSetting("what is asked for is written KEY=VALUE, as PatientID=4711")
+    keys = dict(one.split("=", 1) for one in asked["keys"])
+    question = remote_query.remote_query(remote_query.LEVELS[asked["level"]], keys)
+
+    async def job(box: "Box") -> dimse_scu.Found:
+        peer = await peers.by_name(box, asked["peer"])
+        return await dimse_scu.query(box, peer, question, most=asked["most"])
+
+    found = _run(_existing(chosen), job)
+    if asked["json"]:
+        _print_json({"answers": list(found.rows), "more": found.more})
+        return 0
+    _print_answers(found.rows, question.level)
+    if found.more:
+        print(f"there are more than {asked['most']}", file=sys.stderr)
+    return 0
+
+
+def retrieve(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Bring studies of a peer here; 1 unless all of what was waited for is here."""
+    from dicomweb_box.accounts.access import EVERYTHING, SYSTEM
+    from dicomweb_box.outbound import bringing, peers
+
+    async def make(box: "Box") -> str:
+        peer = await peers.by_name(box, asked["peer"])
+        return await bringing.bring(box, peer, asked["studies"], actor=SYSTEM, scope=EVERYTHING)
+
+    return _transferred(chosen, asked, make)
+
+
+def send(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Send studies to a peer; 1 unless all of what was waited for was delivered."""
+    from dicomweb_box.accounts.access import EVERYTHING, SYSTEM
+    from dicomweb_box.outbound import peers, transfers
+
+    async def make(box: "Box") -> str:
+        peer = await peers.by_name(box, asked["to"])
+        wanted = transfers.Wanted(kind="send", peer=peer.name, actor=SYSTEM, scope=EVERYTHING)
+        return await box.database.write(lambda w: transfers.enqueue_studies(w, box, wanted, asked["studies"]))
+
+    return _transferred(chosen, asked, make)
+
+
+def _transferred(
+    chosen: settings.Settings, asked: dict[str, Any], make: "Callable[[Box], Coroutine[Any, Any, str]]"
+) -> int:
+    """Make a transfer, and wait for it where that is asked for or nobody else would do it."""
+    from dicomweb_box.accounts.access import EVERYTHING, SYSTEM
+    from dicomweb_box.outbound import kinds, transfers, worker
+
+    def seen(box: "Box", key: str) -> "Coroutine[Any, Any, transfers.Transfer]":
+        return transfers.transfer(box, key, scope=EVERYTHING, actor=SYSTEM)
+
+    async def job(box: "Box") -> int:
+        key = await make(box)
+        waits = asked["wait"] or not worker.is_running(chosen.data)
+        if waits:
+            with _progress("Transferring", (await seen(box, key)).items) as advance:
+                watching = asyncio.create_task(_watched(lambda: seen(box, key), advance))
+                await worker.run_one(box, key, kinds.HANDLERS)
+                watching.cancel()
+        found = await seen(box, key)
+        left = [one for one in await transfers.items(box, key, most=10_000) if one.state != "delivered"]
+        _print_transfer(found, left if waits else [], as_json=asked["json"])
+        return FAILED if waits and found.state != "delivered" else 0
+
+    code: int = _run(_existing(chosen), job)
+    return code
+
+
+async def _watched(seen: Callable[[], Coroutine[Any, Any, Any]], advance: Callable[[], None]) -> None:
+    """Move the progress bar as items end."""
+    ended = 0
+    while True:
+        now = (await seen()).ended
+        for _ in range(now - ended):
+            advance()
+        ended = now
+        await asyncio.sleep(0.5)
+
+
 def ohif_install(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     """Fetch the OHIF viewer and put its files where `serve` serves them at /ohif/."""
     from dicomweb_box.web import ohif_files
@@ -539,6 +627,42 @@ def _print_imported(imported: "Imported") -> None:
         console.print(refused)
 
 
+def _print_answers(rows: Sequence[Any], level: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from dicomweb_box.dicom.remote_query import RETURNED, tag_of
+    from dicomweb_box.web import words
+
+    names = [name for name in RETURNED[level] if any(tag_of(name) in row for row in rows)]  # type: ignore[index]
+    table = Table(*names)
+    for row in rows:
+        found = [words.values(row, tag_of(name)) for name in names]
+        table.add_row(*("\\".join(_plain(value) for value in values) for values in found))
+    console = Console(width=None if sys.stdout.isatty() else 240, highlight=False, markup=False)
+    console.print(table)
+
+
+def _plain(value: Any) -> str:
+    """A value on one line; another system wrote it, so that nothing in it moves the cursor."""
+    text = value.get("Alphabetic", "") if isinstance(value, dict) else str(value)
+    return "".join(one if one.isprintable() else " " for one in text)
+
+
+def _print_transfer(found: Any, left: Sequence[Any], *, as_json: bool) -> None:
+    if as_json:
+        from dicomweb_box.outbound.transfers import resource
+
+        _print_json(resource(found) | {"not_delivered": [asdict(one) for one in left]})
+        return
+    print(f"transfer {found.id} {found.state}: {found.delivered} of {found.items} delivered")
+    if found.open and found.reason:
+        print(f"  {found.reason}")
+    for one in left:
+        uid = one.instance_uid or one.series_uid or one.study_uid
+        print(f"  {one.state} {uid} {one.reason}".rstrip())
+
+
 def _print_json(content: Any) -> None:
     print(json.dumps(content, ensure_ascii=False, indent=2))
 
@@ -586,6 +710,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("attribute", metavar="KEYWORD|TAG")
     _command(index_commands, "list", index_list, "print those declared")
 
+    _transfer_grammar(commands)
     _user_grammar(commands)
     _token_grammar(commands)
     _key_grammar(commands)
@@ -603,6 +728,28 @@ def _parser() -> argparse.ArgumentParser:
     one = _command(ohif_commands, "install", ohif_install, "fetch it by npm, or take it from a file")
     one.add_argument("--from", dest="package", metavar="FILE.tgz", help="package file that is already here")
     return parser
+
+
+def _transfer_grammar(commands: Any) -> None:
+    one = _command(commands, "query", query, "ask a peer what it has")
+    one.add_argument("peer", metavar="PEER")
+    one.add_argument("keys", nargs="+", metavar="KEY=VALUE", help="as PatientName=Doe*, or a tag")
+    one.add_argument("--level", choices=("study", "series", "instance"), default="study")
+    one.add_argument("--most", type=int, default=500, metavar="NUMBER", help="answers to take")
+    one.add_argument("--json", action="store_true", help="print them as DICOM JSON")
+
+    for name, run, meaning in (
+        ("retrieve", retrieve, "bring studies of a peer here"),
+        ("send", send, "send studies to a peer"),
+    ):
+        one = _command(commands, name, run, meaning)
+        if name == "retrieve":
+            one.add_argument("peer", metavar="PEER")
+        else:
+            one.add_argument("--to", required=True, metavar="PEER")
+        one.add_argument("studies", nargs="+", metavar="STUDY_UID")
+        one.add_argument("--wait", action="store_true", help="until nothing more can be done now")
+        one.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def _user_grammar(commands: Any) -> None:

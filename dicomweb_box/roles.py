@@ -224,6 +224,11 @@ async def _worker(here: Surroundings, box: Box, stop: asyncio.Event) -> None:
     if here.settings.demo:
         await chores.load_demo(box)
     here.report(READY)
+    with transfer_worker.announced(here.settings.data):
+        await _work(box, stop)
+
+
+async def _work(box: Box, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(chores.run(box, stop, chores.STEPS + transfer_worker.CHORES))
         tasks.create_task(transfer_worker.run(box, stop, kinds.HANDLERS))

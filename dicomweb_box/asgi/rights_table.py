@@ -172,6 +172,14 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
         "GET /upload/{session}/files/{file}",
         "PATCH /upload/{session}/files/{file}",
     ),
+    # What another archive holds says who its patients are; what is brought is stored.
+    "see identities store": (
+        "GET /query",
+        "GET /query.json",
+        "GET /peers/{name}/query",
+        "GET /peers/{name}/query.json",
+        "POST /peers/{name}/retrieve",
+    ),
     "see label": (
         "POST /labels",
         "GET /labels/apply",

@@ -28,7 +28,7 @@ LOOK_AHEAD = 64
 """Instances whose kinds are known before the first association, where nobody told of kinds."""
 MOST_ABORTED = 3
 """Instances in a row that a peer may end associations at; the rest is then not tried."""
-_ENDING = "the peer ended the association instead of answering"
+ENDING = "the peer ended the association instead of answering"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,7 +216,7 @@ class _Sender:
     async def ready(self, instance: Instance) -> _Ready:
         """The instance with its way and the beginning of its bytes."""
         if self._aborted >= MOST_ABORTED:
-            return _Ready(instance=instance, failed=_failed(instance, _ENDING, again=True))
+            return _Ready(instance=instance, failed=_failed(instance, ENDING, again=True))
         try:
             way = await self._ways.way(instance)
             body = await dataset_body(self._box, instance, way.context.transfer_syntax)
@@ -240,7 +240,7 @@ class _Sender:
             if (second := await self._try(ready)) is not None:
                 return second
             self._aborted += 1
-            return _failed(ready.instance, _ENDING, again=True)
+            return _failed(ready.instance, ENDING, again=True)
         finally:
             await ready.close()
 

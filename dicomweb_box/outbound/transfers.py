@@ -293,6 +293,17 @@ async def listed(
     return [transfer_of(row) for row in rows]
 
 
+async def is_busy(box: Box, key: str) -> bool:
+    """Whether something of a transfer is on its way, or due now."""
+    found = await box.database.fetch_value(
+        "select 1 from transfer where id = :id and (sending > 0 or (queued > 0 and paused = 0"
+        " and due_at <= :now and exists (select 1 from transfer_item where transfer_id = :id"
+        " and transfer_item.state = 'queued' and transfer_item.due_at <= :now)))",
+        {"id": key, "now": stamp(box.clock())},
+    )
+    return found is not None
+
+
 async def items(
     box: Box, key: str, *, state: State | None = None, after: int = 0, most: int = 200
 ) -> list[Item]:
@@ -318,6 +329,19 @@ async def _own(read: Reader, key: str, scope: Scope, actor: Actor) -> Transfer:
 def _owner(scope: Scope, actor: Actor) -> dict[str, Any]:
     every = scope.whole and (actor.administers or actor.kind in ("anonymous", "system"))
     return {"realm": scope.realm, "whole": int(every), "owner": actor.own_name}
+
+
+def resource(found: Transfer) -> dict[str, Any]:
+    """A transfer for programs."""
+    names = ("id", "kind", "peer", "state", "reason", "priority", "created_at", "changed_at", *STATES)
+    plain = {name: getattr(found, name) for name in names}
+    return plain | {
+        "asked_by": found.owner,
+        "items": found.items,
+        "paused": bool(found.paused),
+        "cancelled": bool(found.cancelled),
+        "due_at": found.due_at if found.open else None,
+    }
 
 
 # Changing

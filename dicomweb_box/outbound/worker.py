@@ -5,10 +5,12 @@ ends between two instances, and the rest of it waits again.
 """
 
 import asyncio
+import fcntl
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from dicomweb_box.archive.chores import Step
 from dicomweb_box.box import Box
@@ -28,6 +30,7 @@ BEAT = 2.0
 """Seconds after which what came of items is written, and who is at them says so again."""
 LAST = 10.0
 """Seconds that a batch has to end, once it is told to stop."""
+LOCK = "worker.lock"
 _KEPT = 64
 """Items whose outcome waits to be written."""
 
@@ -117,14 +120,33 @@ async def run(box: Box, stop: asyncio.Event, handlers: Handlers, *, rest: float 
         await _end(running)
 
 
-async def run_one(box: Box, key: str, handlers: Handlers, open_still: Callable[[], Awaitable[bool]]) -> None:
-    """Do one transfer until nothing of it is left, beside any worker that is at it too."""
-    while await open_still():
+async def run_one(box: Box, key: str, handlers: Handlers, *, rest: float = 0.2) -> None:
+    """Do one transfer while something of it is due or on its way, beside any worker that is at it too."""
+    while await transfers.is_busy(box, key):
         batch = await _claimed(box, handlers, only=key)
         if batch is None:
-            await asyncio.sleep(REST / 2)
+            await asyncio.sleep(rest)
             continue
         await _do(box, Desk(box, batch), handlers[batch.transfer.kind])
+
+
+@contextmanager
+def announced(data: Path) -> Iterator[None]:
+    """While it lasts, `is_running` is true on this machine, however the process ends."""
+    with (data / LOCK).open("a") as file:
+        # Another worker of the same folder announces the same.
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def is_running(data: Path) -> bool:
+    """Whether a worker does the transfers of this data folder."""
+    with (data / LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False
 
 
 async def _claimed(box: Box, handlers: Handlers, only: str | None = None) -> Batch | None:

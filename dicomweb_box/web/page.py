@@ -25,6 +25,7 @@ NAVIGATION = (
     ("/patients", "Patients"),
     ("/series", "Series"),
     ("/upload", "Upload"),
+    ("/query", "Query"),
     ("/labels", "Labels"),
     ("/rules", "Rules"),
     ("/held", "Decisions"),
@@ -43,7 +44,7 @@ ADMINISTRATION = (
     ("/status", "Status"),
 )
 """The same of the menu at its end."""
-_OF_THE_WHOLE = frozenset({"/rules", "/peers", "/audit", "/status"})
+_OF_THE_WHOLE = frozenset({"/query", "/rules", "/peers", "/audit", "/status"})
 """What is only for those who see the whole archive."""
 
 

@@ -18,6 +18,7 @@ from dicomweb_box.web import (
     login_oidc,
     ohif,
     patients,
+    peer_query,
     peers,
     profile,
     reject,
@@ -87,6 +88,8 @@ def routes() -> list[BaseRoute]:
         *upload.ROUTES,
         # /transfers: what goes to peers and comes from them
         *transfers.ROUTES,
+        # /query, /peers/{name}/query: what other archives hold
+        *peer_query.ROUTES,
         # /audit: who did what
         *audit.ROUTES,
         # /status: what the archive holds, and how it fares; /events: that something changed

@@ -39,7 +39,7 @@ async def index(request: Request) -> Response:
     older = f"{shown[-1].created_at}_{shown[-1].id}" if len(found) > ON_A_PAGE else None
     if for_programs(request):
         more = f"/transfers.json?{urlencode({'before': older})}" if older else None
-        return as_json({"transfers": [resource(one) for one in shown], "older": more})
+        return as_json({"transfers": [transfers.resource(one) for one in shown], "older": more})
     return page(
         request,
         "transfers/index.html",
@@ -62,7 +62,9 @@ async def show(request: Request) -> Response:
     items = rows[:ITEMS_ON_A_PAGE]
     further = items[-1].number if len(rows) > ITEMS_ON_A_PAGE else None
     if for_programs(request):
-        return as_json(resource(found) | {"item_list": [_item(one) for one in items], "after": further})
+        return as_json(
+            transfers.resource(found) | {"item_list": [_item(one) for one in items], "after": further}
+        )
     return page(
         request,
         "transfers/show.html",
@@ -102,19 +104,6 @@ async def hold(request: Request) -> Response:
     return await _changed(request)
 
 
-def resource(found: Transfer) -> dict[str, Any]:
-    """A transfer for programs."""
-    names = ("id", "kind", "peer", "state", "reason", "priority", "created_at", "changed_at", *STATES)
-    plain = {name: getattr(found, name) for name in names}
-    return plain | {
-        "asked_by": found.owner,
-        "items": found.items,
-        "paused": bool(found.paused),
-        "cancelled": bool(found.cancelled),
-        "due_at": found.due_at if found.open else None,
-    }
-
-
 def _item(item: Item) -> dict[str, Any]:
     kept = replace(item)
     return {name: getattr(kept, name) for name in Item.__dataclass_fields__}
@@ -122,7 +111,7 @@ def _item(item: Item) -> dict[str, Any]:
 
 async def _changed(request: Request) -> Response:
     found = await _one(request)
-    return done(request, _address(found), resource=resource(found))
+    return done(request, _address(found), resource=transfers.resource(found))
 
 
 async def _one(request: Request) -> Transfer:
