@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from bench import objects, processes, servers
+from bench import dimse, objects, processes, servers
 from bench.load import Done, ask_at_once, ask_each, read, scratch, store, store_once, visit
 from bench.machine import Machine
 from bench.objects import Made
@@ -69,7 +69,11 @@ def _started(name: str, stack: ExitStack) -> Server:
     folder = scratch()
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     program = servers.orthanc_program()
-    server = servers.start_box(folder) if name == "box" else servers.start_orthanc(folder, program or "")
+    server = (
+        servers.start_box(folder, dimse=True)
+        if name == "box"
+        else servers.start_orthanc(folder, program or "")
+    )
     stack.callback(server.stop)
     return server
 
@@ -188,6 +192,11 @@ def _do(server: Server, work: Work, seconds: float, paths: list[str]) -> Done:
     if work.ask:
         return read(server.port, work.ask, seconds)
     assert work.template is not None
+    if work.dimse:
+        return dimse.store(
+            server.dimse, server.ae_title, fresh(work.template),
+            associations=work.connections, seconds=seconds,
+        )  # fmt: skip
     made = (one.data for one in fresh(work.template))
     return store(server.port, made, connections=work.connections, batch=work.batch, seconds=seconds)
 

@@ -32,6 +32,9 @@ class Server:
     command: Sequence[str]
     environment: Mapping[str, str]
     folder: Path
+    dimse: int = 0
+    """Port of DIMSE on the loopback address; 0: not asked for."""
+    ae_title: str = ""
 
     @property
     def pid(self) -> int:
@@ -63,12 +66,18 @@ def orthanc_program() -> str | None:
     return program if program and list(PLUGINS.glob("*DicomWeb*")) else None
 
 
-def start_box(folder: Path, *flags: str, accounts: bool = False, program: str = PROGRAM) -> Server:
-    """This server, or another `program` that is one, over a folder; it asks for log-ins where `accounts`."""
-    port = _free_port()
-    more = [*flags, *(() if accounts else ("--no-auth",)), "--port", str(port), "--dimse-port", "0"]
+def start_box(
+    folder: Path, *flags: str, accounts: bool = False, program: str = PROGRAM, dimse: bool = False
+) -> Server:
+    """This server, or another `program` that is one, over a folder; it asks for log-ins where `accounts`, and
+    serves DIMSE where `dimse`.
+    """
+    port, dicom = _free_port(), _free_port() if dimse else 0
+    more = [*flags, *(() if accounts else ("--no-auth",)), "--port", str(port), "--dimse-port", str(dicom)]
     command = [*box_command("serve", folder, program), *more]
-    return _start("box", command, box_environment(), folder, port, settle=0.5)
+    server = _start("box", command, box_environment(), folder, port, settle=0.5)
+    server.dimse, server.ae_title = dicom, "DICOMWEB_BOX"
+    return server
 
 
 def box_command(name: str, folder: Path, program: str = PROGRAM) -> list[str]:
@@ -91,6 +100,7 @@ def start_orthanc(folder: Path, program: str, plugins: tuple[str, ...] = ("Dicom
         "IndexDirectory": str(folder / "index"),
         "HttpPort": port,
         "DicomPort": dicom,
+        "DicomAet": "ORTHANC",
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,
         "SyncStorageArea": True,
@@ -115,8 +125,12 @@ def start_orthanc(folder: Path, program: str, plugins: tuple[str, ...] = ("Dicom
         },
     }
     (folder / "orthanc.json").write_text(json.dumps(settings))
-    environment = dict(os.environ) | {"MALLOC_ARENA_MAX": "5"}
-    return _start("orthanc", [program, str(folder / "orthanc.json")], environment, folder, port, settle=12)
+    # Without TCP_NODELAY Debian's DCMTK waits 45 ms for an acknowledgement at each message.
+    environment = dict(os.environ) | {"MALLOC_ARENA_MAX": "5", "TCP_NODELAY": "1"}
+    command = [program, str(folder / "orthanc.json")]
+    server = _start("orthanc", command, environment, folder, port, settle=12)
+    server.dimse, server.ae_title = dicom, "ORTHANC"
+    return server
 
 
 def version(name: str) -> str:

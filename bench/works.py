@@ -56,6 +56,8 @@ class Work:
     template: Callable[[], bytes] | None = None
     connections: int = 1
     batch: int = 1
+    dimse: bool = False
+    """Whether it is stored by C-STORE, over so many associations."""
     unit: str = "/s"
 
 
@@ -255,6 +257,16 @@ def _stores() -> list[Work]:
             target=Target(ratio=3),
             template=objects.frames200,
             unit=" inst/s",
+        ),
+        *(
+            Work(
+                name=f"C-STORE, {count} association{'s' if count > 1 else ''}",
+                target=Target(ratio=1.5, cpu=1.5),
+                connections=count,
+                dimse=True,
+                **ct,
+            )
+            for count in (1, 4)
         ),
     ]
 
