@@ -215,7 +215,9 @@ def test_each_shared_file_comes_back_with_the_bytes_of_its_data_set(
                 refused[one.path.name] = f"{response.Status:04X} {response.get('ErrorComment')}"
             elif dataset_of(stored(http, one.instance_uid)) != one.dataset:
                 wrong.append(one.path.name)
-    assert refused == {}
+    cut_off = {name for name in refused if "trunc" in name or "too_short" in name}
+    assert {name: why for name, why in refused.items() if name not in cut_off} == {}
+    assert all(refused[name].startswith("C000 the data set is cut off") for name in cut_off)
     assert wrong == []
 
 

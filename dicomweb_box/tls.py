@@ -124,6 +124,8 @@ class Certificate:
         except ssl.SSLError:
             raise BadSetting(f"{self._setting}_ca {ca}: there is no certificate in PEM") from None
         context.verify_mode = ssl.CERT_REQUIRED
+        # So that a device's own certificate can stand in the file, whoever made it and whatever its name.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
 
     def _warn(self) -> None:
         left = self._shown.ends - self._clock()
