@@ -75,6 +75,7 @@ EVENTS: dict[Action, Event] = {
     Action.LABEL: Event(_ACCESSED, "U"),
     Action.RULE: _CONFIGURED,
     Action.PEER: _CONFIGURED,
+    Action.WORKLIST: Event(_dcm("110111", "Procedure Record"), "U"),
     Action.DECLARE: _CONFIGURED,
     Action.CHANGE: _CONFIGURED,
     Action.AUDIT: Event(_dcm("110101", "Audit Log Used"), "R"),

@@ -22,6 +22,8 @@ class Action(StrEnum):
     LINK = "change link"
     """A share link was made or revoked; who opens one logs in."""
     PEER = "change peer"
+    WORKLIST = "change worklist"
+    """A step that is to be done, or was."""
     SESSION = "end session"
     SEARCH = "search"
     """Lists of what there is."""

@@ -154,6 +154,10 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
         "GET /patients.json",
         "GET /patients/{key}",
         "GET /patients/{key}.json",
+        "GET /worklist",
+        "GET /worklist.json",
+        "GET /worklist/{id}",
+        "GET /worklist/{id}.json",
     ),
     _STORE: (
         "POST /dicom-web/studies",
@@ -179,6 +183,13 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
         "GET /peers/{name}/query",
         "GET /peers/{name}/query.json",
         "POST /peers/{name}/retrieve",
+        # The patients of a worklist are of no study, so that no part of the archive tells whose they are.
+        "POST /worklist",
+        "GET /worklist/new",
+        "POST /worklist/{id}",
+        "DELETE /worklist/{id}",
+        "GET /worklist/{id}/remove",
+        "POST /worklist/{id}/remove",
     ),
     "see label": (
         "POST /labels",

@@ -112,7 +112,7 @@ def read(data: bytes, transfer_syntax: str, root: Root, options: QueryOptions) -
     level = _level(by_tag, root)
     charset_value = _ascii(by_tag.get(CHARACTER_SET))
     decoder = charset(charset_value.encode("latin-1", "replace"))
-    reader = _Keys(options=options, level=level, syntax=transfer_syntax, decode=decoder.decode)
+    reader = KeyReader(options=options, level=level, syntax=transfer_syntax, decode=decoder.decode)
     for element in found:
         reader.add(element)
     if not options.relational:
@@ -138,7 +138,7 @@ def _ascii(element: Element | None) -> str:
     return element.value.decode("latin-1").strip(" \0") if element else ""
 
 
-class _Keys:
+class KeyReader:
     """Gathers what is matched and what is returned."""
 
     def __init__(self, *, options: QueryOptions, level: FindLevel, syntax: str, decode: Any) -> None:
@@ -270,7 +270,7 @@ def _name(tag: str) -> str:
     return keyword_for_tag(int(tag.replace("xx", "10"), 16)) or f"({tag[:4]},{tag[4:]})"
 
 
-def _need_unique_keys(keys: _Keys, level: FindLevel, root: Root) -> None:
+def _need_unique_keys(keys: KeyReader, level: FindLevel, root: Root) -> None:
     """C.4.1.2.1: a hierarchical search names one entity of each level above, by single values."""
     named = {match.path.head: match.tests for match in keys.matches if len(match.path.steps) == 1}
     levels = list(_UNIQUE)
@@ -281,7 +281,7 @@ def _need_unique_keys(keys: _Keys, level: FindLevel, root: Root) -> None:
             raise WrongIdentifier(f"{_NAMES[tag]} is missing: this is no relational query.", tag)
 
 
-def _query(keys: _Keys, level: FindLevel, options: QueryOptions) -> Query:
+def _query(keys: KeyReader, level: FindLevel, options: QueryOptions) -> Query:
     rows: Level = "study" if level == "patient" else level
     query = Query(level=rows, keys=tuple(keys.matches), include=tuple(keys.include))
     if rows != "study" and not any(path.head in _COUNTED_STUDY for path in keys.include):

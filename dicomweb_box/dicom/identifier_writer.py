@@ -5,6 +5,7 @@ Our own encoder: one row costs microseconds, and pydicom, its referee in the tes
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from dicomweb_box.dicom import attribute_path
@@ -40,13 +41,16 @@ class IdentifierWriter:
     ) -> None:
         """`said` are the attributes that every response has: tag → VR and value."""
         self._implicit = transfer_syntax == IMPLICIT_LITTLE
-        self._keys = sorted(keys, key=lambda key: key.tag)
-        self._said = {
-            tag: self._element(tag, vr, padded(text.encode(), vr)) for tag, (vr, text) in said.items()
-        }
+        parts: dict[str, Key | bytes] = {tag: self._text(tag, vr, text) for tag, (vr, text) in said.items()}
+        for key in keys:
+            parts[key.tag] = key
+            if key.step.creator is not None:
+                creator = f"{key.tag[:4]}00{key.tag[4:6]}"
+                parts[creator] = self._text(creator, "LO", key.step.creator)
         known = [found for name in charsets if (found := repertoire(name)) is not None]
         self._repertoires = known or [_utf8()]
-        self._heads: dict[tuple[str, str], bytes] = {}
+        self._parts = [part for _, part in sorted({CHARACTER_SET: b"", **parts}.items())]
+        """In ascending order; the character set is put where nothing is."""
 
     def write(self, row: Row) -> bytes:
         """The data set of one row; attributes in ascending order."""
@@ -59,26 +63,18 @@ class IdentifierWriter:
 
     def _written(self, row: Row, target: Repertoire, *, nearest: bool) -> bytes:
         coder = _Coder(target, nearest=nearest)
-        parts = dict(self._said)
-        parts[CHARACTER_SET] = self._element(CHARACTER_SET, "CS", padded(target.value.encode("ascii"), "CS"))
-        for key in self._keys:
-            self._add(parts, key, row, coder)
-        return b"".join(parts[tag] for tag in sorted(parts))
+        charset = self._text(CHARACTER_SET, "CS", target.value)
+        return b"".join(
+            (part or charset) if isinstance(part, bytes) else self._of_key(part, row, coder)
+            for part in self._parts
+        )
 
-    def _add(self, parts: dict[str, bytes], key: Key, dataset: Row, coder: "_Coder") -> None:
-        """The key's element; of a private one that of its creator, too."""
+    def _of_key(self, key: Key, dataset: Row, coder: "_Coder") -> bytes:
         if key.step.creator is None:
-            found = dataset.get(key.tag)
+            element = dataset.get(key.tag)
         else:
             held = attribute_path.find(dataset, key.step)
-            found = held[1] if held else None
-            creator = f"{key.tag[:4]}00{key.tag[4:6]}"
-            parts[creator] = self._element(
-                creator, "LO", padded(key.step.creator.encode("ascii", "replace"), "LO")
-            )
-        parts[key.tag] = self._one(key, found, coder)
-
-    def _one(self, key: Key, element: Mapping[str, Any] | None, coder: "_Coder") -> bytes:
+            element = held[1] if held else None
         if element is None:
             return self._element(key.tag, key.vr, b"")
         vr = element.get("vr", key.vr)
@@ -98,21 +94,27 @@ class IdentifierWriter:
         )
 
     def _item(self, key: Key, item: Row, coder: "_Coder") -> bytes:
-        parts: dict[str, bytes] = {}
-        for one in key.items or _all_of(item):
-            self._add(parts, one, item, coder)
-        return b"".join(parts[tag] for tag in sorted(parts))
+        keys = sorted(key.items or _all_of(item), key=lambda one: one.tag)
+        return b"".join(self._of_key(one, item, coder) for one in keys)
+
+    def _text(self, tag: str, vr: str, text: str) -> bytes:
+        return self._element(tag, vr, padded(text.encode("ascii", "replace"), vr))
 
     def _element(self, tag: str, vr: str, value: bytes) -> bytes:
-        group, number = int(tag[:4], 16), int(tag[4:], 16)
-        if self._implicit:
-            return struct.pack("<HHI", group, number, len(value)) + value
-        code = (vr if vr in VRS else "UN").encode("ascii")
-        if len(value) > _SHORT_MOST and code not in LONG_VRS:
-            code = b"UN"  # PS3.5 6.2.2
-        if code in LONG_VRS:
-            return struct.pack("<HH2sHI", group, number, code, 0, len(value)) + value
-        return struct.pack("<HH2sH", group, number, code, len(value)) + value
+        if not self._implicit and len(value) > _SHORT_MOST and vr.encode() not in LONG_VRS:
+            vr = "UN"  # PS3.5 6.2.2
+        head, size = _head(tag, vr, self._implicit)
+        return head + len(value).to_bytes(size, "little") + value
+
+
+@lru_cache(maxsize=4096)
+def _head(tag: str, vr: str, implicit: bool) -> tuple[bytes, int]:
+    """What comes before the length of an element, and the bytes of that."""
+    number = struct.pack("<HH", int(tag[:4], 16), int(tag[4:], 16))
+    code = (vr if vr in VRS else "UN").encode("ascii")
+    if implicit:
+        return number, 4
+    return (number + code + b"\0\0", 4) if code in LONG_VRS else (number + code, 2)
 
 
 class _Coder:
@@ -125,6 +127,9 @@ class _Coder:
     def value(self, vr: str, element: Mapping[str, Any]) -> bytes:
         """The value of a DICOM JSON element; nothing for one that is not of its VR, or given apart."""
         values = element.get("Value")
+        if values and len(values) == 1 and (text := _plain(vr, values[0])) is not None:
+            data = text.encode("ascii")
+            return data if len(data) % 2 == 0 else data + (b"\0" if vr == "UI" else b" ")
         try:
             if values is None:
                 return inline(vr, element["InlineBinary"]) if "InlineBinary" in element else b""
@@ -149,6 +154,18 @@ class _Coder:
 
 
 _ASCII_VRS: Final = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"))
+
+
+_STRINGS: Final = _TEXT_VRS | _ASCII_VRS
+
+
+def _plain(vr: str, value: Any) -> str | None:
+    """The text of a single value that is ASCII, as most are; None where it takes more."""
+    if vr == "PN" and type(value) is dict and len(value) == 1:
+        value = value.get("Alphabetic")
+    elif vr == "IS" and type(value) is int:
+        return str(value)
+    return value if type(value) is str and vr in _STRINGS and value.isascii() else None
 
 
 def _all_of(item: Row) -> list[Key]:

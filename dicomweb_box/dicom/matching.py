@@ -160,12 +160,13 @@ def combine(keys: tuple[Match, ...]) -> tuple[tuple[Match, ...], tuple[Combined,
     """Date and time ranges of one moment become one range; the other keys stay (PS3.4 C.2.2.2.5.3)."""
     by_tag = {key.path.head: key for key in keys if len(key.path.steps) == 1}
     pairs = ((by_tag.get(date), by_tag.get(time)) for date, time in _MOMENT_PAIRS.items())
-    combined = [one for date, time in pairs if date and time and (one := _combine(date, time))]
+    combined = [one for date, time in pairs if date and time and (one := as_one_range(date, time))]
     taken = {id(key) for one in combined for key in (one.date, one.time)}
     return tuple(key for key in keys if id(key) not in taken), tuple(combined)
 
 
-def _combine(date: Match, time: Match) -> Combined | None:
+def as_one_range(date: Match, time: Match) -> Combined | None:
+    """The range of moments that a range of dates and one of times stand for; None where they are not such."""
     days, times = _only_range(date), _only_range(time)
     if not days or not times:
         return None

@@ -26,6 +26,7 @@ NAVIGATION = (
     ("/series", "Series"),
     ("/upload", "Upload"),
     ("/query", "Query"),
+    ("/worklist", "Worklist"),
     ("/labels", "Labels"),
     ("/rules", "Rules"),
     ("/held", "Decisions"),
@@ -44,7 +45,7 @@ ADMINISTRATION = (
     ("/status", "Status"),
 )
 """The same of the menu at its end."""
-_OF_THE_WHOLE = frozenset({"/query", "/rules", "/peers", "/audit", "/status"})
+_OF_THE_WHOLE = frozenset({"/query", "/worklist", "/rules", "/peers", "/audit", "/status"})
 """What is only for those who see the whole archive."""
 
 

@@ -36,6 +36,7 @@ from dicomweb_box.web import (
     upload,
     users,
     viewer,
+    worklist,
 )
 from dicomweb_box.web.static import static
 
@@ -60,6 +61,8 @@ def routes() -> list[BaseRoute]:
         *tokens.ROUTES,
         # /shares, /shared: links that show a part to whoever has them
         *shares.ROUTES,
+        # /worklist: what is to be done, for modalities
+        *worklist.ROUTES,
         # /peers: DICOM systems that may call and be called
         *peers.ROUTES,
         # /signed: addresses that carry their own proof

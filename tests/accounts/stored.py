@@ -75,6 +75,17 @@ async def store(box: Box, one: Object, *, source: str) -> None:
     assert isinstance(outcome, ingest.Stored), outcome
 
 
+STEP = {
+    "patient_name": "Doe^Jane",
+    "patient_id": "P1",
+    "modality": "CT",
+    "ae_title": "MODALITY1",
+    "start_date": "20260105",
+    "start_time": "0930",
+}
+"""On the worklist."""
+
+
 async def fill(box: Box, app: Starlette, headers: dict[str, str]) -> Stored:
     """Make one of everything; `headers` prove who may."""
     inside, outside = Object(), Object()
@@ -103,6 +114,7 @@ async def fill(box: Box, app: Starlette, headers: dict[str, str]) -> Stored:
             "labels label_id": await made("/labels", name="Other"),
             "rules rule_id": await made("/rules", **rule),
             "peers name": await made("/peers", name="north", ae_title="NORTH", addresses=["192.0.2.0/24"]),
+            "worklist id": await made("/worklist", **STEP),
             "upload session": await made("/upload", name="Disc"),
             "selections id": await made("/selections", study=[inside.study]),
         },

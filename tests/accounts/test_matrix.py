@@ -40,10 +40,22 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 BODIES = {"POST /login": f"name=viewer+Roe&password={callers.PASSWORD.replace(' ', '+')}".encode()}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 WHOLE = re.compile(
-    r"\w+ (/rules\b.*|/roles\b.*|/peers\b.*|/audit\b.*|/status\b.*|/metrics|/labels/\{label_id\}(/delete)?)"
+    r"\w+ (/(rules|roles|peers|worklist|audit|status)\b.*|/metrics|/labels/\{label_id\}(/delete)?)"
 )
 """What concerns everybody, and is only for those who have the whole archive."""
-KEPT = ("study", "instance", "change", "label", "rule", "account", "role", "token", "session", "peer")
+KEPT = (
+    "study",
+    "instance",
+    "change",
+    "label",
+    "rule",
+    "account",
+    "role",
+    "token",
+    "session",
+    "peer",
+    "scheduled_step",
+)
 SAMPLE = (
     "GET /healthz",
     "GET /login",

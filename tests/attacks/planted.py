@@ -41,6 +41,7 @@ def plant(server: Server) -> None:
                 client.post("/shares", json={"study": study, "name": text}),
                 client.post("/peers", json={"name": text, "ae_title": text[:16], "host": text, "port": text}),
                 client.post("/peers", json=_peer(text)),
+                client.post("/worklist", json=_step(text)),
             ]
             assert all(answer.status_code < 500 for answer in asked)
 
@@ -48,6 +49,22 @@ def plant(server: Server) -> None:
 def _peer(title: str) -> dict[str, object]:
     """A peer whose AE title is as much of an attack as fits, if it can be one."""
     return {"name": title.encode().hex()[:32], "ae_title": title[:16], "addresses": ["any"], "may": ["echo"]}
+
+
+def _step(text: str) -> dict[str, str]:
+    """A step on the worklist whose texts are an attack as far as it fits."""
+    told = {
+        "patient_name": text[:64],
+        "patient_id": text[:64],
+        "description": text[:64],
+        "procedure": text[:64],
+    }
+    return told | {
+        "modality": "CT",
+        "ae_title": text[:16] or "CT1",
+        "start_date": "20260105",
+        "start_time": "09",
+    }
 
 
 def _objects(study: str) -> list[bytes]:

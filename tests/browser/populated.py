@@ -46,6 +46,9 @@ def populate(server: Server) -> None:
         _done(client.post("/tokens", json={"name": "notebook", "rights": ["see"]}))
         peer = {"name": "CT 2", "ae_title": "CT2", "host": "192.0.2.1", "port": 104, "may": ["echo", "store"]}
         _done(client.post("/peers", json=peer))
+        patient = {"patient_name": NAME, "patient_id": "EVE", "description": "Chest"}
+        step = {"ae_title": "CT2", "modality": "CT", "start_date": "2026-01-05", "start_time": "09:30"}
+        _done(client.post("/worklist", json=patient | step))
         _done(client.post("/reject", data={"study": rejected, "reason": "113001"}))
     with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.9")) as other:
         held = make_instance(**uids, SOPInstanceUID=instance, PatientName=OTHER)
