@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from dicomweb_box.dimse import echo_scp, get_scp, move_scp, store_scp, suboperations
+from dicomweb_box.dicom import query_options
+from dicomweb_box.dimse import (
+    echo_scp,
+    find_scp,
+    get_scp,
+    move_scp,
+    mpps_scp,
+    store_scp,
+    suboperations,
+    worklist_scp,
+)
 from dicomweb_box.dimse.call import Call
 from dicomweb_box.dimse.negotiation import is_storage
 from dicomweb_box.outbound.services import Service
@@ -39,14 +49,29 @@ SERVICES: dict[str, Mapping[int, Offer]] = {
     STUDY_ROOT_GET: {commands.C_GET_RQ: Offer(service=Service.RETRIEVE, handler=get_scp.study_root)},
     PATIENT_ROOT_MOVE: {commands.C_MOVE_RQ: _MOVE(handler=move_scp.patient_root)},
     STUDY_ROOT_MOVE: {commands.C_MOVE_RQ: _MOVE(handler=move_scp.study_root)},
+    find_scp.PATIENT_ROOT: {commands.C_FIND_RQ: Offer(service=Service.FIND, handler=find_scp.find)},
+    find_scp.STUDY_ROOT: {commands.C_FIND_RQ: Offer(service=Service.FIND, handler=find_scp.find)},
+    worklist_scp.MODALITY_WORKLIST: {
+        commands.C_FIND_RQ: Offer(service=Service.WORKLIST, handler=worklist_scp.find)
+    },
+    mpps_scp.PERFORMED_STEP: {
+        commands.N_CREATE_RQ: Offer(service=Service.MPPS, handler=mpps_scp.create),
+        commands.N_SET_RQ: Offer(service=Service.MPPS, handler=mpps_scp.set),
+    },
 }
 """By abstract syntax and Command Field; storage classes are without number."""
 
 STORAGE: Mapping[int, Offer] = {commands.C_STORE_RQ: Offer(service=Service.STORE, handler=store_scp.store)}
 
-EXTENDED: dict[str, Callable[[bytes], bytes]] = dict.fromkeys(
-    (PATIENT_ROOT_GET, STUDY_ROOT_GET, PATIENT_ROOT_MOVE, STUDY_ROOT_MOVE), suboperations.negotiated
-)
+EXTENDED: dict[str, Callable[[bytes], bytes]] = {
+    find_scp.PATIENT_ROOT: query_options.answer,
+    find_scp.STUDY_ROOT: query_options.answer,
+    PATIENT_ROOT_GET: suboperations.negotiated,
+    STUDY_ROOT_GET: suboperations.negotiated,
+    PATIENT_ROOT_MOVE: suboperations.negotiated,
+    STUDY_ROOT_MOVE: suboperations.negotiated,
+    worklist_scp.MODALITY_WORKLIST: query_options.answer_worklist,
+}
 """By abstract syntax, what is answered to service class application information (PS3.7 D.3.3.5)."""
 
 

@@ -9,8 +9,15 @@ from dicomweb_box.upper_layer.association import Message
 from dicomweb_box.upper_layer.commands import RESPONSE
 
 SUCCESS: Final = 0x0000
+PENDING: Final = 0xFF00
+PENDING_OPTIONAL: Final = 0xFF01
+"""A match, where a key of the request is not supported (PS3.4 Table C.4-1)."""
 CANCELLED: Final = 0xFE00
 PROCESSING_FAILURE: Final = 0x0110
+INVALID_ATTRIBUTE_VALUE: Final = 0x0106
+DUPLICATE_INSTANCE: Final = 0x0111
+NO_SUCH_INSTANCE: Final = 0x0112
+MISSING_ATTRIBUTE: Final = 0x0120
 INVALID_INSTANCE: Final = 0x0117
 SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
 NOT_AUTHORIZED: Final = 0x0124
@@ -18,6 +25,7 @@ UNRECOGNIZED_OPERATION: Final = 0x0211
 OUT_OF_RESOURCES: Final = 0xA700
 DATA_SET_DOES_NOT_MATCH: Final = 0xA900
 CANNOT_UNDERSTAND: Final = 0xC000
+UNABLE_TO_PROCESS: Final = 0xC001
 
 _LONGEST_COMMENT: Final = 64  # PS3.7 C.4: VR LO
 _ELSEWHERE: Final = {

@@ -317,7 +317,7 @@ def _with_meta(data: bytes, syntax: str) -> bytes:
 
 
 @pytest.mark.dicom("PS3.4 C.4.1.1.3.2")
-@pytest.mark.parametrize("syntax", SYNTAXES[:2])
+@pytest.mark.parametrize("syntax", SYNTAXES)
 def test_a_response_holds_the_requested_keys_as_pydicom_reads_them(syntax):
     item = Dataset()
     item.ScheduledProcedureStepID = ""
@@ -350,6 +350,8 @@ def test_a_response_holds_the_requested_keys_as_pydicom_reads_them(syntax):
     assert ds.StudyInstanceUID == "1.2.3"
     assert (ds.SeriesNumber, ds.NumberOfStudyRelatedSeries, ds.PatientWeight) == (7, 3, 72.5)
     assert "Rows" not in ds
+    image = written(asked("IMAGE", Rows=None), ROW, syntax=syntax)
+    assert image.Rows == 512
     assert [list(one.keys()) for one in ds.RequestAttributesSequence] == [[0x00400009], [0x00400009]]
 
 
