@@ -38,6 +38,7 @@ class DerivedFiles:
     def __init__(self, box: Box) -> None:
         self._box = box
         self._root = box.cache
+        self._folder = f"{box.cache}/"
         self._most = box.settings.cache_size
         self._making: dict[str, asyncio.Task[Derived]] = {}
         self._room: int | None = None
@@ -61,15 +62,15 @@ class DerivedFiles:
 
     def peek(self, name: str) -> Derived | None:
         """The file of this name where it is there."""
-        path = self._root / name
+        path = self._folder + name
         try:
-            found = os.stat(path)  # noqa: PTH116 - Path.stat is twice as slow, and this is each request
+            found = os.stat(path)  # noqa: PTH116 - each request asks, and a Path costs more than the answer
         except FileNotFoundError:
             return None
         if time.time() - found.st_mtime > _TOUCHED_AFTER:
             with suppress(OSError):
                 os.utime(path)
-        return Derived(path, found.st_size)
+        return Derived(Path(path), found.st_size)
 
     async def close(self) -> None:
         """Wait for what is being made."""

@@ -158,6 +158,8 @@ def _planes(numbers: Sequence[int]) -> bytes:
 
 
 def _from_planes(body: bytes, at: int, count: int) -> tuple["array[int]", int]:
+    if count == 1:  # an instance of one frame in one fragment, which most are
+        return array("Q", body[at : at + 8]), at + 8
     raw = bytearray(8 * count)
     for plane in range(8):
         raw[plane::8] = body[at : at + count]

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
@@ -120,7 +120,7 @@ async def frames(request: Request) -> BlobResponse:
             "the instance has no frames that can be rendered", tuple(map(str, _offers(shown)))
         )
     numbers, missing = existing(ranges, shown.count)
-    offers = _offers(replace(shown, whole_types=()))
+    offers = _offered(shown.count > 0, ())
     if len(numbers) > 1:
         offers = tuple(offer for offer in offers if offer.multipart)
     offer = choose(_lenient(asking.ask.accepted) if len(numbers) > 1 else asking.ask.accepted, offers)
@@ -184,7 +184,7 @@ def _lacking(shown: Representations) -> str | None:
 
 
 def _asked(request: Request) -> _Rendering:
-    view, ignored = view_of(request.query_params.multi_items())
+    view, ignored = view_of(request.query_params.multi_items() if request.scope["query_string"] else ())
     return _Rendering(request, asked(request), view, tuple(ignored))
 
 
@@ -198,25 +198,36 @@ async def _instance(asking: _Rendering) -> tuple[Instance, Representations]:
 
 def _offers(shown: Representations) -> tuple[Offer, ...]:
     """What can be given, alone or as multipart; a type that shows the whole is not one of its pictures."""
-    pictures = [kind for kind in raster.MEDIA_TYPES if shown.count and kind not in shown.whole_types]
+    return _offered(shown.count > 0, shown.whole_types)
+
+
+@lru_cache(maxsize=256)
+def _offered(pictures: bool, whole_types: tuple[str, ...]) -> tuple[Offer, ...]:
+    kinds = [kind for kind in raster.MEDIA_TYPES if pictures and kind not in whole_types]
     return tuple(
-        Offer(media_type=kind, multipart=form)
-        for kind in (*pictures, *shown.whole_types)
-        for form in (False, True)
+        Offer(media_type=kind, multipart=form) for kind in (*kinds, *whole_types) for form in (False, True)
     )
 
 
 def _chosen(accepted: Sequence[Accepted], shown: Representations) -> Offer:
     """What fits best; who takes anything is not given a listing for a document, or a film for a picture."""
+    return _choice(tuple(accepted), shown.count > 0, shown.whole_types, shown.written)
+
+
+@lru_cache(maxsize=256)
+def _choice(
+    accepted: tuple[Accepted, ...], pictures: bool, whole_types: tuple[str, ...], written: tuple[str, ...]
+) -> Offer:
+    """Remembered, as a viewer asks for picture after picture."""
     anything = any(one.media_type == "*/*" and one.quality > 0 for one in accepted)
-    if anything and not shown.count and shown.whole_types[0] not in shown.written:
+    if anything and not pictures and whole_types[0] not in written:
         # A frame or <object> of a browser names text/html first, whatever it is to show.
-        shown = replace(shown, whole_types=shown.whole_types[:1])
-    offer = choose(accepted, _offers(shown))
-    moving = shown.count > 0 and offer.media_type in shown.whole_types
+        whole_types = whole_types[:1]
+    offer = choose(accepted, _offered(pictures, whole_types))
+    moving = pictures and offer.media_type in whole_types
     # An <img> names image/webp beside image/*: it asks for a picture, not for a film that is long to make.
     if moving and offer.media_type.startswith("image/") and any(map(_takes_pictures, accepted)):
-        return choose(accepted, _offers(replace(shown, whole_types=())))
+        return choose(accepted, _offered(pictures, ()))
     return offer
 
 
