@@ -1,5 +1,6 @@
-"""Associations break off, DIMSE processes are killed: what was answered 0000 is there as it was sent, what did
-not come wholly is not, and nothing is left over.
+"""Associations break off, DIMSE processes are killed: what was answered 0000 is there as it was sent.
+
+What did not come wholly is not there, and nothing is left over.
 """
 
 import asyncio
