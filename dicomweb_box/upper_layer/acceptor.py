@@ -171,10 +171,10 @@ class _Acceptor:
                 self._has_asked(guest)
                 await self._associate(guest, connection, body)
         except Violation as violation:
-            log.info("aborting a connection from %s: %s", guest.address, violation)
+            log.info("aborting a connection from %s: %s", guest.address, str(violation))
             connection.end(Aborted(str(violation)), abort=(2, violation.reason))
         except UpperLayerError as error:
-            log.info("an association from %s ended: %s", guest.address, error)
+            log.info("an association from %s ended: %s", guest.address, str(error))
         except BaseException:
             abort = (0, 0) if guest.association is not None else None
             connection.close(Aborted("the association was aborted by us"), abort=abort)
@@ -197,7 +197,7 @@ class _Acceptor:
                 )
                 return (await first.pdu_that_came())[1]
         except (Aborted, OSError, TimeoutError) as error:
-            log.info("no association was asked for from %s: %s", guest.address, error or "too slow")
+            log.info("no association was asked for from %s: %s", guest.address, str(error) or "too slow")
             # PS3.8 9.2.3 AA-2: without a word.
             connection.close(Aborted("no association was asked for"))
             return None

@@ -97,7 +97,7 @@ class Connection(asyncio.BufferedProtocol):
         try:
             self._framing.feed(piece)
         except Violation as violation:
-            log.info("aborting an association: %s", violation)
+            log.info("aborting an association: %s", str(violation))
             self.end(Aborted(f"the peer sent {violation}"), abort=(2, violation.reason))
         self._watch()
 
