@@ -39,11 +39,7 @@ conformance: .venv/development ## a started server against real clients; rewrite
 bench: system .venv/runtime ## this server and, where installed, Orthanc, side by side
 	@$(BIN)/python -m bench $(BENCH_FLAGS)
 
-<<<<<<< HEAD
-soak: system .venv/development ## the long load and fault proofs; PART=kill|trace|memory|hostile|decoders|guessing|openapi|dimse for one
-=======
-soak: system .venv/development ## the long load and fault proofs; PART=kill|trace|memory|hostile|decoders|guessing|openapi|pdus for one
->>>>>>> 7d50845 (Prove by a hundred thousand broken sessions of PDUs that nothing stays of them)
+soak: system .venv/development ## the long load and fault proofs; PART=kill|trace|memory|hostile|decoders|guessing|openapi|dimse|pdus for one
 	@$(BIN)/python -m pytest tests/soak --soak $(if $(PART),-k "$(PART)") -p no:cacheprovider
 
 audit: .venv-tools/stamp ## known vulnerabilities of the locked dependencies
