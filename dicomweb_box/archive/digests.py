@@ -32,13 +32,13 @@ class Digests:
         self._seen = 0
 
     @staticmethod
-    def of(data: bytes | memoryview, header: Header) -> tuple[bytes, bytes]:
+    def of(data: bytes | bytearray | memoryview, header: Header) -> tuple[bytes, bytes]:
         """SHA-256 of the blob and xxh3-128 of the data set, of an object in memory."""
         sha256 = hashlib.sha256(header.part10_prefix)
         sha256.update(data)
         return sha256.digest(), xxhash.xxh3_128_digest(memoryview(data)[header.dataset_offset :])
 
-    def update(self, piece: bytes | memoryview) -> None:
+    def update(self, piece: bytes | bytearray | memoryview) -> None:
         """Take the next piece; the first one must hold the file meta for the pass to be the only one."""
         self.sha256.update(piece)
         if self._offset is None:

@@ -32,6 +32,9 @@ from dicomweb_box.storage import SpoolFile
 
 MOST_MEMORY = 1 << 20
 _PIECE = 1 << 20
+_SMALL = 1 << 10
+
+Piece = bytes | bytearray | memoryview
 
 
 @dataclass(slots=True)
@@ -39,9 +42,18 @@ class Received:
     """One object as it arrived, not yet stored: in memory when small, else in a spool file."""
 
     size: int = 0
-    pieces: list[bytes | memoryview] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
     spool: SpoolFile | None = None
     digests: Digests = field(default_factory=Digests)
+
+    def keep(self, chunk: bytes | memoryview) -> None:
+        """Put a chunk behind the others; small ones are joined, as each by itself takes 200 bytes more."""
+        if len(chunk) > _SMALL:
+            self.pieces.append(chunk)
+        elif self.pieces and isinstance(last := self.pieces[-1], bytearray):
+            last += chunk
+        else:
+            self.pieces.append(bytearray(chunk))
 
     async def discard(self, box: Box) -> None:
         """Forget it; nothing of it stays on disk."""
@@ -64,7 +76,7 @@ async def receive(
     writing: asyncio.Future[None] | None = None
     try:
         async for chunk in chunks:
-            received.pieces.append(chunk)
+            received.keep(chunk)
             received.size += len(chunk)
             waiting += len(chunk)
             if received.size > most_memory and waiting >= piece:
@@ -87,7 +99,7 @@ async def receive(
     return received
 
 
-def _spool(box: Box, received: Received, pieces: list[bytes | memoryview]) -> None:
+def _spool(box: Box, received: Received, pieces: list[Piece]) -> None:
     if received.spool is None:
         received.spool = box.blobs.spool()
     for piece in pieces:

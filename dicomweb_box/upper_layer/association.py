@@ -23,6 +23,8 @@ LONGEST_COMMAND = 64 << 10
 MESSAGE_COST = 4 << 10
 """What a message that waits counts for, so that many empty ones are too many as well."""
 MOST_CANCELLED = 64
+SMALL_PIECE = 1 << 10
+"""Up to here pieces that wait are joined."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +63,7 @@ class Message:
         self.has_data = command.get("CommandDataSetType", commands.NO_DATA) != commands.NO_DATA
         self._connection = connection
         self._timeouts = timeouts
-        self._pieces: list[memoryview] = []
+        self._pieces: list[memoryview | bytearray] = []
         self._unread = 0
         self._ended = not self.has_data
         self._dropped = False
@@ -80,7 +82,7 @@ class Message:
                 pieces, self._pieces = self._pieces, []
                 self._connection.taken(self._unread)
                 self._unread = 0
-                yield pieces
+                yield [memoryview(piece) for piece in pieces]
             elif self._connection.error is not None:
                 raise self._connection.error
             else:
@@ -95,14 +97,13 @@ class Message:
 
     async def whole(self, most: int = 1 << 20) -> bytes:
         """The data set; raises TooLarge where it is longer than `most`, and Aborted, TimedOut."""
-        kept: list[memoryview] = []
-        length = 0
+        kept = bytearray()
         async for pieces in self.pieces():
-            kept += pieces
-            length += sum(map(len, pieces))
-            if length > most:
+            for piece in pieces:
+                kept += piece
+            if len(kept) > most:
                 raise TooLarge(f"a data set of more than {most} bytes")
-        return b"".join(kept)
+        return bytes(kept)
 
     async def keep(self, most: int) -> None:
         """Read the data set now, so that it can be had later as well; raises as `whole` does."""
@@ -113,11 +114,21 @@ class Message:
         length = len(piece)
         if self._dropped or not length:
             return
-        self._pieces.append(piece)
+        if length > SMALL_PIECE:
+            self._pieces.append(piece)
+        else:
+            self._join(piece)
         self._unread += length
         self._connection.hold(length)
         if self._more is not None:
             self.wake()
+
+    def _join(self, piece: memoryview) -> None:
+        # A view takes 200 bytes of its own: a data set in fragments of one byte would take 200 times its size.
+        if self._pieces and isinstance(last := self._pieces[-1], bytearray):
+            last += piece
+        else:
+            self._pieces.append(bytearray(piece))
 
     def end(self) -> None:
         """The data set has come wholly."""
