@@ -1,17 +1,16 @@
 """The identifiers of C-MOVE and C-GET: what a request names, what a response lists (PS3.4 C.4.2.1.4)."""
 
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 from pydicom.uid import UID
 
 from dicomweb_box.dicom.charset import charset
+from dicomweb_box.dicom.identifier_reader import elements
 from dicomweb_box.errors import BadRequest
 
 Root = Literal["patient", "study"]
@@ -60,14 +59,15 @@ def read(data: bytes, transfer_syntax_uid: str, root: Root) -> Identifier:
     Unique keys above the level may be missing, whether that was negotiated (C.4.2.2.2) or not: UIDs are
     unique by themselves.
     """
-    dataset = _dataset(data, transfer_syntax_uid)
-    level = _LEVELS.get(_ascii(dataset, _LEVEL).upper())
+    # Not by pydicom: megabytes of empty elements would take seconds, in which nobody is served.
+    values = {int(one.tag, 16): one.value for one in elements(data, transfer_syntax_uid)}
+    level = _LEVELS.get(_ascii(values, _LEVEL).upper())
     if level is None or (level == "patient" and root != "patient"):
         raise WrongIdentifier("Query/Retrieve Level is none of this information model", _LEVEL)
     found = Identifier(
         level=level,
-        patient_id=charset(_bytes(dataset, _CHARACTER_SET)).decode(_bytes(dataset, 0x00100020)).strip(" \0"),
-        uids={one: _uids(dataset, tag) for one, (tag, _) in _UNIQUE.items() if one != "patient"},
+        patient_id=charset(values.get(_CHARACTER_SET, b"")).decode(values.get(0x00100020, b"")).strip(" \0"),
+        uids={one: _uids(values, tag) for one, (tag, _) in _UNIQUE.items() if one != "patient"},
     )
     tag, name = _UNIQUE[level]
     if not (found.patient_id if level == "patient" else found.uids[level]):
@@ -92,28 +92,10 @@ def failed_list(instance_uids: Iterable[str], transfer_syntax_uid: str) -> bytes
     return buffer.getvalue()
 
 
-def _dataset(data: bytes, transfer_syntax_uid: str) -> Dataset:
-    syntax = UID(transfer_syntax_uid)
-    try:
-        return read_dataset(
-            io.BytesIO(data), syntax.is_implicit_VR, syntax.is_little_endian, bytelength=len(data)
-        )
-    except Exception as error:
-        raise BadRequest("the identifier is no data set of its transfer syntax") from error
+def _ascii(values: dict[int, bytes], tag: int) -> str:
+    return values.get(tag, b"").decode("latin-1").strip(" \0")
 
 
-def _bytes(dataset: Dataset, tag: int) -> bytes:
-    # As it came: what pydicom makes of a value may warn or fail.
-    if tag not in dataset:
-        return b""
-    value = dataset.get_item(tag).value
-    return value if isinstance(value, bytes) else str(value or "").encode("utf-8", "replace")
-
-
-def _ascii(dataset: Dataset, tag: int) -> str:
-    return _bytes(dataset, tag).decode("latin-1").strip(" \0")
-
-
-def _uids(dataset: Dataset, tag: int) -> tuple[str, ...]:
-    texts = (one.strip(" \0") for one in _ascii(dataset, tag).split("\\"))
+def _uids(values: dict[int, bytes], tag: int) -> tuple[str, ...]:
+    texts = (one.strip(" \0") for one in _ascii(values, tag).split("\\"))
     return tuple(dict.fromkeys(filter(None, texts)))

@@ -124,7 +124,7 @@ class Message:
             self.wake()
 
     def _join(self, piece: memoryview) -> None:
-        # A view takes 200 bytes of its own: a data set in fragments of one byte would take 200 times its size.
+        # A view takes 200 bytes: a data set in fragments of one byte would take 200 times its size.
         if self._pieces and isinstance(last := self._pieces[-1], bytearray):
             last += piece
         else:
