@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from bench import dimse, objects, processes, servers
+from bench import dimse, dimse_retrieval, objects, processes, servers
 from bench.load import Done, ask_at_once, ask_each, read, scratch, store, store_once, visit
 from bench.machine import Machine
 from bench.objects import Made
@@ -191,6 +191,9 @@ def _do(server: Server, work: Work, seconds: float, paths: list[str]) -> Done:
         return ask_each(server.port, paths, work.first.accept)
     if work.ask:
         return read(server.port, work.ask, seconds)
+    if work.retrieval:
+        asked = work.retrieval
+        return dimse_retrieval.retrieve(server, asked.service, asked.study_uid, asked.count)
     assert work.template is not None
     if work.dimse:
         return dimse.store(

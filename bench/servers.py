@@ -72,7 +72,7 @@ def start_box(
     """This server, or another `program` that is one, over a folder; it asks for log-ins where `accounts`, and
     serves DIMSE where `dimse`.
     """
-    port, dicom = _free_port(), _free_port() if dimse else 0
+    port, dicom = free_port(), free_port() if dimse else 0
     more = [*flags, *(() if accounts else ("--no-auth",)), "--port", str(port), "--dimse-port", str(dicom)]
     command = [*box_command("serve", folder, program), *more]
     server = _start("box", command, box_environment(), folder, port, settle=0.5)
@@ -93,7 +93,7 @@ def box_environment() -> dict[str, str]:
 
 def start_orthanc(folder: Path, program: str, plugins: tuple[str, ...] = ("DicomWeb", "Gdcm")) -> Server:
     """Orthanc over an empty folder: durable, and tuned after the scalability page of its book."""
-    port, dicom = _free_port(), _free_port()
+    port, dicom = free_port(), free_port()
     settings = {
         "Name": "bench",
         "StorageDirectory": str(folder / "storage"),
@@ -114,6 +114,9 @@ def start_orthanc(folder: Path, program: str, plugins: tuple[str, ...] = ("Dicom
         "LimitFindInstances": 0,
         "StableAge": 10,
         "DicomAlwaysAllowStore": True,
+        "DicomAlwaysAllowFind": True,
+        "DicomAlwaysAllowGet": True,
+        "DicomAlwaysAllowMove": True,
         "Plugins": [str(path) for name in plugins for path in PLUGINS.glob(f"*{name}*")],
         "DicomWeb": {
             "Enable": True,
@@ -193,7 +196,8 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody had a moment ago."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return int(listening.getsockname()[1])

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bench import objects
+from bench import dimse_retrieval, objects
 from bench.load import JPEG, JSON, Ask
 from bench.objects import Made, make
 
@@ -45,14 +45,24 @@ class Visit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Retrieval:
+    """A study that is asked for by DIMSE, once in each measurement."""
+
+    service: dimse_retrieval.Service
+    study_uid: str
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Work:
-    """One row: a read (`ask`, `first`, `visit`) or a store (`template`, its instances counted)."""
+    """One row: a read (`ask`, `first`, `visit`, `retrieval`) or a store (`template`, instances counted)."""
 
     name: str
     target: Target
     ask: Ask | None = None
     first: First | None = None
     visit: Visit | None = None
+    retrieval: Retrieval | None = None
     template: Callable[[], bytes] | None = None
     connections: int = 1
     batch: int = 1
@@ -90,7 +100,8 @@ def _instance(number: int, n: int = 0) -> str:
 def works(studies: int) -> list[Work]:
     """Every row of the table, reads before stores, so that the index has its size when it is searched."""
     return [
-        *_searches(studies), *_metadata(), *_retrievals(), *_decoded(), *_rendered(), *_visits(), *_stores()
+        *_searches(studies), *_metadata(), *_retrievals(), *_decoded(), *_rendered(), *_visits(),
+        *_by_dimse(), *_stores(),
     ]  # fmt: skip
 
 
@@ -240,6 +251,19 @@ def _visits() -> list[Work]:
             visit=Visit(fresh=False),
             unit=" ms",
         ),
+    ]
+
+
+def _by_dimse() -> list[Work]:
+    aims: tuple[tuple[dimse_retrieval.Service, float], ...] = (("C-GET", 1), ("C-MOVE", 1.5))
+    return [
+        Work(
+            name=f"{service}, 500 instances",
+            target=Target(ratio=ratio),
+            retrieval=Retrieval(service=service, study_uid=objects.uid(1, CT_SERIES), count=IN_CT_SERIES),
+            unit=" inst/s",
+        )
+        for service, ratio in aims
     ]
 
 
