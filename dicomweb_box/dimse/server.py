@@ -112,13 +112,16 @@ def _accepted(request: AssociationRequest, proposed: Proposed, *, uncompressed_o
     return NO_TRANSFER_SYNTAX if found is None else found
 
 
-async def _caller(box: Box, asked: AssociationRequest | Association) -> Caller | Refusal:
+async def _caller(
+    box: Box, asked: AssociationRequest | Association, *, again: bool = False
+) -> Caller | Refusal:
     return await admission.caller(
         box,
         called=asked.called_ae_title,
         calling=asked.calling_ae_title,
         address=asked.peer_address,
         certificate=asked.peer_certificate,
+        again=again,
     )
 
 
@@ -147,7 +150,7 @@ async def _serve(call: Call) -> str:
     while (message := await call.association.receive()) is not None:
         if time.monotonic() - asked > ASK_AGAIN:
             asked = time.monotonic()
-            caller = await _caller(call.box, call.association)
+            caller = await _caller(call.box, call.association, again=True)
             if isinstance(caller, Refusal):
                 await call.association.abort()
                 return "it is let in no more"
