@@ -9,9 +9,9 @@ from pydicom.uid import JPEG2000, CTImageStorage
 from dicomweb_box.accounts.access import SYSTEM
 from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.box import Box
-from dicomweb_box.dimse import server, store_scp
+from dicomweb_box.dimse import server
 from dicomweb_box.dimse.rights_table import ACTION
-from dicomweb_box.outbound import peers
+from dicomweb_box.outbound import arrivals, peers
 from dicomweb_box.outbound.particulars import Particulars
 from dicomweb_box.outbound.services import RIGHTS, Service
 from dicomweb_box.upper_layer.errors import Aborted, Rejected
@@ -83,14 +83,14 @@ async def test_an_operation_under_way_is_finished_when_it_is_told_to_end(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     going, going_on = asyncio.Event(), asyncio.Event()
-    stored = store_scp.store_in_archive
+    stored = arrivals.store
 
     async def slow(*arguments: Any, **more: Any) -> Any:
         going.set()
         await going_on.wait()
         return await stored(*arguments, **more)
 
-    monkeypatch.setattr(store_scp, "store_in_archive", slow)
+    monkeypatch.setattr(arrivals, "store", slow)
     async with serving(box) as door:
         idle = await call(door.port, (VERIFICATION, EXPLICIT))
         busy = await call(door.port, CT)
@@ -117,7 +117,7 @@ async def test_what_does_not_end_in_time_is_aborted(
         going.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(store_scp, "store_in_archive", never)
+    monkeypatch.setattr(arrivals, "store", never)
     async with make_box(drain_timeout=1) as box, serving(box) as door:
         association = await call(door.port, CT)
         storing = asyncio.create_task(store(association, make_instance()))

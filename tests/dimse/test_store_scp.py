@@ -15,7 +15,7 @@ from dicomweb_box.archive import ingest
 from dicomweb_box.box import Box
 from dicomweb_box.dimse import store_scp
 from dicomweb_box.errors import OutOfResources
-from dicomweb_box.outbound import peers
+from dicomweb_box.outbound import arrivals, peers
 from dicomweb_box.outbound.particulars import Particulars
 from dicomweb_box.outbound.services import Service
 from dicomweb_box.upper_layer.errors import Aborted
@@ -89,7 +89,7 @@ async def test_where_many_store_at_once_each_holds_less(
         told.append(most_memory)
         return await receive(box, chunks, most_memory=most_memory)
 
-    monkeypatch.setattr(store_scp, "receive", listening)
+    monkeypatch.setattr(arrivals, "receive", listening)
     instance = make_instance(instance="1.2.3", Rows=512, Columns=512, PixelData=bytes(512 << 10))
     association = await call(port, CT)
 
@@ -202,7 +202,7 @@ async def test_an_archive_that_fails_says_so_and_the_association_goes_on(
 
     association = await call(port, CT)
     with monkeypatch.context() as patched:
-        patched.setattr(store_scp, "store_in_archive", broken)
+        patched.setattr(arrivals, "store", broken)
         answer = await store(association, make_instance(instance="1.2.3"))
 
     assert answer.Status == 0x0110
