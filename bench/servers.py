@@ -91,8 +91,13 @@ def box_environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": str(ROOT)}
 
 
-def start_orthanc(folder: Path, program: str, plugins: tuple[str, ...] = ("DicomWeb", "Gdcm")) -> Server:
-    """Orthanc over an empty folder: durable, and tuned after the scalability page of its book."""
+def start_orthanc(
+    folder: Path, program: str, plugins: tuple[str, ...] = ("DicomWeb", "Gdcm"), **more: object
+) -> Server:
+    """Orthanc over an empty folder: durable, and tuned after the scalability page of its book.
+
+    `more` are settings of its own.
+    """
     port, dicom = free_port(), free_port()
     settings = {
         "Name": "bench",
@@ -127,7 +132,7 @@ def start_orthanc(folder: Path, program: str, plugins: tuple[str, ...] = ("Dicom
             "EnableMetadataCache": True,
         },
     }
-    (folder / "orthanc.json").write_text(json.dumps(settings))
+    (folder / "orthanc.json").write_text(json.dumps(settings | more))
     # Without TCP_NODELAY Debian's DCMTK waits 45 ms for an acknowledgement at each message.
     environment = dict(os.environ) | {"MALLOC_ARENA_MAX": "5", "TCP_NODELAY": "1"}
     command = [program, str(folder / "orthanc.json")]

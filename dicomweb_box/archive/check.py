@@ -100,10 +100,11 @@ async def _check_rows(box: Box, report: Report, progress: Callable[[int], None])
 
 
 def _states(box: Box, rows: list[Row]) -> list[str]:
-    return [_state(box, row) for row in rows]
+    return [stored_state(box, row) for row in rows]
 
 
-def _state(box: Box, row: Row) -> str:
+def stored_state(box: Box, row: Row) -> str:
+    """`sound` where the bytes of a row are those that came, else `missing` or `damaged`; blocks."""
     try:
         with box.blobs.open(row["blob_key"]) as blob:
             if blob.size != row["size"]:

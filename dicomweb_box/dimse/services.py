@@ -7,6 +7,7 @@ from typing import Final
 
 from dicomweb_box.dicom import query_options
 from dicomweb_box.dimse import (
+    commitment_scp,
     echo_scp,
     find_scp,
     get_scp,
@@ -18,6 +19,7 @@ from dicomweb_box.dimse import (
 )
 from dicomweb_box.dimse.call import Call
 from dicomweb_box.dimse.negotiation import is_storage
+from dicomweb_box.outbound.commitments import PUSH
 from dicomweb_box.outbound.services import Service
 from dicomweb_box.upper_layer import commands
 from dicomweb_box.upper_layer.association import Message
@@ -58,6 +60,7 @@ SERVICES: dict[str, Mapping[int, Offer]] = {
         commands.N_CREATE_RQ: Offer(service=Service.MPPS, handler=mpps_scp.create),
         commands.N_SET_RQ: Offer(service=Service.MPPS, handler=mpps_scp.set),
     },
+    PUSH: {commands.N_ACTION_RQ: Offer(service=Service.COMMIT, handler=commitment_scp.commit)},
 }
 """By abstract syntax and Command Field; storage classes are without number."""
 

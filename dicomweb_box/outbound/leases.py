@@ -9,7 +9,7 @@ import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from dicomweb_box.accounts import audit
@@ -76,13 +76,13 @@ async def claim(
         return None
 
     async def work(w: Writer) -> Batch | None:
-        await expire(w, box)
+        await expire(w, now)
         for row in await w.fetch_all(
             _TURNS, {"now": stamp(now), "only": only or "", "any": int(only is None)}
         ):
             most_of_peer = (parallel or {}).get(row["peer"], PARALLEL)
             if row["kind"] in most and row["leases"] < most_of_peer:
-                return await _take(w, box, row["id"], most[row["kind"]])
+                return await take(w, box, row["id"], most[row["kind"]])
         return None
 
     return await box.database.write(work)
@@ -102,7 +102,8 @@ _TURNS = (
 )
 
 
-async def _take(w: Writer, box: Box, key: str, most: int) -> Batch:
+async def take(w: Writer, box: Box, key: str, most: int) -> Batch:
+    """Due items of a transfer, at most so many, for whoever calls; it must have some."""
     now, lease = box.clock(), secrets.token_urlsafe(9)
     rows = await w.fetch_all(
         "update transfer_item set state = 'sending', lease = :lease, attempts = attempts + 1,"
@@ -260,9 +261,9 @@ async def _put_off(w: Writer, box: Box, transfer: Transfer, because: str) -> Non
         await count(w, transfer.id, {"queued": -len(given_up), "failed": len(given_up)}, stamp(now))
 
 
-async def expire(w: Writer, box: Box) -> int:
+async def expire(w: Writer, at: datetime) -> int:
     """Take back the items of those who are dead; how many."""
-    now = stamp(box.clock())
+    now = stamp(at)
     dead = await w.fetch_all(
         "delete from transfer_lease where until < :now returning id, transfer_id", {"now": now}
     )

@@ -6,8 +6,8 @@ delivered when all that the peer named is durable here, whatever counts the peer
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -188,21 +188,62 @@ def _value(row: Row, tag: str) -> str:
 
 async def _fetched(fetch: _Fetch, missing: set[str]) -> int:
     """The worst status of what was asked; raises PeerUnreachable, PeerRefused."""
-    proposed = [
-        Proposed(abstract_syntax=GET, transfer_syntaxes=PLAIN),
-        Proposed(abstract_syntax=MOVE, transfer_syntaxes=PLAIN),
-        *storage_contexts(fetch.remote.classes, fetch.peer.syntaxes),
-    ]
-    association = await dimse_scu.called(fetch.box, fetch.peer, proposed, patient=True)
+    wanted = list(_wanted(fetch, missing))
+    before, status, silent = fetch.here, None, None
+    try:
+        status = await _by_get(fetch, wanted)
+    except PeerUnreachable as error:
+        silent = error
+    if status == dimse_scu.SUCCESS or fetch.here > before or fetch.refused or fetch.desk.stopped.is_set():
+        if silent is not None:
+            raise silent
+        return status or dimse_scu.SUCCESS
+    # Some negotiate C-GET and then do not serve it, or end the association at it.
+    moved = await _by_move(fetch, wanted)
+    if moved is not None:
+        return moved
+    if silent is not None:
+        raise silent
+    if status is None:
+        raise PeerRefused("The peer serves neither C-GET nor C-MOVE.")
+    return status
+
+
+async def _by_get(fetch: _Fetch, wanted: "Sequence[_Wanted]") -> int | None:
+    """The status of C-GET; None where the peer does not serve it."""
+    contexts = storage_contexts(fetch.remote.classes, fetch.peer.syntaxes)
+    async with _calling(fetch, GET, contexts) as association:
+        context = None if association is None else context_of(association, GET)
+        if association is None or context is None:
+            return None
+        if not any(one.as_scp for one in association.contexts.values()):
+            return None
+        return await _get(fetch, association, context, wanted)
+
+
+async def _by_move(fetch: _Fetch, wanted: "Sequence[_Wanted]") -> int | None:
+    """The status of C-MOVE to ourselves; None where the peer does not serve it."""
+    async with _calling(fetch, MOVE) as association:
+        context = None if association is None else context_of(association, MOVE)
+        if association is None or context is None:
+            return None
+        return await _move(fetch, association, context, wanted)
+
+
+@asynccontextmanager
+async def _calling(
+    fetch: _Fetch, service: str, more: Sequence[Proposed] = ()
+) -> AsyncIterator[Association | None]:
+    """An association for a service, watched while it lasts; None where the peer does not want it."""
+    proposed = [Proposed(abstract_syntax=service, transfer_syntaxes=PLAIN), *more]
+    try:
+        association = await dimse_scu.called(fetch.box, fetch.peer, proposed, patient=True)
+    except PeerRefused:
+        yield None
+        return
     watching = asyncio.create_task(_watch(fetch, association))
     try:
-        get, move = context_of(association, GET), context_of(association, MOVE)
-        wanted = list(_wanted(fetch, missing))
-        if get is not None and any(one.as_scp for one in association.contexts.values()):
-            return await _get(fetch, association, get, wanted)
-        if move is not None:
-            return await _move(fetch, association, move, wanted)
-        raise PeerRefused("The peer serves neither C-GET nor C-MOVE.")
+        yield association
     except UpperLayerError as error:
         raise PeerUnreachable(sentence(error)) from error
     finally:

@@ -112,7 +112,7 @@ async def run(box: Box, stop: asyncio.Event, handlers: Handlers, *, rest: float 
             batch = await _claimed(box, handlers) if len(running) < AT_ONCE else None
             if batch is not None:
                 desk = Desk(box, batch)
-                task = tasks.create_task(_do(box, desk, handlers[batch.transfer.kind]))
+                task = tasks.create_task(do(box, desk, handlers[batch.transfer.kind]))
                 running[task] = desk
                 task.add_done_callback(running.pop)
                 continue
@@ -127,7 +127,7 @@ async def run_one(box: Box, key: str, handlers: Handlers, *, rest: float = 0.2) 
         if batch is None:
             await asyncio.sleep(rest)
             continue
-        await _do(box, Desk(box, batch), handlers[batch.transfer.kind])
+        await do(box, Desk(box, batch), handlers[batch.transfer.kind])
 
 
 @contextmanager
@@ -177,7 +177,8 @@ async def _end(running: Mapping[asyncio.Task[None], Desk]) -> None:
             task.cancel()
 
 
-async def _do(box: Box, desk: Desk, handler: Handler) -> None:
+async def do(box: Box, desk: Desk, handler: Handler) -> None:
+    """Do one batch, and write what came of it."""
     beating = asyncio.create_task(_beat(desk))
     because = ""
     try:

@@ -27,6 +27,7 @@ class Pacs:
     """How many instances it gives for one request, before it says that it is out of resources."""
     destination: tuple[str, int] | None = None
     find_status: int | None = None
+    get_status: int | None = None
     pause: float = 0.0
     lock: threading.Event = field(default_factory=threading.Event)
 
@@ -48,6 +49,10 @@ class Pacs:
 
     def get(self, event: Any) -> Iterator[Any]:
         self.asked.append(("get", event.identifier))
+        if self.get_status is not None:
+            yield 1
+            yield self.get_status, None
+            return
         yield from self._given(event)
 
     def move(self, event: Any) -> Iterator[Any]:

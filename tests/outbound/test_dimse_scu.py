@@ -52,7 +52,7 @@ async def bring(box: Box, *study_uids: str) -> str:
 async def brought(box: Box, key: str, actor: Actor = CAROL) -> Transfer:
     """The transfer after each of its items was tried once."""
     while (batch := await worker.leases.claim(box, {"retrieve": 1}, only=key)) is not None:
-        await worker._do(box, worker.Desk(box, batch), HANDLERS["retrieve"])
+        await worker.do(box, worker.Desk(box, batch), HANDLERS["retrieve"])
     return await get(box, key, actor=actor)
 
 

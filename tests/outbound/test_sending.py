@@ -60,7 +60,7 @@ async def asked(box: Box, there: Receiver, count: int) -> str:
 
 async def sent(box: Box, key: str) -> Transfer:
     while (batch := await leases.claim(box, {"send": 200}, only=key)) is not None:
-        await worker._do(box, worker.Desk(box, batch), HANDLERS["send"])
+        await worker.do(box, worker.Desk(box, batch), HANDLERS["send"])
     await assert_counted(box, key)
     return await get(box, key)
 

@@ -1,0 +1,132 @@
+"""Storage Commitment and retrieval over the wire with Orthanc: it asks this server, and is asked by it."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from bench.servers import orthanc_program, start_orthanc
+from conformance.objects import multipart
+from conformance.server import Server, free_port, started
+from tests.builders import make_instance, new_uid
+
+PROGRAM = {"Accept": "application/json"}
+PARTS = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=conformance-part'}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A started server with its DIMSE door."""
+    with started(tmp_path_factory.mktemp("box") / "data", dimse=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def orthanc(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """Orthanc that knows the server as `box`, and is known to it as `orthanc`; skips without one."""
+    program = orthanc_program()
+    if program is None:
+        pytest.skip("Orthanc with DICOMweb is not installed")
+    folder = tmp_path_factory.mktemp("orthanc")
+    port = free_port()
+    box = {"AET": "DICOMWEB_BOX", "Port": server.dimse, "Host": "127.0.0.1", "AllowStorageCommitment": True}
+    running = start_orthanc(
+        folder,
+        program,
+        plugins=("DicomWeb",),
+        DicomPort=port,
+        DicomAet="ORTHANC",
+        DicomModalities={"box": box},
+    )
+    try:
+        told = {"name": "orthanc", "ae_title": "ORTHANC", "host": "127.0.0.1", "port": port}
+        made = httpx.post(f"{server.url}/peers", json=told, headers=PROGRAM)
+        assert made.status_code == 201, made.text
+        with httpx.Client(base_url=f"http://127.0.0.1:{running.port}", timeout=60) as client:
+            yield client
+    finally:
+        running.stop()
+
+
+def until(ask: Any, wanted: Any, seconds: float = 60) -> Any:
+    """What is answered once it is what is wanted."""
+    ends = time.monotonic() + seconds
+    while not wanted(found := ask()):
+        assert time.monotonic() < ends, found
+        time.sleep(0.2)
+    return found
+
+
+@pytest.mark.dicom("PS3.4 J.3")
+def test_orthanc_is_told_what_is_kept_and_what_is_not(server: Server, orthanc: httpx.Client) -> None:
+    kept, unknown = new_uid(), new_uid()
+    stored = httpx.post(
+        f"{server.dicomweb}/studies", content=multipart([make_instance(instance=kept)]), headers=PARTS
+    )
+    assert stored.status_code == 200
+    ct = "1.2.840.10008.5.1.4.1.1.2"
+
+    asked = orthanc.post(
+        "/modalities/box/storage-commitment", json={"DicomInstances": [[ct, kept], [ct, unknown]]}
+    )
+    transaction = asked.json()["ID"]
+    report = until(
+        lambda: orthanc.get(f"/storage-commitment/{transaction}").json(),
+        lambda found: found["Status"] != "Pending",
+    )
+
+    assert report["Status"] == "Failure"
+    assert [one["SOPInstanceUID"] for one in report["Success"]] == [kept]
+    ((failed, why),) = [(one["SOPInstanceUID"], one["Description"]) for one in report["Failures"]]
+    assert (failed, "was not available" in why) == (unknown, True), why
+    transfers = httpx.get(f"{server.url}/transfers.json").json()["transfers"]
+    assert [one["state"] for one in transfers if one["kind"] == "commitment"] == ["delivered"]
+
+
+@pytest.mark.dicom("PS3.4 J.3")
+def test_orthanc_sends_and_hears_that_all_of_it_is_kept(server: Server, orthanc: httpx.Client) -> None:
+    study = new_uid()
+    sent = [orthanc.post("/instances", content=make_instance(study=study)).json()["ID"] for _ in range(3)]
+
+    job = orthanc.post(
+        "/modalities/box/store", json={"Resources": sent, "StorageCommitment": True, "Synchronous": True}
+    ).json()
+    report = until(
+        lambda: orthanc.get(f"/storage-commitment/{job['StorageCommitmentTransactionUID']}").json(),
+        lambda found: found["Status"] != "Pending",
+    )
+
+    assert (report["Status"], len(report["Success"])) == ("Success", 3)
+    assert len(httpx.get(f"{server.dicomweb}/studies/{study}/instances").json()) == 3
+
+
+@pytest.mark.dicom("PS3.4 C.4.2")
+@pytest.mark.dicom("PS3.4 C.4.3")
+@pytest.mark.parametrize("get", [True, False])
+def test_studies_of_orthanc_are_found_and_brought_here(
+    server: Server, orthanc: httpx.Client, get: bool
+) -> None:
+    known = orthanc.get("/modalities/box/configuration").json()
+    assert orthanc.put("/modalities/box", json=known | {"AllowGet": get}).status_code == 200
+    study, series = new_uid(), new_uid()
+    for number in range(1, 6):
+        content = make_instance(
+            study=study, series=series, InstanceNumber=number, PatientName=f"Brought^{get}"
+        )
+        assert orthanc.post("/instances", content=content).status_code == 200
+
+    found = httpx.get(
+        f"{server.url}/peers/orthanc/query.json", params={"PatientName": f"Brought^{get}"}, timeout=60
+    ).json()
+    assert [one["0020000D"]["Value"] for one in found["studies"]] == [[study]]
+    made = httpx.post(f"{server.url}/peers/orthanc/retrieve", json={"study": study}, headers=PROGRAM).json()
+    transfer = until(
+        lambda: httpx.get(f"{server.url}/transfers/{made['id']}.json").json(),
+        lambda found: found["state"] not in ("queued", "sending"),
+    )
+
+    assert (transfer["state"], transfer["item_list"][0]["done"]) == ("delivered", 5)
+    here = httpx.get(f"{server.dicomweb}/studies/{study}/instances").json()
+    assert len(here) == 5
