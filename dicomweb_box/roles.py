@@ -404,11 +404,16 @@ class Server(uvicorn.Server):
         made.clients = self._clients
         return made
 
+    async def main_loop(self) -> None:
+        """Look once a second, and at once when told to stop: ten looks, as uvicorn's, wake idle machines."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), 1.0)
+
     async def on_tick(self, counter: int) -> bool:
-        """Whether to stop; once a second, drop those who do not finish the head of a request."""
+        """Whether to stop; drop those who do not finish the head of a request."""
         self.should_exit = self.should_exit or self._stop.is_set()
-        if counter % 10 == 0:
-            self._drop_silent()
+        self._drop_silent()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
