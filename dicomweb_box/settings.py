@@ -196,7 +196,11 @@ class Settings:
         min(4, os.cpu_count() or 1), _number(1, 64), "web processes", "processes", "one a CPU, at most 4"
     )
     dimse_workers: int = _knob(
-        min(2, os.cpu_count() or 1), _number(1, 64), "DIMSE processes", "processes", "one a CPU, at most 2"
+        max(1, min(4, (os.cpu_count() or 1) // 4)),
+        _number(1, 64),
+        "DIMSE processes",
+        "processes",
+        "one for four CPUs, at least 1, at most 4",
     )
     role: Literal["all", "web", "dimse", "worker"] = _knob(
         "all", _choice("all", "web", "dimse", "worker"), "which role this process runs"

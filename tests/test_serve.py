@@ -12,7 +12,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydicom.uid import ImplicitVRLittleEndian
 
+from conformance.dimse import VERIFICATION, association
 from conformance.server import Server, command, environment, free_port, start
 
 PATIENCE = 15.0
@@ -163,6 +165,24 @@ def test_a_dead_web_role_is_started_again_and_nobody_is_refused(tmp_path: Path) 
         until(lambda: len(roles(server)) == 2)
         assert web not in roles(server)
         assert b"web-0 ended" in server.log.read_bytes()
+        assert server.stop() == 0
+    finally:
+        server.kill()
+
+
+def test_a_dead_dimse_role_is_started_again_and_nobody_is_refused(tmp_path: Path) -> None:
+    server = start(tmp_path / "data", "--workers", "1", "--dimse-workers", "1", dimse=True)
+    try:
+        _web, dimse, _worker = roles(server)
+        os.kill(dimse, signal.SIGKILL)
+
+        # Nobody accepts at this moment, yet the connection stands and is answered by the next one.
+        with association(server.dimse, [(VERIFICATION, ImplicitVRLittleEndian)]) as made:
+            assert made.send_c_echo().Status == 0
+
+        until(lambda: len(roles(server)) == 3)
+        assert dimse not in roles(server)
+        assert b"dimse-0 ended" in server.log.read_bytes()
         assert server.stop() == 0
     finally:
         server.kill()

@@ -206,6 +206,23 @@ def test_a_hangup_ends_a_server_without_https_as_any_program(tmp_path: Path) -> 
         server.kill()
 
 
+def test_files_of_dimse_are_named_by_their_own_settings(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    def refused(**told: Path) -> str:
+        with pytest.raises(BadSetting) as error:
+            Certificate(files[0], files[1], setting="dimse_tls", protocols=(), **told)
+        return str(error.value)
+
+    ca = tmp_path / "ca.pem"
+    assert f"dimse_tls_ca {ca} cannot be read" in refused(ca=ca)
+    ca.write_text("no certificate")
+    assert f"dimse_tls_ca {ca}: there is no certificate in PEM" in refused(ca=ca)
+    ca.write_bytes(files[0].read_bytes())
+    made = Certificate(files[0], files[1], ca=ca, setting="dimse_tls", protocols=())
+    assert made.context.verify_mode is ssl.CERT_REQUIRED
+    ca.write_text("broken off")
+    assert made.refresh() is False  # what there is stays
+
+
 def refused(cert: Path, key: Path | None) -> str:
     with pytest.raises(BadSetting) as caught:
         Certificate(cert, key)

@@ -87,7 +87,8 @@ async def admit(box: Box, request: AssociationRequest) -> Acceptance | Rejection
     if isinstance(caller, Refusal):
         log.warning("refused an association from %s: %s", request.peer_address, caller.why)
         return Rejection(result=caller.result, source=caller.source, reason=caller.reason)
-    uncompressed = caller.peer is not None and caller.peer.syntaxes == "uncompressed"
+    peer = caller.peer
+    uncompressed = peer is not None and peer.syntaxes == "uncompressed"
     contexts = {
         one.id: _accepted(request, one, uncompressed_only=uncompressed)
         for one in request.proposed
@@ -98,6 +99,8 @@ async def admit(box: Box, request: AssociationRequest) -> Acceptance | Rejection
         extended={uid: EXTENDED[uid](asked) for uid, asked in request.extended.items() if uid in EXTENDED},
         # PS3.7 D.3.3.4: whoever gets instances by C-GET is SCP of their storage.
         roles={uid: roles for uid, roles in request.roles.items() if offers(uid)},
+        pdu_size=peer.pdu_size if peer is not None else 0,
+        idle=peer.idle_timeout if peer is not None else None,
     )
 
 

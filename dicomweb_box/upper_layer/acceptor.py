@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dicomweb_box.upper_layer import framing, negotiation
 from dicomweb_box.upper_layer.association import Agreed, Association
@@ -211,7 +211,8 @@ class _Acceptor:
         answer = await self._answer(guest, request)
         if isinstance(answer, Rejection):
             return _reject(connection, guest, answer)
-        contexts, pdu = negotiation.accept(request, answer, pdu_size=self._limits.pdu_size)
+        size = answer.pdu_size or self._limits.pdu_size
+        contexts, pdu = negotiation.accept(request, answer, pdu_size=size)
         agreed = Agreed(
             calling_ae_title=request.calling_ae_title,
             called_ae_title=request.called_ae_title,
@@ -222,7 +223,10 @@ class _Acceptor:
             implementation=request.implementation,
             requestor=False,
         )
-        association = guest.association = Association(connection, agreed, self._limits.timeouts)
+        timeouts = self._limits.timeouts
+        if answer.idle is not None:
+            timeouts = replace(timeouts, idle=answer.idle)
+        association = guest.association = Association(connection, agreed, timeouts)
         if self._leaving.is_set():
             association.leave()
         connection.put(pdu)

@@ -110,6 +110,10 @@ class Acceptance:
     contexts: Mapping[int, str | int]
     extended: Mapping[str, bytes] = field(default_factory=dict)
     roles: Mapping[str, tuple[bool, bool]] = field(default_factory=dict)
+    pdu_size: int = 0
+    """Most bytes of a PDU that the requestor is told to send; 0: as the limits have it."""
+    idle: float | None = None
+    """Seconds between its messages; None: as the limits have it."""
 
 
 def choose(request: AssociationRequest, supported: Mapping[str, Sequence[str]]) -> dict[int, str | int]:

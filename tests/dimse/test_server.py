@@ -59,6 +59,36 @@ async def test_a_peer_is_given_what_it_decodes(make_box: MakeBox) -> None:
             await association.release()
 
 
+async def test_a_peers_own_pdu_size_and_idle_time_count(make_box: MakeBox) -> None:
+    async with make_box(no_auth=False) as box:
+        await peers.add(box, peer(pdu_size=16384, idle_timeout=1), actor=SYSTEM)
+        async with serving(box) as door:
+            association = await call(door.port, (VERIFICATION, EXPLICIT))
+            assert association.most_pdu == 16384
+            assert (await echo(association)).Status == 0
+            await asyncio.sleep(1.5)
+            with pytest.raises(Aborted):
+                await echo(association)
+
+
+async def test_a_peer_that_has_all_its_associations_keeps_them(
+    make_box: MakeBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "ASK_AGAIN", 0.0)
+    async with make_box(no_auth=False) as box:
+        await peers.add(box, peer(associations=1), actor=SYSTEM)
+        async with serving(box) as door:
+            association = await call(door.port, (VERIFICATION, EXPLICIT))
+            assert (await echo(association)).Status == 0
+
+            with pytest.raises(Rejected) as refused:
+                await call(door.port, (VERIFICATION, EXPLICIT))
+
+            assert refused.value.transient
+            assert (await echo(association)).Status == 0
+            await association.release()
+
+
 async def test_who_is_no_peer_any_more_is_let_on_no_further(
     make_box: MakeBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
