@@ -76,7 +76,7 @@ class _Listening:
 
         async def noted(sql: str, *more: Any) -> Any:
             self._asked.append(sql)
-            return await found(sql, *more)
+            return await found(sql, *(more or ({},)))
 
         return noted
 
