@@ -110,12 +110,14 @@ def _nothing(association: FakeAssociation) -> None:
 def call_of(
     box: Box,
     *,
+    calling: str = "MODALITY1",
     identity: Identity = ANYBODY,
     peer: Peer | None = None,
     extended: Mapping[str, bytes] | None = None,
     on_send: Callable[[FakeAssociation], None] = _nothing,
 ) -> tuple[Call, FakeAssociation]:
-    """A call of MODALITY1."""
+    """A call of whoever it is."""
     association = FakeAssociation(extended or {}, on_send)
-    caller = Caller(identity=replace(identity), peer=peer, source="dimse:MODALITY1", services=EVERY_SERVICE)
+    association.calling_ae_title = calling
+    caller = Caller(identity=replace(identity), peer=peer, source=f"dimse:{calling}", services=EVERY_SERVICE)
     return Call(box=box, association=association, caller=caller), association  # type: ignore[arg-type]
