@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from starlette.routing import BaseRoute, Mount, Route
 
-from conformance import table
+from conformance import statement, table
 from dicomweb_box import cli, settings
 from dicomweb_box.accounts.rights import Right
 from dicomweb_box.dicomweb import aliases, qido, removal, stow, wado, wado_uri
@@ -60,6 +60,10 @@ def test_each_address_is_described(path: str):
 
 def test_the_document_tells_which_rights_each_address_needs():
     assert rights_document.committed() == rights_document.generated(), f"run {rights_document.COMMAND}"
+
+
+def test_the_conformance_statement_tells_what_is_accepted():
+    assert statement.committed() == statement.generated(), f"run {statement.COMMAND}"
 
 
 def test_each_right_is_explained():

@@ -32,6 +32,8 @@ _CODECS: Final = {
     "ISO_IR 149": "cp949",
     "ISO_IR 159": "latin-1",
 }
+DEFINED_TERMS: Final = tuple(term for term in _CODECS if term)
+"""What is read of Specific Character Set (0008,0005), by the spelling without code extensions."""
 # PS3.3 C.12.1.1.2 Table C.12-5: these stand alone, an escape in them means nothing.
 _WITHOUT_EXTENSIONS: Final = frozenset({"utf-8", "gb18030"})
 
