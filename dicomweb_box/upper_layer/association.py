@@ -227,7 +227,7 @@ class Association:
     # Receiving.
 
     async def receive(self) -> Message | None:
-        """The next request; None when the peer has released the association, or we are leaving.
+        """The next request; None when the association is released, by either side, or we are leaving.
 
         What was not read of the data set of the one before is passed over. Raises Aborted, TimedOut.
         """
@@ -237,6 +237,8 @@ class Association:
                 return message
             if self._released_by_peer:
                 self._confirm_release()
+                return None
+            if self._release is not None:
                 return None
             if self._connection.error is not None:
                 raise self._connection.error
@@ -263,8 +265,9 @@ class Association:
     ) -> None:
         """Send a whole message; raises Aborted, TimedOut.
 
-        The data set goes out as its pieces come and is never joined. Where it cannot be given to its end, the
-        association is aborted, as the peer waits for the rest.
+        The data set goes out as its pieces come and is never joined: they must stay as they are, as the
+        socket may take them later. Where it cannot be given to its end, the association is aborted, since the
+        peer waits for the rest.
         """
         encoded = commands.encode(command, has_data=data is not None)
         async with self._sending:
@@ -329,7 +332,7 @@ class Association:
         async with self._sending:
             self._connection.put(short_pdu(framing.RELEASE_RQ))
             self._drop_all()
-            await self._connection.until(self._release, self._timeouts.close, "the answer to a release")
+            await self._connection.within(self._release, self._timeouts.close, "the answer to a release")
 
     async def abort(self) -> None:
         """End the association at once (PS3.8 7.3), if it has not ended yet."""

@@ -174,9 +174,27 @@ class Connection(asyncio.BufferedProtocol):
         if self._paused and self._unread <= MOST_UNREAD // 2:
             self._resume()
 
-    async def until(self, ready: asyncio.Future[None], seconds: float, what: str) -> None:
+    async def within(self, ready: asyncio.Future[None], seconds: float, what: str) -> None:
         """Wait for `ready`, which is also done when the connection fails, as it does after `seconds`."""
         timer = self._loop.call_later(seconds, self._late, ready, seconds, what)
+        try:
+            await ready
+        finally:
+            timer.cancel()
+
+    async def until(self, ready: asyncio.Future[None], seconds: float, what: str) -> None:
+        """As `within`, but `seconds` in which nothing at all came, though we did read."""
+        timer: asyncio.TimerHandle
+
+        def look() -> None:
+            nonlocal timer
+            left = seconds if self._paused else self.heard + seconds - self._loop.time()
+            if left > 0:
+                timer = self._loop.call_later(left, look)
+            else:
+                self._late(ready, seconds, what)
+
+        timer = self._loop.call_later(seconds, look)
         try:
             await ready
         finally:

@@ -325,6 +325,31 @@ async def test_a_release_collision_ends_in_order_for_the_requestor():
     await associated(leave, talk)
 
 
+async def test_the_wait_for_a_response_is_as_long_as_requests_come_in_between():
+    async def give(peer: Wire) -> None:
+        command, _ = await peer.message()
+        for number in range(8):
+            peer.send(message(3, {**ECHO, "MessageID": number + 1}, bytes(100)))
+            await asyncio.sleep(0.1)
+        peer.send(answer(command["MessageID"]))
+        assert await peer.pdu() == (framing.RELEASE_RQ, bytes(4))
+        peer.send(RELEASE_RP)
+
+    async def talk(association: Association) -> None:
+        async def take() -> int:
+            count = 0
+            while await association.receive() is not None:
+                count += 1
+            return count
+
+        taking = asyncio.create_task(take())
+        assert (await association.ask_one(association.contexts[1], ECHO)).command.Status == 0
+        await association.release()
+        assert await taking == 8
+
+    await associated(give, talk, BRIEF)
+
+
 async def test_a_peer_that_does_not_answer_a_release_is_left():
     async def silent(peer: Wire) -> None:
         assert (await peer.pdu())[0] == framing.RELEASE_RQ
