@@ -23,6 +23,8 @@ LONGEST_COMMAND = 64 << 10
 MESSAGE_COST = 4 << 10
 """What a message that waits counts for, so that many empty ones are too many as well."""
 MOST_CANCELLED = 64
+ENOUGH = 256 << 10
+"""Bytes of a data set for which its reader is woken before the end."""
 SMALL_PIECE = 1 << 10
 """Up to here pieces that wait are joined."""
 
@@ -120,7 +122,7 @@ class Message:
             self._join(piece)
         self._unread += length
         self._connection.hold(length)
-        if self._more is not None:
+        if self._more is not None and (self._unread >= ENOUGH or self._connection.paused):
             self.wake()
 
     def _join(self, piece: memoryview) -> None:

@@ -53,7 +53,8 @@ class Connection(asyncio.BufferedProtocol):
         self._filled = 0
         self._size = LEAST_BUFFER
         self._unread = 0
-        self._paused = False
+        self.paused = False
+        """Whether nothing is read, as nobody takes what came."""
         self._stall: asyncio.TimerHandle | None = None
         self._artim: asyncio.TimerHandle | None = None
         self._room: asyncio.Future[None] | None = None
@@ -164,14 +165,13 @@ class Connection(asyncio.BufferedProtocol):
     def hold(self, count: int) -> None:
         """Bytes were put aside for somebody to take."""
         self._unread += count
-        if self._unread > MOST_UNREAD and not self._paused and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
+        if self._unread > MOST_UNREAD and not self.paused and self.error is None:
+            self._pause()
 
     def taken(self, count: int) -> None:
         """… and were taken."""
         self._unread -= count
-        if self._paused and self._unread <= MOST_UNREAD // 2:
+        if self.paused and self._unread <= MOST_UNREAD // 2:
             self._resume()
 
     async def within(self, ready: asyncio.Future[None], seconds: float, what: str) -> None:
@@ -188,7 +188,7 @@ class Connection(asyncio.BufferedProtocol):
 
         def look() -> None:
             nonlocal timer
-            left = seconds if self._paused else self.heard + seconds - self._loop.time()
+            left = seconds if self.paused else self.heard + seconds - self._loop.time()
             if left > 0:
                 timer = self._loop.call_later(left, look)
             else:
@@ -213,7 +213,7 @@ class Connection(asyncio.BufferedProtocol):
         self._fail(error)
         if self._transport is None or self._transport.is_closing():
             return
-        if self._paused:
+        if self.paused:
             self._resume()
         self._artim = self._loop.call_later(self._timeouts.close, self._transport.abort)
 
@@ -232,8 +232,13 @@ class Connection(asyncio.BufferedProtocol):
             # An idle association keeps no large buffer.
             self._size, self._space = LEAST_BUFFER, None
 
+    def _pause(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self.paused = True
+            self._transport.pause_reading()
+
     def _resume(self) -> None:
-        self._paused = False
+        self.paused = False
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -256,7 +261,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _stalled(self, whole: int) -> None:
         self._stall = None
-        if self._framing.amid and self._framing.whole == whole and not self._paused:
+        if self._framing.amid and self._framing.whole == whole and not self.paused:
             seconds = self._timeouts.network
             self.end(TimedOut(f"the rest of a PDU did not come within {seconds:g} seconds"), abort=(2, 0))
         self._watch()
