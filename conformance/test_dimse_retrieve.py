@@ -16,7 +16,7 @@ import httpx
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 from pynetdicom import AE, _config, evt
 from pynetdicom.presentation import build_context, build_role
 
@@ -212,6 +212,26 @@ def test_who_takes_implicit_vr_alone_gets_that(server: Server, study: Study) -> 
         wanted = pydicom.filereader.read_dataset(io.BytesIO(study.data_sets[uid]), False, True)
         assert syntax == IMPLICIT
         assert found == wanted
+
+
+def test_what_is_compressed_goes_out_as_it_is_to_who_takes_it_and_decoded_to_who_does_not(
+    server: Server, http: httpx.Client
+) -> None:
+    native = plain("compressed", study="compressed", series="compressed").dataset
+    native.compress(RLELossless)
+    data = encode(native)
+    store(http, data)
+    asked = Dataset()
+    asked.QueryRetrieveLevel, asked.StudyInstanceUID = "STUDY", native.StudyInstanceUID
+
+    _, as_it_is = gets(server.dimse, asked, [EXPLICIT, str(RLELossless), IMPLICIT])
+    _, decoded = gets(server.dimse, asked, [IMPLICIT])
+
+    assert as_it_is == {native.SOPInstanceUID: (RLELossless, dataset_of(data))}
+    ((syntax, plainly),) = decoded.values()
+    found = pydicom.filereader.read_dataset(io.BytesIO(plainly), True, True)
+    assert syntax == IMPLICIT
+    assert found.PixelData == plain("compressed", study="compressed", series="compressed").dataset.PixelData
 
 
 def test_one_context_of_several_syntaxes_is_accepted_in_one_that_all_can_be_given_in(

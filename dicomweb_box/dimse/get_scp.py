@@ -1,5 +1,6 @@
 """C-GET as SCP (PS3.4 C.4.3): instances come back over the association that asks for them."""
 
+from contextlib import aclosing
 from functools import partial
 
 from dicomweb_box.accounts.audit_reads import reads
@@ -28,9 +29,12 @@ async def get(call: Call, message: Message, *, root: Root) -> None:
     if found.total:
         ways = OneAssociation(call.box, call.association)
         told = {"Priority": message.command.get("Priority", 0)}
-        async with telling(call, message, progress):
-            async for result in store_over(call.box, ways, until(stop, found.instances()), told):
+        results = store_over(call.box, ways, until(stop, found.instances()), told)
+        async with telling(call, message, progress), aclosing(results):
+            async for result in results:
                 progress.count(result)
+                if stop.is_set():
+                    break
     call.counts["given"] += progress.completed + progress.warning
     await suboperations.end(call, message, progress, stop)
 

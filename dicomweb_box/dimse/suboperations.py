@@ -58,7 +58,8 @@ class Progress:
             self.warning += 1
         else:
             self.failed += 1
-            self.failed_uids.append(result.instance.instance_uid)
+            if self.failed <= _MOST:  # more than a response holds
+                self.failed_uids.append(result.instance.instance_uid)
             if self.failed <= _LOGGED:
                 log.warning("sub-operation for %s failed: %s", result.instance.instance_uid, result.words)
 
@@ -121,22 +122,25 @@ async def wanted(call: Call, message: Message, root: Root) -> Found:
 @asynccontextmanager
 async def telling(call: Call, message: Message, progress: Progress) -> AsyncIterator[None]:
     """Send pending responses while sub-operations go on."""
-    task = asyncio.create_task(_tell(call, message, progress))
+    over = asyncio.Event()
+    task = asyncio.create_task(_tell(call, message, progress, over))
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError, UpperLayerError):
+        # Not cancelled: a message that is not sent to its end aborts the association.
+        over.set()
+        with suppress(UpperLayerError):
             await task
 
 
-async def _tell(call: Call, message: Message, progress: Progress) -> None:
+async def _tell(call: Call, message: Message, progress: Progress, over: asyncio.Event) -> None:
     quiet, told = 0.0, -1
-    while True:
+    while not over.is_set():
         if progress.done != told or quiet >= TELL_EVERY:
             quiet, told = 0.0, progress.done
             await _respond(call, message, PENDING, progress)
-        await asyncio.sleep(TELL_SOON)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), TELL_SOON)
         quiet += TELL_SOON
 
 
