@@ -274,7 +274,8 @@ def _negotiated(
     if (roles := acceptance.roles.get(proposed.abstract_syntax)) is not None:
         ours.scu_role, ours.scp_role = roles
     theirs = _presentation_context(proposed)
-    asked: Roles = {UID(uid): role for uid, role in request.roles.items() if role != (False, False)}
+    role = request.roles.get(proposed.abstract_syntax, (False, False))
+    asked: Roles = {UID(proposed.abstract_syntax): role} if role != (False, False) else {}
     results, answers = negotiate_as_acceptor([theirs], [ours], asked)
     return results[0], answers[0] if answers else None
 
