@@ -40,7 +40,7 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 BODIES = {"POST /login": f"name=viewer+Roe&password={callers.PASSWORD.replace(' ', '+')}".encode()}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 WHOLE = re.compile(
-    r"\w+ (/(rules|roles|peers|worklist|audit|status)\b.*|/metrics|/labels/\{label_id\}(/delete)?)"
+    r"\w+ (/(rules|roles|peers|query|worklist|audit|status)\b.*|/metrics|/labels/\{label_id\}(/delete)?)"
 )
 """What concerns everybody, and is only for those who have the whole archive."""
 KEPT = (
