@@ -11,6 +11,8 @@ from typing import Any
 
 import pydicom
 import pytest
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config
 from pynetdicom.presentation import build_context
 
@@ -71,10 +73,29 @@ def part10(path: Path) -> Part10:
     )
 
 
+def with_meta(path: Path, folder: Path) -> Part10:
+    """The same for a file without a whole Part 10 header: one is written before its data set."""
+    found = pydicom.dcmread(path, force=True)
+    data, (implicit, little) = path.read_bytes(), found.original_encoding
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = found.SOPClassUID, found.SOPInstanceUID
+    plain = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+    meta.TransferSyntaxUID = found.file_meta.get("TransferSyntaxUID", plain)
+    written = folder / path.name
+    with written.open("wb") as file:
+        file.write(bytes(128) + b"DICM")
+        pydicom.filewriter.write_file_meta_info(file, meta)
+        file.write(_behind_meta(data, 132 if data[128:132] == b"DICM" else 0))
+    return part10(written)
+
+
 def dataset_of(data: bytes) -> bytes:
     """The bytes of a Part 10 file that follow its File Meta Information."""
     assert data[128:132] == b"DICM"
-    at = 132
+    return _behind_meta(data, 132)
+
+
+def _behind_meta(data: bytes, at: int) -> bytes:
     while data[at : at + 2] == b"\2\0":
         long = data[at + 4 : at + 6] in (b"OB", b"OW", b"UN", b"SQ", b"UT")
         length = int.from_bytes(data[at + 8 : at + 12] if long else data[at + 6 : at + 8], "little")

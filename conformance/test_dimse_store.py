@@ -1,5 +1,6 @@
 """C-ECHO and C-STORE over the wire: DCMTK, pynetdicom and Orthanc bring instances; HTTP gives them back."""
 
+import contextlib
 import csv
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from conformance.dimse import (
     part10,
     pynetdicom_app,
     store_as_it_is,
+    with_meta,
 )
 from conformance.objects import encode, plain
 from conformance.server import Server, started
@@ -183,20 +185,27 @@ def test_orthanc_brings_what_it_holds(server: Server, http: httpx.Client, tmp_pa
 
 
 @pytest.fixture(scope="module")
-def files(test_data: Path) -> list[Part10]:
+def files(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Part10]:
     """Those of the shared files that a C-STORE can carry."""
+    folder = tmp_path_factory.mktemp("meta")
     with (test_data / "manifest.csv").open(newline="") as manifest:
-        names = [row["file"] for row in csv.DictReader(manifest)]
+        rows = [row for row in csv.DictReader(manifest) if row["parse"] != "fail"]
     found = []
-    for name in names:
-        try:
-            one = part10(test_data / name)
-            # A directory is of media alone; what has no UIDs cannot be asked to be stored.
-            if one.sop_class_uid not in ("", MediaStorageDirectoryStorage):
-                found.append(one)
-        except Exception:  # noqa: BLE001 - pydicom may raise anything on files of bad/
-            continue
+    for row in rows:
+        path = test_data / row["file"]
+        one = carried(path, folder)
+        # A directory is of media alone.
+        if one is not None and one.sop_class_uid not in ("", MediaStorageDirectoryStorage):
+            found.append(one)
     return found
+
+
+def carried(path: Path, folder: Path) -> Part10 | None:
+    """The file as a request can carry it; None without the UIDs that a request must say."""
+    for read in (part10, lambda path: with_meta(path, folder)):
+        with contextlib.suppress(Exception):  # pydicom may raise anything on such files
+            return read(path)
+    return None
 
 
 @pytest.mark.dicom("PS3.4 B.2.2")
