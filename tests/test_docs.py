@@ -39,7 +39,7 @@ def commands(parser: argparse.ArgumentParser, before: str = "") -> list[str]:
     return [words for name, below in chosen for words in commands(below, f"{before} {name}")]
 
 
-@pytest.mark.parametrize("command", commands(cli._parser()))
+@pytest.mark.parametrize("command", commands(cli.parser()))
 def test_each_command_is_in_the_readme(command: str):
     assert f"dicomweb-box {command}" in text("README.md")
 
