@@ -9,7 +9,7 @@ from dicomweb_box.archive.retrieve_keys import Keys
 from dicomweb_box.box import Box
 from dicomweb_box.errors import NotFound, PeerUnreachable
 from dicomweb_box.outbound import peers
-from dicomweb_box.outbound.storing import ENDING, Result, store_to
+from dicomweb_box.outbound.storing import Result, store_to
 from dicomweb_box.outbound.transfers import Item
 from dicomweb_box.outbound.worker import Desk
 
@@ -57,7 +57,7 @@ async def _settle(desk: Desk, item: Item, result: Result) -> None:
         await desk.settle(item.number, "delivered", "" if result.verdict == "stored" else words, done=1)
     elif not result.again:
         await desk.settle(item.number, "refused", words)
-    elif result.status is None and result.words != ENDING:
+    elif result.unreached:
         # It says nothing of this instance: nobody was there to take it.
         raise PeerUnreachable(words)
     else:
