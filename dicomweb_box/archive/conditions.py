@@ -5,6 +5,7 @@ verified on the rows by `Match.accepts_values`. Columns come from `dicom.attribu
 bound.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from dicomweb_box.dicom.matches import Combined, Empty, Exact, Match, Pattern, R
 
 # Sorts behind whatever begins with what stands before it, byte by byte in UTF-8.
 _LAST = "\U0010ffff"
+_FEW = 16  # values of a key that each get a condition and a parameter
 _WILDCARD = re.compile(r"[*?]")
 _PREFIX = re.compile(r"[^*?=]+\*+")
 _INFIX = re.compile(r"\*+[^*?=]+\*+")
@@ -46,7 +48,7 @@ class Condition:
 
 def on_column(match: Match, column: str, bind: Parameters, dialect: Dialect) -> Condition:
     """The key as a condition on a column that holds its attribute's indexed value."""
-    parts = [_test(test, match.kind, column, bind, dialect) for test in match.tests]
+    parts = _tests(match.tests, match.kind, column, bind, dialect)
     return Condition(any_of([part.sql for part in parts]), all(part.exact for part in parts))
 
 
@@ -54,8 +56,34 @@ def on_text(match: Match, column: str, bind: Parameters, dialect: Dialect) -> Co
     """The same on a column that holds indexed values of any kind as text (declared attributes)."""
     tests = tuple(Exact(str(test.value)) if isinstance(test, Exact) else test for test in match.tests)
     kind: Kind = "name" if match.kind == "name" else "text"
-    parts = [_test(test, kind, column, bind, dialect) for test in tests if not isinstance(test, Empty)]
+    present = [test for test in tests if not isinstance(test, Empty)]
+    parts = _tests(present, kind, column, bind, dialect)
     return Condition(any_of([part.sql for part in parts]), all(part.exact for part in parts))
+
+
+def _tests(
+    tests: Sequence[Test], kind: Kind, column: str, bind: Parameters, dialect: Dialect
+) -> list[Condition]:
+    listed = [test.value for test in tests if isinstance(test, Exact) and isinstance(test.value, str)]
+    if kind == "name" or len(listed) <= _FEW:
+        return [_test(test, kind, column, bind, dialect) for test in tests]
+    others = [test for test in tests if not (isinstance(test, Exact) and isinstance(test.value, str))]
+    return [
+        Condition(one_of(listed, column, bind, dialect)),
+        *(_test(test, kind, column, bind, dialect) for test in others),
+    ]
+
+
+def one_of(texts: Sequence[str], column: str, bind: Parameters, dialect: Dialect) -> str:
+    """A condition for one of many texts."""
+    if len(texts) <= _FEW:
+        return f"{column} in ({', '.join(map(bind, texts))})"
+    # Bound as one value: SQLite looks for each parameter's name among all those before it. No value in the
+    # index has a NUL, and PostgreSQL's JSON takes none.
+    values = bind(json.dumps([text for text in texts if "\0" not in text]))
+    if dialect == "postgresql":
+        return f"{column} in (select json_array_elements_text(cast({values} as json)))"
+    return f"{column} in (select value from json_each({values}))"
 
 
 def any_of(parts: Sequence[str]) -> str:

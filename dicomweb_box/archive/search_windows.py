@@ -94,10 +94,10 @@ def modality_window(plan: Plan) -> "ModalityWindow | None":
 async def _listed(plan: Plan, reader: Reader, column: str, key: Match) -> str | None:
     """A select of the studies that match the key, where they are few or named exactly."""
     parts = []
-    exact = [plan.bind(test.value) for test in key.tests if isinstance(test, Exact)]
+    exact = [str(test.value) for test in key.tests if isinstance(test, Exact)]
     if exact:
         # One list, not one select each: SQLite joins at most five hundred.
-        parts.append(_of_column(plan, column, f"{column} in ({', '.join(exact)})"))
+        parts.append(_of_column(plan, column, conditions.one_of(exact, column, plan.bind, plan.dialect)))
     others = [test for test in key.tests if not isinstance(test, Exact)]
     if len(others) > _MOST_JOINED:
         return None

@@ -45,6 +45,9 @@ COUNTED_PATIENT: Final = frozenset(("00201200", "00201202", "00201204"))
 """Numbers of a patient's studies, series and instances."""
 _SEVERAL_VRS: Final = frozenset(("AE", "AS", "AT", "CS", "LO", "PN", "SH", "UC"))
 
+_MOST_MATCHED: Final = 200
+"""Keys with values: each may have to be compared with what every row holds."""
+
 
 class WrongIdentifier(BadRequest):
     """An identifier that does not fit the SOP class (status A900); `tag` is the attribute at fault."""
@@ -165,6 +168,8 @@ class KeyReader:
         step = self._step(tag)
         if tag not in _UNMATCHED:
             self.matches.extend(self._at_level(match) for match in self._matches((step,), element))
+            if len(self.matches) > _MOST_MATCHED:
+                raise BadRequest(f"The identifier has more than {_MOST_MATCHED} keys to match.")
         elif tag in (_VIEW, _TIMEZONE):
             # Neither enhanced views nor timezones are ever agreed on.
             return

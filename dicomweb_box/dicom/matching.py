@@ -75,6 +75,10 @@ class Keys:
         return combine(tuple(self.found.values()))
 
 
+_MOST_VALUES = 500
+"""Of one key; each is a condition of its own. Lists of UIDs have no end but the request's."""
+
+
 def read_tests(path: AttributePath, text: str, name: str, options: Options) -> tuple[Test, ...]:
     """The tests that a key's text asks for; () is universal matching."""
     kind = kind_of(path.vr)
@@ -86,12 +90,16 @@ def read_tests(path: AttributePath, text: str, name: str, options: Options) -> t
     for value in _split(kind, path.vr, text, options):
         if not value:
             continue
+        if "\0" in value:  # neither database takes it, and no value that is held has one
+            raise BadQuery(f"{name} holds a NUL character.")
         if options.empty_value_matching and value == _EMPTY:
             tests.append(Empty())
         elif set(value) == {"*"}:
             return ()
         else:
             tests.extend(_read(kind, value, name, options))
+        if len(tests) > _MOST_VALUES and kind != "uid":
+            raise BadQuery(f"{name} has more than {_MOST_VALUES} values.")
     return tuple(tests)
 
 

@@ -222,6 +222,27 @@ async def test_pages_joined_are_the_whole_in_every_order(box: Box) -> None:
         assert sorted(whole) == sorted(expected(level, studies, [p for p in pairs if p[0] != "orderby"]))
 
 
+async def test_it_finds_the_studies_of_a_long_list(box: Box) -> None:
+    studies = make_studies(seed=5, number=25)
+    await store(box, studies)
+    others = [f"1.2.{number}" for number in range(5000)]
+    for tag, wanted in (("StudyInstanceUID", studies[3].uid), ("AccessionNumber", "\\".join(others[:99]))):
+        text = "\\".join([*others[:300], wanted])
+
+        assert await found(box, "study", [(tag, text)]) == expected("study", studies, [(tag, text)])
+
+    many = [("StudyInstanceUID", ",".join([*others, studies[3].uid, studies[7].uid]))]
+    assert sorted(await found(box, "study", many)) == sorted([studies[3].uid, studies[7].uid])
+
+
+@pytest.mark.parametrize("value", ["Secret\0sson", "\\".join(f"a{number}*" for number in range(600))])
+async def test_values_that_cannot_be_searched_for_are_refused_untold(box: Box, value: str) -> None:
+    with pytest.raises(BadQuery, match=r"\APatientName [^a]*[a-zA-Z0-9 ]+\.\Z") as refused:
+        await found(box, "study", [("PatientName", value)])
+
+    assert "sson" not in str(refused.value)
+
+
 async def test_it_orders_by_what_is_asked_for(box: Box) -> None:
     studies = make_studies(seed=5, number=25)
     await store(box, studies)
