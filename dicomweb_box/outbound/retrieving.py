@@ -16,8 +16,8 @@ from dicomweb_box.box import Box
 from dicomweb_box.database import chunks, in_list
 from dicomweb_box.dicom import remote_query
 from dicomweb_box.dicom.remote_query import Level
-from dicomweb_box.errors import NotFound, PeerRefused, PeerUnreachable
-from dicomweb_box.outbound import arrivals, dimse_scu, peers
+from dicomweb_box.errors import PeerRefused, PeerUnreachable
+from dicomweb_box.outbound import arrivals, dimse_scu
 from dicomweb_box.outbound.dimse_scu import FIND, GET, MOVE, PLAIN, Row, context_of, sentence
 from dicomweb_box.outbound.known_peers import Peer
 from dicomweb_box.outbound.retrieval_contexts import storage_contexts
@@ -86,11 +86,8 @@ class _Fetch:
 
 async def retrieve(box: Box, desk: Desk) -> None:
     """Bring the studies of a batch; raises PeerUnreachable."""
-    try:
-        peer = await peers.by_name(box, desk.batch.transfer.peer)
-    except NotFound:
-        for item in desk.batch.items:
-            await desk.settle(item.number, "failed", "There is no peer of this name any more.")
+    peer = await desk.peer()
+    if peer is None:
         return
     for item in desk.batch.items:
         if desk.stopped.is_set():

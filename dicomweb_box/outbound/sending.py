@@ -7,8 +7,7 @@ from dicomweb_box.archive import retrieve_keys
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.archive.retrieve_keys import Keys
 from dicomweb_box.box import Box
-from dicomweb_box.errors import NotFound, PeerUnreachable
-from dicomweb_box.outbound import peers
+from dicomweb_box.errors import PeerUnreachable
 from dicomweb_box.outbound.storing import Result, store_to
 from dicomweb_box.outbound.transfers import Item
 from dicomweb_box.outbound.worker import Desk
@@ -19,11 +18,8 @@ MOST = 200
 
 async def send(box: Box, desk: Desk) -> None:
     """Send the instances of a batch; raises PeerUnreachable."""
-    try:
-        peer = await peers.by_name(box, desk.batch.transfer.peer)
-    except NotFound:
-        for item in desk.batch.items:
-            await desk.settle(item.number, "failed", "There is no peer of this name any more.")
+    peer = await desk.peer()
+    if peer is None:
         return
     left = {item.instance_uid: item for item in desk.batch.items}
     transfer = desk.batch.transfer

@@ -15,8 +15,9 @@ from pathlib import Path
 from dicomweb_box.archive.chores import Step
 from dicomweb_box.box import Box
 from dicomweb_box.database import Writer
-from dicomweb_box.errors import BoxError, PeerUnreachable
-from dicomweb_box.outbound import leases, transfers
+from dicomweb_box.errors import BoxError, NotFound, PeerUnreachable
+from dicomweb_box.outbound import leases, peers, transfers
+from dicomweb_box.outbound.known_peers import Peer
 from dicomweb_box.outbound.leases import Batch, Outcome, Settled
 from dicomweb_box.outbound.transfers import Kind
 
@@ -48,6 +49,15 @@ class Desk:
         self._settled: list[Settled] = []
         self._progress: dict[int, tuple[int, int]] = {}
         self._writing = asyncio.Lock()
+
+    async def peer(self) -> Peer | None:
+        """The peer of the batch; None where it is known no more, and every item has failed of that."""
+        try:
+            return await peers.by_name(self._box, self.batch.transfer.peer)
+        except NotFound:
+            for item in self.batch.items:
+                await self.settle(item.number, "failed", "There is no peer of this name any more.")
+            return None
 
     async def settle(
         self, number: int, outcome: Outcome, reason: str = "", *, done: int | None = None
