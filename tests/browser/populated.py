@@ -46,6 +46,10 @@ def populate(server: Server) -> None:
         _done(client.post("/tokens", json={"name": "notebook", "rights": ["see"]}))
         peer = {"name": "CT 2", "ae_title": "CT2", "host": "192.0.2.1", "port": 104, "may": ["echo", "store"]}
         _done(client.post("/peers", json=peer))
+        # Nothing listens there.
+        north = {"name": "north", "ae_title": "NORTH", "host": "127.0.0.1", "port": 9, "may": ["echo"]}
+        _done(client.post("/peers", json=north))
+        _done(client.post("/peers/north/retrieve", data={"study": new_uid()}))
         patient = {"patient_name": NAME, "patient_id": "EVE", "description": "Chest"}
         step = {"ae_title": "CT2", "modality": "CT", "start_date": "2026-01-05", "start_time": "09:30"}
         _done(client.post("/worklist", json=patient | step))
