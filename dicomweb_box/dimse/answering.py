@@ -15,8 +15,8 @@ from dicomweb_box.dicom.identifier_writer import IdentifierWriter
 from dicomweb_box.dimse import statuses
 from dicomweb_box.dimse.call import Call
 from dicomweb_box.errors import BadRequest, Forbidden, OutOfResources
-from dicomweb_box.upper_layer.association import Message
 from dicomweb_box.upper_layer.errors import UpperLayerError
+from dicomweb_box.upper_layer.message import Message
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from dicomweb_box.outbound import commitments, worker
 from dicomweb_box.outbound.commitments import INSTANCE, Open
 from dicomweb_box.outbound.leases import Batch
 from dicomweb_box.outbound.worker import Desk, Handler
-from dicomweb_box.upper_layer.association import Message
+from dicomweb_box.upper_layer.message import Message
 
 log = logging.getLogger(__name__)
 

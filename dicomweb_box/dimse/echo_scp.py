@@ -2,7 +2,7 @@
 
 from dicomweb_box.dimse import statuses
 from dicomweb_box.dimse.call import Call
-from dicomweb_box.upper_layer.association import Message
+from dicomweb_box.upper_layer.message import Message
 
 
 async def echo(call: Call, message: Message) -> None:

@@ -11,7 +11,7 @@ from dicomweb_box.dimse.call import Call
 from dicomweb_box.dimse.suboperations import Progress, Refused, telling, until, wanted
 from dicomweb_box.outbound.store_associations import OneAssociation
 from dicomweb_box.outbound.storing import store_over
-from dicomweb_box.upper_layer.association import Message
+from dicomweb_box.upper_layer.message import Message
 
 
 async def get(call: Call, message: Message, *, root: Root) -> None:

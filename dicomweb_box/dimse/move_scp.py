@@ -18,7 +18,7 @@ from dicomweb_box.outbound import peers
 from dicomweb_box.outbound.known_peers import Peer
 from dicomweb_box.outbound.services import Service
 from dicomweb_box.outbound.storing import Originator, store_to
-from dicomweb_box.upper_layer.association import Message
+from dicomweb_box.upper_layer.message import Message
 
 log = logging.getLogger(__name__)
 

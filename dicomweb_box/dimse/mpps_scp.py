@@ -13,8 +13,8 @@ from dicomweb_box.dicom.uids import EXPLICIT_BIG, IMPLICIT_LITTLE, clean_uid
 from dicomweb_box.dimse import statuses
 from dicomweb_box.dimse.call import Call
 from dicomweb_box.errors import BadRequest, BoxError, Conflict, NotFound, UnreadableInstance
-from dicomweb_box.upper_layer.association import Message
 from dicomweb_box.upper_layer.errors import UpperLayerError
+from dicomweb_box.upper_layer.message import Message
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from dicomweb_box.dimse.negotiation import is_storage
 from dicomweb_box.outbound.commitments import PUSH
 from dicomweb_box.outbound.services import Service
 from dicomweb_box.upper_layer import commands
-from dicomweb_box.upper_layer.association import Message
+from dicomweb_box.upper_layer.message import Message
 
 Handler = Callable[[Call, Message], Awaitable[None]]
 

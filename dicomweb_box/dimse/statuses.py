@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from dicomweb_box.archive.outcomes import Outcome, Stored
 from dicomweb_box.errors import FailureReason
-from dicomweb_box.upper_layer.association import Message
 from dicomweb_box.upper_layer.commands import RESPONSE
+from dicomweb_box.upper_layer.message import Message
 
 SUCCESS: Final = 0x0000
 PENDING: Final = 0xFF00

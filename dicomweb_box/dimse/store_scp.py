@@ -8,7 +8,7 @@ from dicomweb_box.box import Box
 from dicomweb_box.dimse import statuses
 from dicomweb_box.dimse.call import Call
 from dicomweb_box.outbound.arrivals import arrived
-from dicomweb_box.upper_layer.association import Message
+from dicomweb_box.upper_layer.message import Message
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from dicomweb_box.dimse import statuses
 from dicomweb_box.dimse.call import Call
 from dicomweb_box.errors import BadRequest, BoxError
 from dicomweb_box.outbound.storing import Result
-from dicomweb_box.upper_layer.association import Message
 from dicomweb_box.upper_layer.errors import UpperLayerError
+from dicomweb_box.upper_layer.message import Message
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from dicomweb_box.dicom.identifier_writer import IdentifierWriter
 from dicomweb_box.dicom.query_options import agreed
 from dicomweb_box.dimse.answering import MOST_IDENTIFIER, Matches, answer, charsets
 from dicomweb_box.dimse.call import Call
-from dicomweb_box.upper_layer.association import Message
+from dicomweb_box.upper_layer.message import Message
 
 MODALITY_WORKLIST: Final = "1.2.840.10008.5.1.4.31"
 

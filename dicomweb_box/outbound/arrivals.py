@@ -13,7 +13,8 @@ from dicomweb_box.box import Box
 from dicomweb_box.dicom.part10 import written_meta
 from dicomweb_box.dicom.uids import clean_uid
 from dicomweb_box.errors import FailureReason, OutOfResources
-from dicomweb_box.upper_layer.association import Association, Message
+from dicomweb_box.upper_layer.association import Association
+from dicomweb_box.upper_layer.message import Message
 
 
 async def arrived(

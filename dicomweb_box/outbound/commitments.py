@@ -24,8 +24,9 @@ from dicomweb_box.outbound.leases import Batch
 from dicomweb_box.outbound.transfers import Item, Wanted
 from dicomweb_box.outbound.worker import Desk
 from dicomweb_box.upper_layer import commands
-from dicomweb_box.upper_layer.association import Association, Context
+from dicomweb_box.upper_layer.association import Association
 from dicomweb_box.upper_layer.errors import UpperLayerError
+from dicomweb_box.upper_layer.message import Context
 from dicomweb_box.upper_layer.requestor import Proposed
 
 PUSH: Final = "1.2.840.10008.1.20.1"

@@ -13,8 +13,9 @@ from dicomweb_box.errors import PeerRefused, PeerUnreachable, UnreadableInstance
 from dicomweb_box.outbound.calling import associate
 from dicomweb_box.outbound.known_peers import Peer
 from dicomweb_box.upper_layer import commands
-from dicomweb_box.upper_layer.association import Association, Context
+from dicomweb_box.upper_layer.association import Association
 from dicomweb_box.upper_layer.errors import Rejected, UpperLayerError
+from dicomweb_box.upper_layer.message import Context
 from dicomweb_box.upper_layer.requestor import Proposed
 
 # Study Root Query/Retrieve (PS3.4 C.6.2)

@@ -24,8 +24,9 @@ from dicomweb_box.outbound.retrieval_contexts import storage_contexts
 from dicomweb_box.outbound.transfers import Item
 from dicomweb_box.outbound.worker import Desk
 from dicomweb_box.upper_layer import commands
-from dicomweb_box.upper_layer.association import Association, Context, Message
+from dicomweb_box.upper_layer.association import Association
 from dicomweb_box.upper_layer.errors import UpperLayerError
+from dicomweb_box.upper_layer.message import Context, Message
 from dicomweb_box.upper_layer.requestor import Proposed
 
 log = logging.getLogger(__name__)

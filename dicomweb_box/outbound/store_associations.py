@@ -12,8 +12,9 @@ from dicomweb_box.archive.retrieve_keys import Kind
 from dicomweb_box.box import Box
 from dicomweb_box.outbound import store_contexts
 from dicomweb_box.outbound.particulars import Syntaxes
-from dicomweb_box.upper_layer.association import Association, Context
+from dicomweb_box.upper_layer.association import Association
 from dicomweb_box.upper_layer.errors import Rejected, Unreachable
+from dicomweb_box.upper_layer.message import Context
 from dicomweb_box.upper_layer.requestor import Proposed
 
 MOST_OPEN = 4

@@ -12,7 +12,7 @@ from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.archive.retrieve_keys import Kind
 from dicomweb_box.dicom.transcode import LOSSY, TARGETS
 from dicomweb_box.outbound.particulars import Syntaxes
-from dicomweb_box.upper_layer.association import Context
+from dicomweb_box.upper_layer.message import Context
 from dicomweb_box.upper_layer.requestor import Proposed
 
 MOST = 128

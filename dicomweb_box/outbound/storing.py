@@ -19,8 +19,8 @@ from dicomweb_box.outbound.known_peers import Peer
 from dicomweb_box.outbound.store_associations import Associations, NoWay, Way, Ways
 from dicomweb_box.outbound.store_statuses import Verdict
 from dicomweb_box.upper_layer import commands
-from dicomweb_box.upper_layer.association import Message
 from dicomweb_box.upper_layer.errors import Aborted
+from dicomweb_box.upper_layer.message import Message
 
 READ_AHEAD = 1 << 20
 """Bytes of the next instance that are read while one is being sent."""

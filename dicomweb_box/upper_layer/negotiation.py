@@ -21,8 +21,8 @@ from pynetdicom.pdu_primitives import (
 from pynetdicom.presentation import PresentationContext, negotiate_as_acceptor, negotiate_as_requestor
 
 from dicomweb_box.upper_layer import framing
-from dicomweb_box.upper_layer.association import Context
 from dicomweb_box.upper_layer.framing import Violation
+from dicomweb_box.upper_layer.message import Context
 
 # What it has to say about a peer's mistakes we say ourselves, in a line.
 logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)

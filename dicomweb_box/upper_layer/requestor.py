@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from dicomweb_box.upper_layer import framing, negotiation
-from dicomweb_box.upper_layer.association import Agreed, Association, Context
+from dicomweb_box.upper_layer.association import Agreed, Association
 from dicomweb_box.upper_layer.connection import Connection
 from dicomweb_box.upper_layer.errors import Aborted, Rejected, TimedOut, Unreachable
 from dicomweb_box.upper_layer.first_pdu import FirstPdu
 from dicomweb_box.upper_layer.framing import Violation
 from dicomweb_box.upper_layer.limits import PDU_SIZE, Timeouts
+from dicomweb_box.upper_layer.message import Context
 from dicomweb_box.upper_layer.negotiation import Proposed
 
 __all__ = ["Proposed", "request"]

@@ -18,7 +18,7 @@ from dicomweb_box.outbound.admission import Caller
 from dicomweb_box.outbound.known_peers import Peer
 from dicomweb_box.outbound.services import EVERY_SERVICE
 from dicomweb_box.upper_layer import commands
-from dicomweb_box.upper_layer.association import Context
+from dicomweb_box.upper_layer.message import Context
 
 
 def encoded(ds: Dataset, syntax: str = EXPLICIT_LITTLE) -> bytes:

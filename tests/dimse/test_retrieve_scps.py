@@ -13,7 +13,8 @@ from dicomweb_box.dimse import suboperations
 from dicomweb_box.outbound import peers
 from dicomweb_box.outbound.services import Service
 from dicomweb_box.upper_layer import commands
-from dicomweb_box.upper_layer.association import Association, Message
+from dicomweb_box.upper_layer.association import Association
+from dicomweb_box.upper_layer.message import Message
 from dicomweb_box.upper_layer.requestor import Proposed, request
 from tests.archive.test_corrections import keep
 from tests.builders import make_instance

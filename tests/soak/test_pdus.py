@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from dicomweb_box.upper_layer import commands, framing, negotiation
-from dicomweb_box.upper_layer.association import Association, Message
+from dicomweb_box.upper_layer.association import Association
 from dicomweb_box.upper_layer.connection import short_pdu
 from dicomweb_box.upper_layer.errors import UpperLayerError
 from dicomweb_box.upper_layer.limits import Limits, Timeouts
+from dicomweb_box.upper_layer.message import Message
 from dicomweb_box.upper_layer.requestor import Proposed, request
 from tests.upper_layer.mutations import broken, sessions, stored
 from tests.upper_layer.peers import (

@@ -15,9 +15,10 @@ from pynetdicom.ae import ApplicationEntity
 
 from dicomweb_box.upper_layer import commands, framing, negotiation
 from dicomweb_box.upper_layer.acceptor import Policy, Talk, serve
-from dicomweb_box.upper_layer.association import Association, Message
+from dicomweb_box.upper_layer.association import Association
 from dicomweb_box.upper_layer.connection import short_pdu
 from dicomweb_box.upper_layer.limits import Limits, Timeouts
+from dicomweb_box.upper_layer.message import Message
 from dicomweb_box.upper_layer.negotiation import Acceptance, AssociationRequest, Proposed, Rejection
 
 VERIFICATION = "1.2.840.10008.1.1"

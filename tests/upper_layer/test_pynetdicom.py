@@ -11,7 +11,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, build_role, evt
 
 from dicomweb_box.upper_layer import commands
-from dicomweb_box.upper_layer.association import Association, Context, Message
+from dicomweb_box.upper_layer.association import Association
+from dicomweb_box.upper_layer.message import Context, Message
 from dicomweb_box.upper_layer.requestor import Proposed, request
 from tests.upper_layer.peers import (
     CT,
