@@ -182,14 +182,25 @@ class Connection(asyncio.BufferedProtocol):
         finally:
             timer.cancel()
 
-    async def until(self, ready: asyncio.Future[None], seconds: float, what: str) -> None:
-        """As `within`, but `seconds` in which nothing at all came, though we did read."""
+    async def until(
+        self,
+        ready: asyncio.Future[None],
+        seconds: float,
+        what: str,
+        too_slow: Callable[[float], bool] = lambda waited: False,
+    ) -> None:
+        """As `within`, but `seconds` in which nothing at all came, though we did read.
+
+        Where something comes by and by, `too_slow` tells whether it is too little for the seconds waited.
+        """
         timer: asyncio.TimerHandle
+        began = self._loop.time()
 
         def look() -> None:
             nonlocal timer
-            left = seconds if self.paused else self.heard + seconds - self._loop.time()
-            if left > 0:
+            now = self._loop.time()
+            left = seconds if self.paused else self.heard + seconds - now
+            if left > 0 and (self.paused or not too_slow(now - began)):
                 timer = self._loop.call_later(left, look)
             else:
                 self._late(ready, seconds, what)

@@ -15,6 +15,8 @@ MESSAGE_COST = 4 << 10
 """What a message that waits counts for, so that many empty ones are too many as well."""
 ENOUGH = 256 << 10
 """Bytes of a data set for which its reader is woken before the end."""
+LEAST_RATE = 64
+"""Bytes a second of a data set that its sender must keep up."""
 SMALL_PIECE = 1 << 10
 """Up to here pieces that wait are joined."""
 
@@ -65,7 +67,9 @@ class Message:
                 raise self._connection.error
             else:
                 self._more = asyncio.get_running_loop().create_future()
-                await self._connection.until(self._more, self._timeouts.network, "the rest of a data set")
+                await self._connection.until(
+                    self._more, self._timeouts.network, "the rest of a data set", self._too_slow
+                )
 
     async def data(self) -> AsyncIterator[memoryview]:
         """The fragments of the data set as they come; raises Aborted, TimedOut."""
@@ -86,6 +90,9 @@ class Message:
     async def keep(self, most: int) -> None:
         """Read the data set now, so that it can be had later as well; raises as `whole` does."""
         self._kept = await self.whole(most)
+
+    def _too_slow(self, waited: float) -> bool:
+        return self._unread < LEAST_RATE * waited
 
     def add(self, piece: memoryview) -> None:
         """A piece of the data set came."""

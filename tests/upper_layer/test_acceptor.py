@@ -408,6 +408,21 @@ async def test_a_peer_that_falls_silent_is_aborted(sent: bytes):
         await until(lambda: archive.ended == ["TimedOut"])
 
 
+async def test_a_data_set_that_drips_is_aborted():
+    archive = Archive()
+    async with serving(archive.talk, limits=Limits(timeouts=BRIEF)) as port, wire(port) as peer:
+        await peer.associate()
+        whole = store(bytes(100))
+        peer.send(whole[:-100])
+        for sent in range(100):
+            if archive.ended:
+                break
+            peer.send(whole[-100 + sent :][:1])
+            await asyncio.sleep(BRIEF.network / 4)
+        assert archive.ended == ["TimedOut"]
+        assert sent < 20
+
+
 async def test_a_peer_that_takes_nothing_is_aborted():
     async def flood(association: Association) -> None:
         request = await association.receive()
