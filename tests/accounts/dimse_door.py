@@ -156,10 +156,11 @@ async def asked(
 
 
 async def _take(association: Association, given: list[str]) -> None:
-    """Store what comes as sub-operations of C-GET."""
+    """Store what comes as sub-operations of C-GET; a report of an earlier request may come in between."""
     while (message := await association.receive()) is not None:
         await message.whole()
-        given.append(message.command["AffectedSOPInstanceUID"])
+        if message.command["CommandField"] == commands.C_STORE_RQ:
+            given.append(message.command["AffectedSOPInstanceUID"])
         await association.send(message.context, response(message))
 
 
