@@ -253,12 +253,15 @@ async def test_we_get_from_its_scp_over_the_same_association(ct: pydicom.FileDat
 
 async def test_it_sees_our_abort():
     async def abort(association: Association) -> None:
+        await association.receive()
         await association.abort()
 
     def ask(port: int) -> bool:
         ae = entity()
         ae.add_requested_context(VERIFICATION)
         association = ae.associate("127.0.0.1", port)
+        # Aborted any sooner, it would not have begun the thread that is waited for.
+        association.send_c_echo()
         association.join(5)
         return bool(association.is_aborted)
 
