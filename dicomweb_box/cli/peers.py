@@ -124,12 +124,14 @@ def retrieve(chosen: settings.Settings, asked: dict[str, Any]) -> int:
 def send(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     """Send studies to a peer; 1 unless all of what was waited for was delivered."""
     from dicomweb_box.accounts.access import EVERYTHING, SYSTEM
-    from dicomweb_box.outbound import peers, transfers
+    from dicomweb_box.outbound import enqueueing, peers
 
     async def make(box: "Box") -> str:
         peer = await peers.by_name(box, asked["to"])
-        wanted = transfers.Wanted(kind="send", peer=peer.name, actor=SYSTEM, scope=EVERYTHING)
-        return await box.database.write(lambda w: transfers.enqueue_studies(w, box, wanted, asked["studies"]))
+        wanted = enqueueing.Wanted(kind="send", peer=peer.name, actor=SYSTEM, scope=EVERYTHING)
+        return await box.database.write(
+            lambda w: enqueueing.enqueue_studies(w, box, wanted, asked["studies"])
+        )
 
     return _transferred(chosen, asked, make)
 

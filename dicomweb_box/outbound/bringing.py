@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dicomweb_box.accounts.access import Actor, Scope
 from dicomweb_box.box import Box
 from dicomweb_box.database import chunks, in_list
-from dicomweb_box.outbound import transfers
+from dicomweb_box.outbound.enqueueing import Wanted, enqueue
 from dicomweb_box.outbound.known_peers import Peer
-from dicomweb_box.outbound.transfers import Item, Wanted
+from dicomweb_box.outbound.transfers import Item
 
 MOST_STUDIES = 1000
 """Of one transfer."""
@@ -20,7 +20,7 @@ async def bring(box: Box, peer: Peer, study_uids: Sequence[str], *, actor: Actor
         Item(number=number, what="study", study_uid=uid)
         for number, uid in enumerate(dict.fromkeys(study_uids), 1)
     ]
-    return await box.database.write(lambda w: transfers.enqueue(w, box, wanted, items))
+    return await box.database.write(lambda w: enqueue(w, box, wanted, items))
 
 
 async def studies_here(box: Box, study_uids: Sequence[str]) -> set[str]:

@@ -20,8 +20,9 @@ from dicomweb_box.dicom.commitment import Asked, Reference
 from dicomweb_box.errors import NotFound, PeerUnreachable
 from dicomweb_box.outbound import dimse_scu, leases, peers, transfers
 from dicomweb_box.outbound.dimse_scu import PLAIN, sentence
+from dicomweb_box.outbound.enqueueing import Wanted, enqueue
 from dicomweb_box.outbound.leases import Batch
-from dicomweb_box.outbound.transfers import Item, Wanted
+from dicomweb_box.outbound.transfers import Item
 from dicomweb_box.outbound.worker import Desk
 from dicomweb_box.upper_layer import commands
 from dicomweb_box.upper_layer.association import Association
@@ -68,7 +69,7 @@ async def ask(
         priority=1,  # it is short, and somebody waits before they delete
     )
     item = Item(number=1, what="report", expected=len(asked.references))
-    key = await transfers.enqueue(w, box, wanted, [item])
+    key = await enqueue(w, box, wanted, [item])
     reason = DUPLICATE_TRANSACTION if in_use else None
     await w.execute_many(
         "insert into commitment (transfer_id, number, sop_class_uid, instance_uid, reason)"

@@ -17,6 +17,7 @@ from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.box import Box
 from dicomweb_box.database import Writer
 from dicomweb_box.outbound.retrying import MOST_ATTEMPTS, wait
+from dicomweb_box.outbound.steering import count
 from dicomweb_box.outbound.transfers import (
     COLUMNS,
     ITEM_COLUMNS,
@@ -24,7 +25,6 @@ from dicomweb_box.outbound.transfers import (
     Kind,
     State,
     Transfer,
-    count,
     item_of,
     stamp,
     transfer_of,

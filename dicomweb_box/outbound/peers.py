@@ -13,7 +13,7 @@ from dicomweb_box.accounts.granting import COMMAND_LINE, Giver
 from dicomweb_box.box import Box
 from dicomweb_box.database import UniqueViolation, Writer
 from dicomweb_box.errors import Conflict, NotFound
-from dicomweb_box.outbound import hosts, transfers
+from dicomweb_box.outbound import hosts, steering
 from dicomweb_box.outbound.known_peers import Peer, changed, known_peers
 from dicomweb_box.outbound.particulars import BadParticular, Particulars, checked
 from dicomweb_box.outbound.services import Service, rights_for
@@ -102,7 +102,7 @@ async def change(
         if found is None:
             raise NotFound("There is no peer of this name.")
         if told.name != before.name:
-            await transfers.rename_peer(w, before.name, told.name)
+            await steering.rename_peer(w, before.name, told.name)
         await changed(w)
         await audit.record(w, box, _told(actor, told, _what(before, told)))
 

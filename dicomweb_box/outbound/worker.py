@@ -16,7 +16,7 @@ from dicomweb_box.archive.chores import Step
 from dicomweb_box.box import Box
 from dicomweb_box.database import Writer
 from dicomweb_box.errors import BoxError, NotFound, PeerUnreachable
-from dicomweb_box.outbound import leases, peers, transfers
+from dicomweb_box.outbound import leases, peers, steering, transfers
 from dicomweb_box.outbound.known_peers import Peer
 from dicomweb_box.outbound.leases import Batch, Outcome, Settled
 from dicomweb_box.outbound.transfers import Kind
@@ -111,7 +111,7 @@ class Handler:
 
 Handlers = Mapping[Kind, Handler]
 
-CHORES = (Step(name="forget old transfers", rest=3600, do=transfers.forget_old),)
+CHORES = (Step(name="forget old transfers", rest=3600, do=steering.forget_old),)
 
 
 async def run(box: Box, stop: asyncio.Event, handlers: Handlers, *, rest: float = REST) -> None:

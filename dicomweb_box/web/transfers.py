@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 from dicomweb_box.asgi.identity import identify
 from dicomweb_box.errors import BadQuery
-from dicomweb_box.outbound import transfers
+from dicomweb_box.outbound import steering, transfers
 from dicomweb_box.outbound.transfers import STATES, Item, State, Transfer
 from dicomweb_box.web.forms import posted
 from dicomweb_box.web.page import page
@@ -83,14 +83,14 @@ async def show(request: Request) -> Response:
 async def cancel(request: Request) -> Response:
     """Withdraw what has not been begun."""
     actor, scope = identify(request)
-    await transfers.cancel(request.app.state.box, request.path_params["id"], scope=scope, actor=actor)
+    await steering.cancel(request.app.state.box, request.path_params["id"], scope=scope, actor=actor)
     return await _changed(request)
 
 
 async def retry(request: Request) -> Response:
     """Try again what was not delivered."""
     actor, scope = identify(request)
-    await transfers.retry(request.app.state.box, request.path_params["id"], scope=scope, actor=actor)
+    await steering.retry(request.app.state.box, request.path_params["id"], scope=scope, actor=actor)
     return await _changed(request)
 
 
@@ -98,7 +98,7 @@ async def hold(request: Request) -> Response:
     """Hold it where `paused` is true, else let it go on."""
     actor, scope = identify(request)
     paused = (await posted(request)).flag("paused")
-    await transfers.pause(
+    await steering.pause(
         request.app.state.box, request.path_params["id"], paused=paused, scope=scope, actor=actor
     )
     return await _changed(request)

@@ -18,7 +18,7 @@ from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING, SYSTEM
 from dicomweb_box.archive.ingest import receive, store
 from dicomweb_box.box import Box
 from dicomweb_box.dicom.commitment import Asked, Reference
-from dicomweb_box.outbound import commitments, leases, peers, transfers, worker
+from dicomweb_box.outbound import commitments, leases, peers, steering, transfers, worker
 from dicomweb_box.outbound.commitments import INSTANCE
 from dicomweb_box.outbound.kinds import HANDLERS
 from dicomweb_box.outbound.particulars import Particulars
@@ -197,7 +197,7 @@ async def test_a_report_that_nobody_takes_waits_for_the_worker(box: Box) -> None
     with modality() as again:
         told = peers.particulars_of(await peers.by_name(box, "ct"))
         await peers.change(box, "ct", Particulars(**{**vars_of(told), "port": again.port}), actor=SYSTEM)
-        await transfers.retry(box, found.id, scope=EVERYTHING, actor=ANONYMOUS)
+        await steering.retry(box, found.id, scope=EVERYTHING, actor=ANONYMOUS)
         await work(box)
 
     assert [outcome(heard)[0] for _, heard in again.heard] == [[asked[0][1]]]

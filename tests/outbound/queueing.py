@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 from dicomweb_box.accounts.access import EVERYTHING, Actor, Scope
 from dicomweb_box.box import Box
-from dicomweb_box.outbound import leases, transfers
+from dicomweb_box.outbound import enqueueing, leases, transfers
 from dicomweb_box.outbound.leases import Batch, Outcome, Settled
-from dicomweb_box.outbound.transfers import Item, Kind, Transfer, Wanted
+from dicomweb_box.outbound.transfers import Item, Kind, Transfer
 
 CAROL = Actor(name="carol", kind="user")
 MOST: dict[Kind, int] = {"send": 4, "retrieve": 1, "commitment": 1}
@@ -35,7 +35,7 @@ async def enqueue(
     priority: int = 0,
     actor: Actor = CAROL,
 ) -> str:
-    wanted = Wanted(kind=kind, peer=peer, actor=actor, scope=EVERYTHING, priority=priority)
+    wanted = enqueueing.Wanted(kind=kind, peer=peer, actor=actor, scope=EVERYTHING, priority=priority)
     items = [
         Item(
             number=number,
@@ -46,7 +46,7 @@ async def enqueue(
         )
         for number in range(1, count + 1)
     ]
-    return await box.database.write(lambda w: transfers.enqueue(w, box, wanted, items))
+    return await box.database.write(lambda w: enqueueing.enqueue(w, box, wanted, items))
 
 
 async def claim(box: Box, **more: object) -> Batch:

@@ -11,12 +11,13 @@ from dicomweb_box.accounts.access import EVERYTHING, SYSTEM, Actor
 from dicomweb_box.box import Box
 from dicomweb_box.dicom.remote_query import remote_query
 from dicomweb_box.errors import BadQuery, PeerRefused, PeerUnreachable
-from dicomweb_box.outbound import dimse_scu, peers, transfers, worker
+from dicomweb_box.outbound import dimse_scu, peers, steering, transfers, worker
 from dicomweb_box.outbound.dimse_scu import FIND
+from dicomweb_box.outbound.enqueueing import Wanted, enqueue
 from dicomweb_box.outbound.kinds import HANDLERS
 from dicomweb_box.outbound.known_peers import Peer
 from dicomweb_box.outbound.particulars import Particulars
-from dicomweb_box.outbound.transfers import Item, Transfer, Wanted
+from dicomweb_box.outbound.transfers import Item, Transfer
 from tests.builders import make_dataset, new_uid
 from tests.outbound.pacs import TITLE, Pacs, pacs
 from tests.outbound.queueing import CAROL, get
@@ -46,7 +47,7 @@ async def north(box: Box, there: Pacs, **more: Any) -> Peer:
 async def bring(box: Box, *study_uids: str) -> str:
     wanted = Wanted(kind="retrieve", peer="north", actor=CAROL, scope=EVERYTHING)
     items = [Item(number=number, what="study", study_uid=uid) for number, uid in enumerate(study_uids, 1)]
-    return await box.database.write(lambda w: transfers.enqueue(w, box, wanted, items))
+    return await box.database.write(lambda w: enqueue(w, box, wanted, items))
 
 
 async def brought(box: Box, key: str, actor: Actor = CAROL) -> Transfer:
@@ -170,7 +171,7 @@ async def test_what_came_before_the_peer_gave_up_is_kept_and_only_the_rest_is_as
         assert item.reason == "4 of 6 instances have come (status A702)."
 
         there.most = None
-        await transfers.retry(box, key, scope=EVERYTHING, actor=CAROL)
+        await steering.retry(box, key, scope=EVERYTHING, actor=CAROL)
         second = await brought(box, key)
 
     assert second.state == "delivered"
@@ -248,7 +249,7 @@ async def test_a_study_that_is_cancelled_on_its_way_stops_between_two_instances(
         async with asyncio.timeout(20):
             while len(await held(box)) < 2:
                 await asyncio.sleep(0.02)
-        await transfers.cancel(box, key, scope=EVERYTHING, actor=CAROL)
+        await steering.cancel(box, key, scope=EVERYTHING, actor=CAROL)
 
         found = await asyncio.wait_for(running, 20)
 

@@ -10,10 +10,11 @@ from pynetdicom import AE, evt
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING, SYSTEM
 from dicomweb_box.archive.ingest import receive, store
 from dicomweb_box.box import Box
-from dicomweb_box.outbound import leases, peers, transfers, worker
+from dicomweb_box.outbound import leases, peers, steering, transfers, worker
+from dicomweb_box.outbound.enqueueing import Wanted, enqueue_studies
 from dicomweb_box.outbound.kinds import HANDLERS
 from dicomweb_box.outbound.particulars import Particulars
-from dicomweb_box.outbound.transfers import Transfer, Wanted
+from dicomweb_box.outbound.transfers import Transfer
 from tests.builders import make_instance, new_uid, pieces
 from tests.outbound.queueing import CAROL, assert_counted, get
 
@@ -55,7 +56,7 @@ async def asked(box: Box, there: Receiver, count: int) -> str:
         content = make_instance(study=study, series=series, InstanceNumber=number)
         await store(box, await receive(box, pieces(content)), source="test", actor=ANONYMOUS)
     wanted = Wanted(kind="send", peer="north", actor=CAROL, scope=EVERYTHING)
-    return await box.database.write(lambda w: transfers.enqueue_studies(w, box, wanted, [study]))
+    return await box.database.write(lambda w: enqueue_studies(w, box, wanted, [study]))
 
 
 async def sent(box: Box, key: str) -> Transfer:
@@ -85,7 +86,7 @@ async def test_a_receiver_that_fails_instance_7_of_10_gets_that_one_alone_again(
         assert "C000" in item.reason
 
         there.answers, before = {}, len(there.got)
-        await transfers.retry(box, key, scope=EVERYTHING, actor=CAROL)
+        await steering.retry(box, key, scope=EVERYTHING, actor=CAROL)
         second = await sent(box, key)
 
     assert second.state == "delivered"

@@ -11,10 +11,10 @@ from dicomweb_box.archive import reindex
 from dicomweb_box.archive.ingest import receive, store
 from dicomweb_box.box import Box
 from dicomweb_box.errors import Conflict, NotFound
-from dicomweb_box.outbound import leases, peers, transfers
+from dicomweb_box.outbound import enqueueing, leases, peers, steering, transfers
+from dicomweb_box.outbound.enqueueing import Wanted, enqueue_studies
 from dicomweb_box.outbound.particulars import Particulars
 from dicomweb_box.outbound.retrying import LONGEST, MOST_ATTEMPTS, wait
-from dicomweb_box.outbound.transfers import Wanted
 from tests.builders import make_instance, new_uid, pieces
 from tests.outbound.queueing import (
     CAROL,
@@ -65,7 +65,7 @@ async def test_nothing_is_asked_for_where_the_callers_transaction_fails(box: Box
     wanted = Wanted(kind="send", peer="north", actor=CAROL, scope=EVERYTHING)
 
     async def work(w: object) -> None:
-        await transfers.enqueue(w, box, wanted, [transfers.Item(number=1, what="study", study_uid="1.2")])  # type: ignore[arg-type]
+        await enqueueing.enqueue(w, box, wanted, [transfers.Item(number=1, what="study", study_uid="1.2")])  # type: ignore[arg-type]
         raise Conflict("no")
 
     with pytest.raises(Conflict):
@@ -86,13 +86,13 @@ async def test_studies_are_asked_for_by_instance_as_far_as_who_asks_sees_them(bo
     scope = Scope(sources=frozenset({"ours"}))
     wanted = Wanted(kind="send", peer="north", actor=CAROL, scope=scope)
 
-    key = await box.database.write(lambda w: transfers.enqueue_studies(w, box, wanted, [ours, theirs, ours]))
+    key = await box.database.write(lambda w: enqueue_studies(w, box, wanted, [ours, theirs, ours]))
 
     found = await transfers.items(box, key)
     assert [(item.study_uid, item.number) for item in found] == [(ours, 1), (ours, 2), (ours, 3)]
     assert (await get(box, key)).seen == scope
     with pytest.raises(NotFound):
-        await box.database.write(lambda w: transfers.enqueue_studies(w, box, wanted, [theirs]))
+        await box.database.write(lambda w: enqueue_studies(w, box, wanted, [theirs]))
 
 
 async def test_a_series_and_its_study_are_asked_for_once(box: Box) -> None:
@@ -101,9 +101,7 @@ async def test_a_series_and_its_study_are_asked_for_once(box: Box) -> None:
     series = await box.database.fetch_value("select series_uid from series")
     wanted = Wanted(kind="send", peer="north", actor=CAROL, scope=EVERYTHING)
 
-    key = await box.database.write(
-        lambda w: transfers.enqueue_studies(w, box, wanted, [study], [(study, series)])
-    )
+    key = await box.database.write(lambda w: enqueue_studies(w, box, wanted, [study], [(study, series)]))
 
     assert (await get(box, key)).items == 2
 
@@ -244,7 +242,7 @@ async def test_many_workers_never_take_the_same_item(box: Box) -> None:
 async def test_cancelling_withdraws_what_waits_and_what_is_on_its_way_as_soon_as_it_stops(box: Box) -> None:
     key = await enqueue(box, 6)
     batch = await claim(box)
-    await transfers.cancel(box, key, scope=EVERYTHING, actor=CAROL)
+    await steering.cancel(box, key, scope=EVERYTHING, actor=CAROL)
 
     assert await states(box, key) == ["sending"] * 4 + ["withdrawn"] * 2
     assert not await box.database.write(lambda w: leases.renew(w, box, batch))
@@ -258,7 +256,7 @@ async def test_cancelling_withdraws_what_waits_and_what_is_on_its_way_as_soon_as
 async def test_what_a_dead_worker_of_a_cancelled_transfer_had_is_withdrawn(timed: Box, clock: Clock) -> None:
     key = await enqueue(timed, 1)
     await claim(timed)
-    await transfers.cancel(timed, key, scope=EVERYTHING, actor=CAROL)
+    await steering.cancel(timed, key, scope=EVERYTHING, actor=CAROL)
     clock.forward(minutes=5)
 
     assert await leases.claim(timed, MOST) is None
@@ -272,7 +270,7 @@ async def test_what_was_not_delivered_is_tried_again_when_somebody_says_so(box: 
     await settle(box, batch, "delivered", "refused", "failed", "failed")
     await let_go(box, batch)
 
-    assert await transfers.retry(box, key, scope=EVERYTHING, actor=CAROL) == 3
+    assert await steering.retry(box, key, scope=EVERYTHING, actor=CAROL) == 3
 
     batch = await claim(box)
     assert [(item.number, item.attempts) for item in batch.items] == [(2, 1), (3, 1), (4, 1)]
@@ -282,19 +280,19 @@ async def test_what_was_not_delivered_is_tried_again_when_somebody_says_so(box: 
 async def test_what_is_held_is_not_taken_until_it_is_let_go_on(box: Box) -> None:
     key = await enqueue(box, 6)
     batch = await claim(box)
-    await transfers.pause(box, key, paused=True, scope=EVERYTHING, actor=CAROL)
+    await steering.pause(box, key, paused=True, scope=EVERYTHING, actor=CAROL)
 
     assert not await box.database.write(lambda w: leases.renew(w, box, batch))
     await let_go(box, batch)
     assert await leases.claim(box, MOST) is None
-    await transfers.pause(box, key, paused=False, scope=EVERYTHING, actor=CAROL)
+    await steering.pause(box, key, paused=False, scope=EVERYTHING, actor=CAROL)
 
     assert len((await claim(box)).items) == 4
 
 
 async def test_others_transfers_are_only_there_for_who_administers(box: Box) -> None:
     key = await enqueue(box)
-    for act in (transfers.cancel, transfers.retry, transfers.transfer):
+    for act in (steering.cancel, steering.retry, transfers.transfer):
         with pytest.raises(NotFound):
             await act(box, key, scope=EVERYTHING, actor=BOB)  # type: ignore[operator]
     assert await transfers.listed(box, scope=EVERYTHING, actor=BOB) == []
@@ -325,10 +323,10 @@ async def test_what_ended_long_ago_is_forgotten_and_what_is_open_never(timed: Bo
     await settle(timed, batch, "delivered")
     await let_go(timed, batch)
     clock.forward(days=80)
-    assert await transfers.forget_old(timed) == 0
+    assert await steering.forget_old(timed) == 0
     clock.forward(days=20)
 
-    assert await transfers.forget_old(timed) == 1
+    assert await steering.forget_old(timed) == 1
 
     left = await transfers.listed(timed, scope=EVERYTHING, actor=CAROL)
     assert [one.id for one in left] == [({ended, waiting} - {batch.transfer.id}).pop()]

@@ -11,7 +11,7 @@ import pytest
 from dicomweb_box.accounts.access import EVERYTHING
 from dicomweb_box.box import Box
 from dicomweb_box.errors import PeerUnreachable
-from dicomweb_box.outbound import leases, transfers, worker
+from dicomweb_box.outbound import leases, steering, transfers, worker
 from dicomweb_box.outbound.leases import Outcome
 from dicomweb_box.outbound.worker import Desk, Handler, Handlers
 from tests.outbound.queueing import CAROL, Clock, assert_counted, claim, enqueue, get, let_go, settle, states
@@ -141,7 +141,7 @@ async def test_a_running_batch_hears_that_its_transfer_is_cancelled(box: Box) ->
     stop = asyncio.Event()
     running = asyncio.create_task(worker.run(box, stop, {"send": Handler(most=2, run=wait)}))
     await begun.wait()
-    await transfers.cancel(box, key, scope=EVERYTHING, actor=CAROL)
+    await steering.cancel(box, key, scope=EVERYTHING, actor=CAROL)
     async with asyncio.timeout(5):
         while (await get(box, key)).open:
             await asyncio.sleep(0.05)
@@ -208,11 +208,11 @@ async def test_whatever_happens_nothing_is_lost_doubled_or_taken_back(
         elif act == "wait":
             clock.forward(seconds=chance.choice((1, 30, 7200)))
         elif act == "cancel":
-            await transfers.cancel(timed, key, scope=EVERYTHING, actor=CAROL)
+            await steering.cancel(timed, key, scope=EVERYTHING, actor=CAROL)
         elif act == "retry":
-            await transfers.retry(timed, key, scope=EVERYTHING, actor=CAROL)
+            await steering.retry(timed, key, scope=EVERYTHING, actor=CAROL)
         elif act == "hold":
-            await transfers.pause(timed, key, paused=chance.random() < 0.5, scope=EVERYTHING, actor=CAROL)
+            await steering.pause(timed, key, paused=chance.random() < 0.5, scope=EVERYTHING, actor=CAROL)
         await assert_counted(timed, key)
         delivered = {
             number for number, state in enumerate(await states(timed, key), 1) if state == "delivered"
@@ -220,7 +220,7 @@ async def test_whatever_happens_nothing_is_lost_doubled_or_taken_back(
         assert delivered == said
     assert len(await states(timed, key)) == 12
     # Whatever it was: told to try again, a sound worker brings all of it to its end.
-    await transfers.retry(timed, key, scope=EVERYTHING, actor=CAROL)
+    await steering.retry(timed, key, scope=EVERYTHING, actor=CAROL)
     clock.forward(hours=3)
     while (await get(timed, key)).open:
         batch = await claim(timed)
