@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from dicomweb_box import roles
+from dicomweb_box import http_server, roles
 
 
 async def _app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -18,15 +18,21 @@ async def _app(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-@asynccontextmanager
-async def serving(clients: roles.Connections | None = None) -> AsyncIterator[tuple[str, int]]:
+def _server(
+    stop: asyncio.Event, accepting: asyncio.Event, clients: http_server.Connections | None = None
+) -> http_server.Server:
     config = uvicorn.Config(
-        _app, http=roles.Protocol, ws="none", lifespan="off", log_config=None, access_log=False
+        _app, http=http_server.Protocol, ws="none", lifespan="off", log_config=None, access_log=False
     )
-    stop, accepting = asyncio.Event(), asyncio.Event()
-    server = roles.Server(
+    return http_server.Server(
         config, stop, when_accepting=accepting.set, when_stopping=lambda: None, clients=clients
     )
+
+
+@asynccontextmanager
+async def serving(clients: http_server.Connections | None = None) -> AsyncIterator[tuple[str, int]]:
+    stop, accepting = asyncio.Event(), asyncio.Event()
+    server = _server(stop, accepting, clients)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
         task = asyncio.create_task(server.serve([listener]))
@@ -40,7 +46,7 @@ async def serving(clients: roles.Connections | None = None) -> AsyncIterator[tup
 async def test_who_does_not_finish_a_head_is_hung_up_on(
     begun: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(roles, "HEAD_TIMEOUT", 0.5)
+    monkeypatch.setattr(http_server, "HEAD_TIMEOUT", 0.5)
     async with serving() as address:
         reader, writer = await asyncio.open_connection(*address)
         writer.write(begun)
@@ -62,7 +68,7 @@ def test_a_report_is_made_once() -> None:
 
 
 async def test_one_client_has_so_many_connections_and_a_trusted_proxy_any_number() -> None:
-    async def opened(clients: roles.Connections) -> list[bytes]:
+    async def opened(clients: http_server.Connections) -> list[bytes]:
         async with serving(clients) as address:
             made = [await asyncio.open_connection(*address) for _ in range(4)]
             await asyncio.sleep(0.1)
@@ -79,7 +85,24 @@ async def test_one_client_has_so_many_connections_and_a_trusted_proxy_any_number
         return answers
 
     ok, many = b"HTTP/1.1 200 OK", b"HTTP/1.1 429 Too Many Requests"
-    held = roles.Connections(3)
+    held = http_server.Connections(3)
     assert await opened(held) == [ok, ok, ok, many, ok]
     assert held.open == {}
-    assert await opened(roles.Connections(3, ["127.0.0.0/8"])) == [ok] * 5
+    assert await opened(http_server.Connections(3, ["127.0.0.0/8"])) == [ok] * 5
+
+
+async def test_who_waits_unaccepted_when_it_ends_is_answered() -> None:
+    server = _server(asyncio.Event(), asyncio.Event())
+    server.config.load()
+    server.lifespan = server.config.lifespan_class(server.config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        await server.startup([listener])
+        with socket.create_connection(listener.getsockname(), 10) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            # Nothing was awaited since, so that the loop cannot have accepted it.
+            await server.shutdown([listener])
+            answer = connection.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert b"connection: close" in answer
