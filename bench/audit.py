@@ -30,7 +30,7 @@ from dicomweb_box.accounts.audit_search import Asked
 from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.box import Box, open_box
 from dicomweb_box.database import Writer
-from dicomweb_box.settings import load
+from dicomweb_box.setting_sources import load
 from tests.databases import NotInstalled, ScratchServer
 
 ROWS = 1_000_000

@@ -24,7 +24,7 @@ from statistics import median
 
 from bench.machine import Machine
 from bench.synthetic import DAYS, LAST_DAY, ROOT, fill, surname
-from dicomweb_box import settings
+from dicomweb_box import setting_sources
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING
 from dicomweb_box.archive.query import search
 from dicomweb_box.box import Box, open_box
@@ -205,7 +205,7 @@ async def main() -> None:
         databases = []
         for url in asked.url:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
-            given = settings.load({"data": folder, "database_url": url}, {})
+            given = setting_sources.load({"data": folder, "database_url": url}, {})
             box = await stack.enter_async_context(open_box(given))
             await fill(box, asked.studies, asked.instances, asked.copies)
             databases.append(await Measured.of(box))

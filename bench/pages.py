@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import httpx
 
 from bench.synthetic import LAST_DAY, fill, surname
-from dicomweb_box import settings
+from dicomweb_box import setting_sources
 from dicomweb_box.app import assemble
 from dicomweb_box.box import Box, open_box
 
@@ -117,7 +117,7 @@ async def main() -> None:
     parser.add_argument("--repeats", type=int, default=10)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        given = settings.load({"data": folder, "database_url": asked.url, "no_auth": True}, {})
+        given = setting_sources.load({"data": folder, "database_url": asked.url, "no_auth": True}, {})
         async with open_box(given) as box:
             await fill(box, asked.studies, 1, asked.copies)
             await measure(box, asked.studies, asked.repeats)

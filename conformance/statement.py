@@ -11,7 +11,8 @@ from dicomweb_box.dicomweb.transactions import transactions
 from dicomweb_box.dimse.negotiation import UNCOMPRESSED, is_storage, storage_syntax
 from dicomweb_box.dimse.services import EXTENDED, SERVICES, Offer
 from dicomweb_box.outbound.services import Service
-from dicomweb_box.settings import Settings, explain
+from dicomweb_box.setting_sources import explain
+from dicomweb_box.settings import Settings
 from dicomweb_box.upper_layer import commands
 from dicomweb_box.upper_layer.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dicomweb_box import settings
+from dicomweb_box import setting_sources
 from dicomweb_box.box import Box, open_box
 from dicomweb_box.database import Database
 from tests.databases import NotInstalled, ScratchServer, run_apart
@@ -118,7 +118,7 @@ def make_box(make_database_url: MakeDatabaseUrl, tmp_path: Path) -> MakeBox:
     def make(**flags: object) -> AbstractAsyncContextManager[Box]:
         folder = tmp_path / f"box-{next(numbers)}"
         given = {"data": str(folder), "database_url": make_database_url(), "no_auth": True, **flags}
-        return open_box(settings.load(given, {}))
+        return open_box(setting_sources.load(given, {}))
 
     return make
 

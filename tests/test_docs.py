@@ -8,7 +8,7 @@ import pytest
 from starlette.routing import BaseRoute, Mount, Route
 
 from conformance import statement, table
-from dicomweb_box import cli, settings
+from dicomweb_box import cli, setting_sources, settings
 from dicomweb_box.accounts.rights import Right
 from dicomweb_box.dicomweb import aliases, qido, removal, stow, wado, wado_uri
 from dicomweb_box.web.routes import routes as web_routes
@@ -24,7 +24,7 @@ def text(*names: str) -> str:
 
 def test_each_setting_is_described_with_its_default():
     rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \| ", text("docs/settings.md"), re.MULTILINE))
-    explained = settings.explain(settings.Settings())
+    explained = setting_sources.explain(settings.Settings())
     assert list(rows) == [one.name for one in explained]
     for one in explained:
         assert one.default.split(" ")[0] in rows[one.name], one.name

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dicomweb_box import settings
+from dicomweb_box import setting_sources
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING
 from dicomweb_box.archive.query import search
 from dicomweb_box.box import open_box
@@ -186,7 +186,7 @@ async def test_studies_of_an_older_schema_are_found_by_name_and_modality_and_on_
         page = await search(box, query, scope=EVERYTHING, actor=ANONYMOUS)
         return [int(row.split(b'"1.')[-1].split(b'"')[0]) for row in page.rows]
 
-    async with open_box(settings.load({"data": tmp_path / "data", "database_url": url}, {})) as box:
+    async with open_box(setting_sources.load({"data": tmp_path / "data", "database_url": url}, {})) as box:
         assert await found(("PatientName", "Byr*"), ("limit", "4")) == [37, 34, 31, 28]
         assert await found(("PatientName", "*YRN*"), ("offset", "10")) == [7, 4, 1]
         assert await found(("PatientName", "阿部*"), ("limit", "2")) == [37, 34]

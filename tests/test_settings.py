@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from dicomweb_box.errors import BadSetting
-from dicomweb_box.settings import KNOBS, Settings, explain, load
+from dicomweb_box.setting_sources import explain, load
+from dicomweb_box.settings import KNOBS, Settings
 
 
 def shown(settings: Settings, name: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from dicomweb_box import __version__, settings
+from dicomweb_box import __version__, setting_sources, settings
 from dicomweb_box.cli import accounts, archive, peers
 from dicomweb_box.cli.grammar import Parser
 from dicomweb_box.cli.running import FAILED, INTERRUPTED, WRONG, failed
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[settings.Settings, dict[str, Any]], int] = asked.pop("command")
     flags = {name: asked.pop(name) for name in list(asked) if name in settings.NAMES}
     try:
-        return command(settings.load(flags, settings.environment()), asked)
+        return command(setting_sources.load(flags, setting_sources.environment()), asked)
     except (BadSetting, BadRequest) as error:
         return failed(str(error), WRONG)
     except BoxError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dicomweb_box import log as logs
-from dicomweb_box import settings
+from dicomweb_box import setting_sources, settings
 from dicomweb_box.cli.grammar import Parser, command, flag
 from dicomweb_box.cli.running import FAILED, console, existing, failed, print_json, progress, run
 from dicomweb_box.errors import BadSetting
@@ -100,7 +100,7 @@ def migrate(chosen: settings.Settings, asked: dict[str, Any]) -> int:
 
 def show_settings(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     """Print each setting with its value, default, unit, meaning and origin."""
-    explained = settings.explain(chosen)
+    explained = setting_sources.explain(chosen)
     if asked["json"]:
         print_json([asdict(one) for one in explained])
         return 0

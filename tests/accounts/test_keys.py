@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dicomweb_box import settings
+from dicomweb_box import setting_sources, settings
 from dicomweb_box.accounts import key_rotation, key_sources, keys, users
 from dicomweb_box.accounts.access import SYSTEM
 from dicomweb_box.box import Box, open_box
@@ -25,7 +25,7 @@ SECRET = b"JBSWY3DPEHPK3PXP"
 def beside(box: Box, **changes: object) -> AbstractAsyncContextManager[Box]:
     """Another process's box on the same database and folder."""
     flags = {"data": box.settings.data, "database_url": box.settings.database_url, **changes}
-    return open_box(settings.load(flags, {}))
+    return open_box(setting_sources.load(flags, {}))
 
 
 def file_of(box: Box) -> Path:
@@ -268,7 +268,7 @@ def test_the_command_line_never_shows_a_key(make_database_url: MakeDatabaseUrl, 
 def test_what_we_start_does_not_inherit_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DICOMWEB_BOX_KEY", ONE)
 
-    assert settings.load({}, settings.environment()).key == ONE
+    assert setting_sources.load({}, setting_sources.environment()).key == ONE
     assert "DICOMWEB_BOX_KEY" not in os.environ
 
 
@@ -277,7 +277,7 @@ def test_a_settings_file_with_a_secret_is_for_our_eyes_alone(tmp_path: Path) -> 
     (tmp_path / "box.toml").chmod(0o644)
 
     with pytest.raises(BadSetting, match="holds a secret and can be read by others"):
-        settings.load({"data": tmp_path}, {})
+        setting_sources.load({"data": tmp_path}, {})
     (tmp_path / "box.toml").chmod(0o600)
-    assert settings.load({"data": tmp_path}, {}).key == ONE
-    assert ONE not in repr(settings.load({"data": tmp_path}, {}))
+    assert setting_sources.load({"data": tmp_path}, {}).key == ONE
+    assert ONE not in repr(setting_sources.load({"data": tmp_path}, {}))

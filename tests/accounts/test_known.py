@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dicomweb_box import settings
+from dicomweb_box import setting_sources
 from dicomweb_box.accounts import credentials, tokens, users
 from dicomweb_box.accounts import known as memory
 from dicomweb_box.accounts.access import NOBODY, SYSTEM, Actor, Identity, Scope
@@ -26,7 +26,7 @@ async def another(guarded: Box) -> AsyncIterator[Box]:
         "database_url": guarded.settings.database_address,
         "no_auth": False,
     }
-    async with open_box(settings.load(flags, {})) as opened:
+    async with open_box(setting_sources.load(flags, {})) as opened:
         yield opened
 
 

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dicomweb_box import settings
+from dicomweb_box import setting_sources
 from dicomweb_box.accounts.rights import EVERY_RIGHT, Right
 from dicomweb_box.app import assemble
 from dicomweb_box.asgi.auditing import Noted
@@ -104,7 +104,7 @@ async def opened(data: Path, database_url: str) -> AsyncIterator[Matrix]:
     # All of it comes from one address, and many a proof in it is wrong: as fast as this is asked, it would be
     # held up as guessing (tests/asgi/test_shares.py).
     flags = {"data": str(data), "database_url": database_url, "no_auth": False, "client_rate": 1_000_000}
-    async with open_box(settings.load(flags, {})) as box:
+    async with open_box(setting_sources.load(flags, {})) as box:
         app = assemble(box)
         whole = await callers.token(box, "whole")
         stored = await fill(box, app, callers.bearer(whole))

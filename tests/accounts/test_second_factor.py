@@ -9,7 +9,7 @@ import httpx
 import pyotp
 import pytest
 
-from dicomweb_box import settings
+from dicomweb_box import setting_sources
 from dicomweb_box.accounts import guessing, key_rotation, second_factor, users
 from dicomweb_box.accounts.access import SYSTEM
 from dicomweb_box.app import assemble
@@ -45,7 +45,7 @@ def clock() -> Clock:
 async def guarded(make_database_url: MakeDatabaseUrl, tmp_path: Any, clock: Clock) -> Any:
     """A box with accounts whose clock stands still."""
     given = {"data": str(tmp_path / "box"), "database_url": make_database_url()}
-    async with open_box(settings.load(given, {}), clock=clock) as box:
+    async with open_box(setting_sources.load(given, {}), clock=clock) as box:
         yield box
 
 

@@ -12,7 +12,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
-from dicomweb_box import settings
+from dicomweb_box import setting_sources
 from dicomweb_box.accounts import key_rotation, keys, oidc, users
 from dicomweb_box.accounts.access import SYSTEM
 from dicomweb_box.app import assemble
@@ -562,14 +562,14 @@ async def test_without_a_provider_there_is_no_such_way(guarded: Box) -> None:
 )
 def test_settings_that_cannot_work_are_refused(given: dict[str, object], said: str) -> None:
     with pytest.raises(BadSetting, match=said):
-        settings.load(given, {})
+        setting_sources.load(given, {})
 
 
 def test_roles_are_read_alike_from_text_and_toml(tmp_path: Any) -> None:
     (tmp_path / "box.toml").write_text('[oidc_roles]\n"cn=rad,dc=x" = "viewer"\n"*" = "researcher"\n')
 
-    assert settings.load({"data": tmp_path}, {}).oidc_roles == ("cn=rad,dc=x=viewer", "*=researcher")
-    assert settings.load({"oidc_roles": "a=viewer, b = c=operator"}, {}).oidc_roles == (
+    assert setting_sources.load({"data": tmp_path}, {}).oidc_roles == ("cn=rad,dc=x=viewer", "*=researcher")
+    assert setting_sources.load({"oidc_roles": "a=viewer, b = c=operator"}, {}).oidc_roles == (
         "a=viewer",
         "b = c=operator",
     )

@@ -19,7 +19,7 @@ from dicomweb_box.archive.restore import restore
 from dicomweb_box.box import Box, open_box
 from dicomweb_box.dicom.matching import from_parameters
 from dicomweb_box.errors import BadRequest, FailureReason, Gone, NotFound
-from dicomweb_box.settings import load
+from dicomweb_box.setting_sources import load
 from tests.builders import make_instance, new_uid, pieces
 from tests.conftest import MakeBox
 

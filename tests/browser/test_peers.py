@@ -8,7 +8,7 @@ import pytest
 from pynetdicom.ae import ApplicationEntity
 
 from conformance.server import Server
-from dicomweb_box import settings
+from dicomweb_box import setting_sources
 from dicomweb_box.box import open_box
 from dicomweb_box.outbound.admission import caller
 from tests.browser.checks import overflows, violations
@@ -27,7 +27,7 @@ def title(server: Server) -> str:
     found = f"CT<&'{secrets.token_hex(4)}"
 
     async def call() -> None:
-        async with open_box(settings.load({"data": str(server.data)}, {})) as box:
+        async with open_box(setting_sources.load({"data": str(server.data)}, {})) as box:
             await caller(box, called="OTHER", calling=found, address="192.0.2.77", certificate=None)
 
     run_apart(call())

@@ -9,7 +9,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from dicomweb_box import settings
+from dicomweb_box import setting_sources
 from dicomweb_box.box import Box, open_box
 from dicomweb_box.outbound import leases, worker
 from dicomweb_box.outbound.worker import Desk, Handler
@@ -27,7 +27,9 @@ async def main(data: str, address: str, taken: Path) -> None:
             await desk.settle(item.number, "delivered")
             await asyncio.sleep(0.004)
 
-    async with open_box(settings.load({"data": data, "database_url": address, "no_auth": True}, {})) as box:
+    async with open_box(
+        setting_sources.load({"data": data, "database_url": address, "no_auth": True}, {})
+    ) as box:
         print("working", flush=True)
         await worker.run(box, asyncio.Event(), {"send": Handler(most=20, run=send)}, rest=0.1)
 
