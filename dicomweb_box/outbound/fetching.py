@@ -1,0 +1,248 @@
+"""Fetches what is missing of a study from a DICOM peer: by C-GET, or by C-MOVE to ourselves.
+
+A fetch is watched while it lasts: an association on which nothing is heard for long is aborted.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from dicomweb_box.archive.outcomes import Refused, Stored
+from dicomweb_box.box import Box
+from dicomweb_box.database import chunks, in_list
+from dicomweb_box.dicom import remote_query
+from dicomweb_box.errors import PeerRefused, PeerUnreachable
+from dicomweb_box.outbound import arrivals, dimse_scu
+from dicomweb_box.outbound.dimse_scu import GET, MOVE, PLAIN, context_of, sentence
+from dicomweb_box.outbound.known_peers import Peer
+from dicomweb_box.outbound.remote_studies import Remote, Request
+from dicomweb_box.outbound.retrieval_contexts import storage_contexts
+from dicomweb_box.outbound.transfers import Item
+from dicomweb_box.outbound.worker import Desk
+from dicomweb_box.upper_layer import commands
+from dicomweb_box.upper_layer.association import Association
+from dicomweb_box.upper_layer.errors import UpperLayerError
+from dicomweb_box.upper_layer.message import Context, Message
+from dicomweb_box.upper_layer.requestor import Proposed
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 500
+_LOOK_EVERY = 2.0
+_SILENCE = 5
+"""So many times its time to answer a peer may be silent while it fetches: from tape, say."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Fetch:
+    """One study on its way here."""
+
+    box: Box
+    desk: Desk
+    peer: Peer
+    item: Item
+    remote: Remote
+    refused: list[Refused] = field(default_factory=list)
+    here: int = 0
+    heard: float = 0.0
+
+    def more(self, count: int = 0) -> None:
+        """Something was heard of it."""
+        self.heard = asyncio.get_running_loop().time()
+        self.here += count
+        self.desk.progress(self.item.number, done=self.here, expected=len(self.remote.uids))
+
+
+async def here(box: Box, uids: Iterable[str]) -> set[str]:
+    """Which of these instances the archive serves."""
+    found: set[str] = set()
+    for some in chunks(sorted(uids), _AT_ONCE):
+        names, params = in_list("uid", some)
+        rows = await box.database.fetch_all(
+            "select instance_uid from instance where realm = 'main' and state = 'current'"
+            f" and instance_uid in {names}",
+            params,
+        )
+        found.update(row["instance_uid"] for row in rows)
+    return found
+
+
+async def by_get(fetch: Fetch, wanted: Sequence[Request]) -> int | None:
+    """The status of C-GET; None where the peer does not serve it."""
+    contexts = storage_contexts(fetch.remote.classes, fetch.peer.syntaxes)
+    async with _calling(fetch, GET, contexts) as association:
+        context = None if association is None else context_of(association, GET)
+        if association is None or context is None:
+            return None
+        if not any(one.as_scp for one in association.contexts.values()):
+            return None
+        return await _get(fetch, association, context, wanted)
+
+
+async def by_move(fetch: Fetch, wanted: Sequence[Request]) -> int | None:
+    """The status of C-MOVE to ourselves; None where the peer does not serve it."""
+    async with _calling(fetch, MOVE) as association:
+        context = None if association is None else context_of(association, MOVE)
+        if association is None or context is None:
+            return None
+        return await _move(fetch, association, context, wanted)
+
+
+@asynccontextmanager
+async def _calling(
+    fetch: Fetch, service: str, more: Sequence[Proposed] = ()
+) -> AsyncIterator[Association | None]:
+    """An association for a service, watched while it lasts; None where the peer does not want it."""
+    proposed = [Proposed(abstract_syntax=service, transfer_syntaxes=PLAIN), *more]
+    try:
+        association = await dimse_scu.called(fetch.box, fetch.peer, proposed, patient=True)
+    except PeerRefused:
+        yield None
+        return
+    watching = asyncio.create_task(_watch(fetch, association))
+    try:
+        yield association
+    except UpperLayerError as error:
+        raise PeerUnreachable(sentence(error)) from error
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+        await dimse_scu.ended(association)
+
+
+async def _get(fetch: Fetch, association: Association, context: Context, wanted: Sequence[Request]) -> int:
+    """C-GET (PS3.4 C.4.3): the instances come over the same association."""
+    serving = asyncio.create_task(_serve(fetch, association))
+    try:
+        return await _ask_all(fetch, association, context, commands.C_GET_RQ, wanted)
+    finally:
+        association.leave()
+        await serving
+
+
+async def _serve(fetch: Fetch, association: Association) -> None:
+    """Store what comes, and answer for each once it is durable."""
+    try:
+        while (message := await association.receive()) is not None:
+            await _store(fetch, association, message)
+    except UpperLayerError as error:
+        log.debug("retrieval from %s: %s", fetch.peer.name, error)
+    except BaseException:
+        # Nobody would answer any more: the peer must not wait for us, nor we for it.
+        await association.abort()
+        raise
+
+
+async def _store(fetch: Fetch, association: Association, message: Message) -> None:
+    status, comment = 0x0211, "only C-STORE is served here"
+    if message.command["CommandField"] == commands.C_STORE_RQ:
+        transfer = fetch.desk.batch.transfer
+        outcome = await arrivals.arrived(
+            fetch.box,
+            association,
+            message,
+            source=f"dimse:{fetch.peer.ae_title}",
+            actor=transfer.asked_by,
+            scope=transfer.seen,
+            sent_by=fetch.peer.ae_title,
+        )
+        if isinstance(outcome, Stored):
+            status, comment = 0x0000, ""
+            fetch.more(int(not outcome.already))
+        else:
+            status, comment = int(outcome.reason), outcome.message
+            fetch.refused.append(outcome)
+            fetch.more()
+    await association.send(message.context, _response(message, status, comment))
+
+
+def _response(message: Message, status: int, comment: str) -> Mapping[str, object]:
+    return {
+        "AffectedSOPClassUID": message.command.get("AffectedSOPClassUID"),
+        "AffectedSOPInstanceUID": message.command.get("AffectedSOPInstanceUID"),
+        "CommandField": message.command["CommandField"] | commands.RESPONSE,
+        "MessageIDBeingRespondedTo": message.command.get("MessageID", 0),
+        "Status": status,
+        "ErrorComment": comment[:64] or None,
+    }
+
+
+async def _move(fetch: Fetch, association: Association, context: Context, wanted: Sequence[Request]) -> int:
+    """C-MOVE to ourselves (PS3.4 C.4.2): the instances come to our own storage SCP, wherever it runs."""
+    return await _ask_all(
+        fetch,
+        association,
+        context,
+        commands.C_MOVE_RQ,
+        wanted,
+        MoveDestination=fetch.box.settings.ae_title,
+    )
+
+
+async def _ask_all(
+    fetch: Fetch,
+    association: Association,
+    context: Context,
+    field: int,
+    wanted: Sequence[Request],
+    **more: str,
+) -> int:
+    worst = dimse_scu.SUCCESS
+    for number, one in enumerate(wanted, 1):
+        if fetch.desk.stopped.is_set():
+            break
+        command = {
+            "CommandField": field,
+            "AffectedSOPClassUID": context.abstract_syntax,
+            "MessageID": number % 0x8000,
+            "Priority": 0,
+            **more,
+        }
+        data = remote_query.unique_keys(one.level, one.uids, transfer_syntax=context.transfer_syntax)
+        status = await _asked(fetch, association, context, command, data)
+        worst = status if worst == dimse_scu.SUCCESS else worst
+    return worst
+
+
+async def _asked(
+    fetch: Fetch, association: Association, context: Context, command: Mapping[str, object], data: bytes
+) -> int:
+    status = dimse_scu.SUCCESS
+    number = int(str(command["MessageID"]))
+    cancelling = asyncio.create_task(_cancel(fetch, association, context, number))
+    try:
+        async with aclosing(association.ask(context, command, data)) as answers:
+            async for message in answers:
+                status = message.command.get("Status", 0)
+                fetch.more()
+    finally:
+        cancelling.cancel()
+        with suppress(asyncio.CancelledError):
+            await cancelling
+    return int(status)
+
+
+async def _cancel(fetch: Fetch, association: Association, context: Context, message_id: int) -> None:
+    await fetch.desk.stopped.wait()
+    with suppress(UpperLayerError):
+        await association.cancel(context, message_id)
+
+
+async def _watch(fetch: Fetch, association: Association) -> None:
+    """Abort where nothing is heard for long: neither answers (pending ones are optional) nor instances."""
+    fetch.more()
+    while True:
+        await asyncio.sleep(_LOOK_EVERY)
+        before = fetch.here
+        if context_of(association, GET) is None:
+            fetch.here = len(await here(fetch.box, fetch.remote.uids))
+        if fetch.here != before:
+            fetch.more()
+        silent = asyncio.get_running_loop().time() - fetch.heard
+        if silent > _SILENCE * fetch.peer.response_timeout:
+            log.warning("peer %s was silent for %d seconds", fetch.peer.name, silent)
+            await association.abort()
+            return
