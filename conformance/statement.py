@@ -23,7 +23,8 @@ NAMES = {
     commands.C_FIND_RQ: "C-FIND",
     commands.C_GET_RQ: "C-GET",
     commands.C_MOVE_RQ: "C-MOVE",
-    commands.N_ACTION_RQ: "N-ACTION, N-EVENT-REPORT",
+    commands.N_ACTION_RQ: "N-ACTION",
+    commands.N_EVENT_REPORT_RQ: "N-EVENT-REPORT",
     commands.N_CREATE_RQ: "N-CREATE",
     commands.N_SET_RQ: "N-SET",
 }

@@ -230,6 +230,12 @@ class Settings:
     dimse_idle_timeout: int = _knob(
         600, values.number(1, 604800), "idle time before an association is ended", "seconds"
     )
+    dimse_commitment_timeout: int = _knob(
+        3600,
+        values.number(1, 604800),
+        "time in which a peer that was asked for Storage Commitment has to report, or is asked again",
+        "seconds",
+    )
     keep_alive: int = _knob(75, values.number(1, 3600), "idle time before a connection is closed", "seconds")
     drain_timeout: int = _knob(
         30, values.number(1, 3600), "time that running requests get to finish", "seconds"

@@ -7,6 +7,8 @@ import pytest
 
 from dicomweb_box.cli import main
 from dicomweb_box.outbound import worker
+from tests.outbound.keeper import TITLE as KEEPER
+from tests.outbound.keeper import keeping
 from tests.outbound.pacs import TITLE, pacs
 from tests.outbound.test_dimse_scu import dataset, study
 from tests.outbound.test_sending import receiving
@@ -66,6 +68,31 @@ def test_what_does_not_come_is_told_and_is_no_success(data: str, capsys: pytest.
     assert "failed 1.2.3 The peer does not have this study." in told
     assert gone == 1
     assert "could not be reached" in told
+
+
+@pytest.mark.dicom("PS3.4 J.3")
+def test_it_says_how_much_of_what_was_sent_the_peer_keeps(
+    data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs: list = study(3)
+    with pacs(*theirs) as there:
+        know(data, there.port)
+        assert main(["retrieve", "north", theirs[0].StudyInstanceUID, "--data", data]) == 0
+    with keeping() as keeper:
+        south = f"{KEEPER}@127.0.0.1:{keeper.port}"
+        assert main(["peer", "remove", "north", "--data", data]) == 0
+        assert main(["peer", "add", "south", "--dimse", south, "--may", "commit", "--data", data]) == 0
+        capsys.readouterr()
+        assert main(["send", theirs[0].StudyInstanceUID, "--to", "south", "--wait", "--data", data]) == 0
+        plain = capsys.readouterr().out
+        keeper.lost = {keeper.got[0]: 0x0112}
+        sent = main(["send", theirs[0].StudyInstanceUID, "--to", "south", "--json", "--data", data])
+        told = json.loads(capsys.readouterr().out)
+
+    assert "3 of 3 confirmed to be kept." in plain
+    assert sent == 1
+    assert (told["verified"], told["failed"]) == (2, 1)
+    assert told["confirmation"]["reason"] == "The peer does not keep 1 of 3 instances."
 
 
 def test_a_running_worker_is_left_to_do_it(data: str, capsys: pytest.CaptureFixture[str]) -> None:

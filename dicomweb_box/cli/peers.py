@@ -14,6 +14,9 @@ from dicomweb_box.errors import BadSetting
 if TYPE_CHECKING:
     from dicomweb_box.box import Box
 
+CONFIRMED_WITHIN = 30.0
+"""Seconds that who waits for a transfer waits for the peer to report that it keeps it."""
+
 
 def peer_add(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     """Make a peer."""
@@ -141,7 +144,7 @@ def _transferred(
 ) -> int:
     """Make a transfer, and wait for it where that is asked for or nobody else would do it."""
     from dicomweb_box.accounts.access import EVERYTHING, SYSTEM
-    from dicomweb_box.outbound import kinds, transfers, worker
+    from dicomweb_box.outbound import confirmations, kinds, transfers, worker
 
     def seen(box: "Box", key: str) -> "Coroutine[Any, Any, transfers.Transfer]":
         return transfers.transfer(box, key, scope=EVERYTHING, actor=SYSTEM)
@@ -154,13 +157,26 @@ def _transferred(
                 watching = asyncio.create_task(_watched(lambda: seen(box, key), advance))
                 await worker.run_one(box, key, kinds.HANDLERS)
                 watching.cancel()
-        found = await seen(box, key)
+            await _asked(box, key, most=CONFIRMED_WITHIN if worker.is_running(chosen.data) else 0)
+        found, asking = await seen(box, key), await confirmations.of(box, key)
         left = [one for one in await transfers.items(box, key, most=10_000) if one.state != "delivered"]
-        _print_transfer(found, left if waits else [], as_json=asked["json"])
+        _print_transfer(found, left if waits else [], asking, as_json=asked["json"])
         return FAILED if waits and found.state != "delivered" else 0
 
     code: int = run(existing(chosen), job)
     return code
+
+
+async def _asked(box: "Box", key: str, *, most: float) -> None:
+    """Have the peer asked whether it keeps what it was sent; wait a while for reports that come elsewhere."""
+    from dicomweb_box.outbound import confirmations, kinds, worker
+
+    until = asyncio.get_running_loop().time() + most
+    while (asking := await confirmations.of(box, key)) is not None and asking.open:
+        await worker.run_one(box, asking.asking_id, kinds.HANDLERS)
+        if asyncio.get_running_loop().time() >= until:
+            break
+        await asyncio.sleep(0.2)
 
 
 async def _watched(seen: Callable[[], Coroutine[Any, Any, Any]], advance: Callable[[], None]) -> None:
@@ -194,13 +210,16 @@ def _plain(value: Any) -> str:
     return "".join(one if one.isprintable() else " " for one in text)
 
 
-def _print_transfer(found: Any, left: Sequence[Any], *, as_json: bool) -> None:
+def _print_transfer(found: Any, left: Sequence[Any], asking: Any, *, as_json: bool) -> None:
     if as_json:
         from dicomweb_box.outbound.transfers import resource
 
-        print_json(resource(found) | {"not_delivered": [asdict(one) for one in left]})
+        confirmation = {"confirmation": asking and asdict(asking)}
+        print_json(resource(found) | confirmation | {"not_delivered": [asdict(one) for one in left]})
         return
     print(f"transfer {found.id} {found.state}: {found.delivered} of {found.items} delivered")
+    if asking is not None:
+        print(f"  {found.verified} of {found.delivered} confirmed to be kept. {asking.reason}".rstrip())
     if found.open and found.reason:
         print(f"  {found.reason}")
     for one in left:

@@ -42,7 +42,7 @@ def asked(data: bytes, transfer_syntax: str) -> Asked:
     transaction = _uid(first_value(found, f"{_TRANSACTION:08X}"))
     if transaction is None:
         raise BadRequest("Transaction UID (0008,1195) is missing, or is no UID")
-    items = (found.get(f"{_REFERENCED:08X}") or {}).get("Value") or []
+    items = _items(found, _REFERENCED)
     references = [one for item in items if (one := _reference(item)) is not None]
     if not references or len(references) != len(items):
         raise BadRequest("Referenced SOP Sequence (0008,1199) is empty, or an item lacks a UID")
@@ -60,6 +60,50 @@ def _reference(item: Any) -> Reference | None:
 
 def _uid(value: Any) -> str | None:
     return clean_uid(str(value or "").encode("ascii", "replace"))
+
+
+def request(transaction_uid: str, references: Iterable[Reference], *, transfer_syntax: str) -> bytes:
+    """The action information of a request (PS3.4 Table J.3-1)."""
+    write = _Writer(implicit=transfer_syntax == IMPLICIT_LITTLE)
+    items = [write.item(write.names(one)) for one in references]
+    return write.text(_TRANSACTION, "UI", transaction_uid) + write.sequence(_REFERENCED, items)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """What one report says."""
+
+    transaction_uid: str
+    kept: Sequence[Reference]
+    failed: Sequence[tuple[Reference, int]]
+    """With the reason of each."""
+
+
+def told(data: bytes, transfer_syntax: str) -> Told:
+    """The event information of a report (PS3.4 Table J.3-2).
+
+    Raises BadRequest for what it lacks, UnreadableInstance where it is no data set.
+    """
+    found = remote_query.answer(data, transfer_syntax)
+    transaction = _uid(first_value(found, f"{_TRANSACTION:08X}"))
+    if transaction is None:
+        raise BadRequest("Transaction UID (0008,1195) is missing, or is no UID")
+    kept = [one for item in _items(found, _REFERENCED) if (one := _reference(item)) is not None]
+    failed = [
+        (one, _reason(item)) for item in _items(found, _FAILED) if (one := _reference(item)) is not None
+    ]
+    if not kept and not failed:
+        raise BadRequest("no instance is told of")
+    return Told(transaction_uid=transaction, kept=kept, failed=failed)
+
+
+def _items(found: Any, tag: int) -> Sequence[Any]:
+    return (found.get(f"{tag:08X}") or {}).get("Value") or []
+
+
+def _reason(item: Any) -> int:
+    value = first_value(item, f"{_REASON:08X}")
+    return value if isinstance(value, int) else 0x0110
 
 
 def report(

@@ -165,7 +165,7 @@ async def _serve(call: Call) -> str:
 
 async def _answer(call: Call, message: Message) -> None:
     offer = offers(message.context.abstract_syntax).get(message.command["CommandField"])
-    if offer is None or not message.context.as_scp:
+    if offer is None or not (message.context.as_scp or offer.of_scp):
         await _refuse(call, message, _unknown(message), "this is not served in its presentation context")
     elif not _may(call.caller, offer):
         _note(call, offer)

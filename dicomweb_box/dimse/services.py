@@ -8,6 +8,7 @@ from typing import Final
 from dicomweb_box.dicom import query_options
 from dicomweb_box.dimse import (
     commitment_scp,
+    commitment_scu,
     echo_scp,
     find_scp,
     get_scp,
@@ -35,6 +36,8 @@ class Offer:
     handler: Handler
     or_else: Service | None = None
     """A service that does as well; the handler then looks closer at what is asked."""
+    of_scp: bool = False
+    """It is the SCP who tells this, so that it may come where the caller has that role."""
 
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
@@ -60,7 +63,10 @@ SERVICES: dict[str, Mapping[int, Offer]] = {
         commands.N_CREATE_RQ: Offer(service=Service.MPPS, handler=mpps_scp.create),
         commands.N_SET_RQ: Offer(service=Service.MPPS, handler=mpps_scp.set),
     },
-    PUSH: {commands.N_ACTION_RQ: Offer(service=Service.COMMIT, handler=commitment_scp.commit)},
+    PUSH: {
+        commands.N_ACTION_RQ: Offer(service=Service.COMMIT, handler=commitment_scp.commit),
+        commands.N_EVENT_REPORT_RQ: Offer(service=Service.COMMIT, handler=commitment_scu.hear, of_scp=True),
+    },
 }
 """By abstract syntax and Command Field; storage classes are without number."""
 

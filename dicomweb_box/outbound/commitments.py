@@ -40,7 +40,7 @@ PROCESSING_FAILURE, NO_SUCH_INSTANCE, CLASS_CONFLICT, DUPLICATE_TRANSACTION = 0x
 _AT_ONCE = 50
 _ALL_KEPT, _SOME_NOT = 1, 2
 """Event types (PS3.4 J.3.3)."""
-_FINAL: Final = frozenset((0x0112, 0x0113, 0x0118, 0x0122, 0x0124))
+FINAL: Final = frozenset((0x0112, 0x0113, 0x0118, 0x0122, 0x0124))
 """The peer does not know such reports, or not of us: telling it again does not help."""
 
 
@@ -133,7 +133,7 @@ async def _told_over(box: Box, desk: Desk, over: Open, found: Found) -> bool:
         status = await _tell(box, desk, over.association, over.context, found)
     except UpperLayerError:
         return False  # it is gone: a new one has to do
-    if status in _FINAL:
+    if status in FINAL:
         return False  # not over this one, where it has the other role
     await _settle(desk, found, status)
     return True
@@ -167,7 +167,7 @@ async def _settle(desk: Desk, found: Found, status: int) -> None:
             "" if kept == len(found) else f"{len(found) - kept} of {len(found)} instances are not kept here."
         )
         await desk.settle(item.number, "delivered", words, done=kept)
-    elif status in _FINAL:
+    elif status in FINAL:
         await desk.settle(item.number, "refused", f"The peer does not take the report (status {status:04X}).")
     else:
         await desk.settle(item.number, "again", f"The peer failed at the report (status {status:04X}).")

@@ -48,6 +48,8 @@ class Settled:
     outcome: Outcome
     reason: str = ""
     done: int | None = None
+    due: datetime | None = None
+    """When it is to be looked at again, where not as usual."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,7 +167,7 @@ async def settle(w: Writer, box: Box, batch: Batch, settled: Sequence[Settled]) 
                 "state": state,
                 "reason": one.reason,
                 "attempts": tried,
-                "due": stamp(now + wait(tried) if one.outcome == "again" else now),
+                "due": stamp(one.due or (now + wait(tried) if one.outcome == "again" else now)),
                 "now": stamp(now),
                 "done": one.done,
             },

@@ -8,6 +8,8 @@ from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.archive.retrieve_keys import Keys
 from dicomweb_box.box import Box
 from dicomweb_box.errors import PeerUnreachable
+from dicomweb_box.outbound import confirmations
+from dicomweb_box.outbound.services import Service
 from dicomweb_box.outbound.storing import Result, store_to
 from dicomweb_box.outbound.transfers import Item
 from dicomweb_box.outbound.worker import Desk
@@ -23,6 +25,9 @@ async def send(box: Box, desk: Desk) -> None:
         return
     left = {item.instance_uid: item for item in desk.batch.items}
     transfer = desk.batch.transfer
+    confirmed = Service.COMMIT in peer.may
+    if confirmed:
+        await desk.write(lambda w: confirmations.expect(w, box, desk.batch))
     found = await retrieve_keys.find(
         box, Keys(level="instance", instance_uids=tuple(left)), scope=transfer.seen, actor=transfer.asked_by
     )
@@ -35,6 +40,8 @@ async def send(box: Box, desk: Desk) -> None:
     for uid, item in left.items():
         if uid not in taken and not desk.stopped.is_set():
             await desk.settle(item.number, "failed", "It is not in the archive any more.")
+    if confirmed:
+        await desk.write(lambda w: confirmations.expect(w, box, desk.batch))
 
 
 async def _until_stopped(

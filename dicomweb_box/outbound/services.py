@@ -29,7 +29,7 @@ MEANING = {
     Service.FIND: "Search, with the names of patients (C-FIND).",
     Service.RETRIEVE: "Get instances for itself (C-GET, C-MOVE to itself).",
     Service.MOVE: "Have instances sent to another peer (C-MOVE).",
-    Service.COMMIT: "Ask whether instances are kept (Storage Commitment).",
+    Service.COMMIT: "Ask whether instances are kept, and be asked it of what it was sent (Commitment).",
     Service.WORKLIST: "Ask what is to be done (Modality Worklist).",
     Service.MPPS: "Report what was done (Modality Performed Procedure Step).",
 }

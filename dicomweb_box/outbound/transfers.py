@@ -39,6 +39,8 @@ class Item:
     attempts: int = 0
     due_at: str = ""
     changed_at: str = ""
+    verified_at: str = ""
+    """When the peer said that it keeps it."""
     done: int = 0
     """Instances of it that have come or gone."""
     expected: int = 0
@@ -73,6 +75,8 @@ class Transfer:
     refused: int
     failed: int
     withdrawn: int
+    verified: int
+    """Of what was delivered, what the peer said that it keeps."""
 
     @property
     def items(self) -> int:
@@ -98,6 +102,11 @@ class Transfer:
     def seen(self) -> Scope:
         """The part of the archive that who asked may see."""
         return _scope(self.scope, self.realm)
+
+    @property
+    def asks(self) -> bool:
+        """Whether it asks the peer if what was sent is kept; else, of its kind, it answers that."""
+        return self.kind == "commitment" and "sent" in self.details
 
     @property
     def details(self) -> Mapping[str, Any]:
@@ -185,7 +194,18 @@ def _owner(scope: Scope, actor: Actor) -> dict[str, Any]:
 
 def resource(found: Transfer) -> dict[str, Any]:
     """A transfer for programs."""
-    names = ("id", "kind", "peer", "state", "reason", "priority", "created_at", "changed_at", *STATES)
+    names = (
+        "id",
+        "kind",
+        "peer",
+        "state",
+        "reason",
+        "priority",
+        "created_at",
+        "changed_at",
+        *STATES,
+        "verified",
+    )
     plain = {name: getattr(found, name) for name in names}
     return plain | {
         "asked_by": found.owner,

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from dicomweb_box.archive.chores import Step
@@ -60,10 +61,16 @@ class Desk:
             return None
 
     async def settle(
-        self, number: int, outcome: Outcome, reason: str = "", *, done: int | None = None
+        self,
+        number: int,
+        outcome: Outcome,
+        reason: str = "",
+        *,
+        done: int | None = None,
+        due: datetime | None = None,
     ) -> None:
         """Say what became of an item; the reason is a sentence without any attribute of a patient."""
-        self._settled.append(Settled(number=number, outcome=outcome, reason=reason, done=done))
+        self._settled.append(Settled(number=number, outcome=outcome, reason=reason, done=done, due=due))
         if len(self._settled) >= _KEPT:
             await self.write()
 

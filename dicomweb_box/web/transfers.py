@@ -1,6 +1,6 @@
 """Transfers: what one asked to be sent and brought, how far it is, and what to do about it."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 from dicomweb_box.asgi.identity import identify
 from dicomweb_box.errors import BadQuery
-from dicomweb_box.outbound import steering, transfers
+from dicomweb_box.outbound import confirmations, steering, transfers
 from dicomweb_box.outbound.transfers import STATES, Item, State, Transfer
 from dicomweb_box.web.forms import posted
 from dicomweb_box.web.page import page
@@ -19,6 +19,7 @@ from dicomweb_box.web.twins import as_json, done, for_programs
 ON_A_PAGE = 50
 ITEMS_ON_A_PAGE = 200
 WORDS = {"send": "Send", "retrieve": "Bring here", "commitment": "Report of commitment"}
+ASKING = "Ask whether it is kept"
 MEANING: dict[State, str] = {
     "queued": "waiting",
     "sending": "on its way",
@@ -47,7 +48,7 @@ async def index(request: Request) -> Response:
         transfers=shown,
         older=f"/transfers?{urlencode({'before': older})}" if older else None,
         busy=before is None and any(one.open for one in shown),
-        words=WORDS,
+        words=_words,
         meaning=MEANING,
     )
 
@@ -61,21 +62,25 @@ async def show(request: Request) -> Response:
     )
     items = rows[:ITEMS_ON_A_PAGE]
     further = items[-1].number if len(rows) > ITEMS_ON_A_PAGE else None
+    confirmation = await confirmations.of(request.app.state.box, found.id)
     if for_programs(request):
+        more = {"item_list": [_item(one) for one in items], "after": further}
         return as_json(
-            transfers.resource(found) | {"item_list": [_item(one) for one in items], "after": further}
+            transfers.resource(found) | {"confirmation": confirmation and asdict(confirmation)} | more
         )
     return page(
         request,
         "transfers/show.html",
         fragment="transfer",
         transfer=found,
+        confirmation=confirmation,
+        busy=found.open or (confirmation is not None and confirmation.open),
         items=items,
         state=state,
         states=[one for one in STATES if getattr(found, one)],
         further=f"{_address(found)}?{urlencode(_query(state, further))}" if further else None,
         here=f"{_address(found)}?{urlencode(_query(state, after))}",
-        words=WORDS,
+        words=_words,
         meaning=MEANING,
     )
 
@@ -102,6 +107,10 @@ async def hold(request: Request) -> Response:
         request.app.state.box, request.path_params["id"], paused=paused, scope=scope, actor=actor
     )
     return await _changed(request)
+
+
+def _words(one: Transfer) -> str:
+    return ASKING if one.asks else WORDS[one.kind]
 
 
 def _item(item: Item) -> dict[str, Any]:

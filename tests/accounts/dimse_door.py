@@ -198,6 +198,9 @@ def _request(
             return _requested(told, of.instance), data
         case commands.N_ACTION_RQ:
             return _requested(told, "1.2.840.10008.1.20.1.1") | {"ActionTypeID": 1}, _commitment(of)
+        case commands.N_EVENT_REPORT_RQ:
+            event = {"AffectedSOPInstanceUID": "1.2.840.10008.1.20.1.1", "EventTypeID": 1}
+            return told | event, _commitment(of)
     raise AssertionError(f"nothing is known of command {command:04x}")
 
 

@@ -1,8 +1,12 @@
 """The pages of transfers, and what programs ask of them."""
 
+from dataclasses import replace
+
 import httpx
 
 from dicomweb_box.box import Box
+from dicomweb_box.dicom.commitment import Reference, Told
+from dicomweb_box.outbound import confirmations
 from tests.outbound.queueing import CAROL, claim, enqueue, get, let_go, settle, states
 from tests.web.pages import Page, assert_well_made
 
@@ -86,3 +90,36 @@ async def test_what_is_not_there_is_404_and_what_cannot_be_meant_400(
     for query in ("state=gone", "after=x"):
         assert (await client.get(f"/transfers/{key}?{query}")).status_code == 400
     assert (await client.get("/transfers?before=x")).status_code == 400
+
+
+async def test_what_the_peer_says_of_what_it_was_sent_is_shown_with_how_it_is_asked(
+    box: Box, client: httpx.AsyncClient
+) -> None:
+    key = await enqueue(box, 2)
+    batch = await claim(box)
+    await settle(box, batch, "delivered", "delivered")
+    await let_go(box, batch)
+    await box.database.write(lambda w: confirmations.expect(w, box, batch))
+    asking = (await client.get(f"/transfers/{key}.json")).json()["confirmation"]["asking_id"]
+    await box.database.write(lambda w: confirmations.asked(w, box, asking, 1, "2.25.1"))
+    before = await client.get(f"/transfers/{key}")
+    kept = Reference(sop_class_uid="1.2.840.10008.5.1.4.1.1.2", instance_uid="1.2.3.1")
+    told = Told(
+        transaction_uid="2.25.1", kept=[kept], failed=[(replace(kept, instance_uid="1.2.3.2"), 0x0112)]
+    )
+    assert await box.database.write(lambda w: confirmations.told(w, box, told, "north"))
+
+    answer, twin = await client.get(f"/transfers/{key}"), (await client.get(f"/transfers/{key}.json")).json()
+
+    assert "every 1s" in before.text
+    page = Page(answer.text)
+    assert_well_made(page)
+    assert f"/transfers/{asking}" in page.addresses()
+    assert "every 1s" not in answer.text
+    assert "1 of 1" in answer.text
+    assert "kept there" in answer.text
+    assert "the peer does not have it (reason 0112)" in answer.text
+    assert (twin["state"], twin["verified"], twin["confirmation"]["state"]) == ("failed", 1, "delivered")
+    assert [bool(item["verified_at"]) for item in twin["item_list"]] == [True, False]
+    assert "Ask whether it is kept" in (await client.get(f"/transfers/{asking}")).text
+    assert "Ask whether it is kept" in (await client.get("/transfers")).text
