@@ -18,9 +18,9 @@ import uvloop
 
 from dicomweb_box.upper_layer import commands
 from dicomweb_box.upper_layer.acceptor import serve
+from dicomweb_box.upper_layer.agreement import Acceptance, AssociationRequest
 from dicomweb_box.upper_layer.association import Association
 from dicomweb_box.upper_layer.limits import Limits
-from dicomweb_box.upper_layer.negotiation import Acceptance, AssociationRequest
 from dicomweb_box.upper_layer.requestor import Proposed, request
 
 CT, EXPLICIT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"

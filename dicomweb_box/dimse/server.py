@@ -18,17 +18,17 @@ from dicomweb_box.outbound import admission
 from dicomweb_box.outbound.admission import Caller, Refusal
 from dicomweb_box.settings import Settings
 from dicomweb_box.upper_layer import acceptor, commands
-from dicomweb_box.upper_layer.association import Association
-from dicomweb_box.upper_layer.errors import UpperLayerError
-from dicomweb_box.upper_layer.limits import Limits, Timeouts
-from dicomweb_box.upper_layer.message import Message
-from dicomweb_box.upper_layer.negotiation import (
+from dicomweb_box.upper_layer.agreement import (
     NO_TRANSFER_SYNTAX,
     Acceptance,
     AssociationRequest,
     Proposed,
     Rejection,
 )
+from dicomweb_box.upper_layer.association import Association
+from dicomweb_box.upper_layer.errors import UpperLayerError
+from dicomweb_box.upper_layer.limits import Limits, Timeouts
+from dicomweb_box.upper_layer.message import Message
 
 log = logging.getLogger(__name__)
 

@@ -9,14 +9,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from dicomweb_box.upper_layer import framing, negotiation
+from dicomweb_box.upper_layer import agreement, framing, negotiation
+from dicomweb_box.upper_layer.agreement import Acceptance, AssociationRequest, Rejection
 from dicomweb_box.upper_layer.association import Agreed, Association
 from dicomweb_box.upper_layer.connection import Connection, short_pdu
 from dicomweb_box.upper_layer.errors import Aborted, UpperLayerError
 from dicomweb_box.upper_layer.first_pdu import FirstPdu
 from dicomweb_box.upper_layer.framing import Violation
 from dicomweb_box.upper_layer.limits import Limits
-from dicomweb_box.upper_layer.negotiation import Acceptance, AssociationRequest, Rejection
 
 log = logging.getLogger(__name__)
 
@@ -239,7 +239,7 @@ class _Acceptor:
             or self._asked_of[guest.address] > self._limits.associations_of_address
             or self._leaving.is_set()
         ):
-            return negotiation.LIMIT_EXCEEDED
+            return agreement.LIMIT_EXCEEDED
         return await self._admit(request)
 
 

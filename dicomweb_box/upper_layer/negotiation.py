@@ -1,14 +1,11 @@
 """Negotiation of associations: PDUs to facts and back, by pynetdicom's classes (PS3.8 9.3.2, PS3.7 D)."""
 
 import logging
-import struct
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydicom.uid import UID
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
-from pynetdicom.pdu_items import PDU_ITEM_TYPES
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
     AsynchronousOperationsWindowNegotiation,
@@ -21,6 +18,18 @@ from pynetdicom.pdu_primitives import (
 from pynetdicom.presentation import PresentationContext, negotiate_as_acceptor, negotiate_as_requestor
 
 from dicomweb_box.upper_layer import framing
+from dicomweb_box.upper_layer.agreement import (
+    ACCEPTED,
+    CONTEXT_NAME_NOT_SUPPORTED,
+    NO_ABSTRACT_SYNTAX,
+    NO_TRANSFER_SYNTAX,
+    VERSION_NOT_SUPPORTED,
+    Acceptance,
+    AssociationRequest,
+    Proposed,
+    Rejection,
+)
+from dicomweb_box.upper_layer.association_items import decode
 from dicomweb_box.upper_layer.framing import Violation
 from dicomweb_box.upper_layer.message import Context
 
@@ -33,98 +42,8 @@ IMPLEMENTATION_VERSION = "DICOMWEB_BOX"
 LEAST_PDU = 128
 """A peer that takes less would have us send more heads than data."""
 
-ACCEPTED, REFUSED, NO_REASON, NO_ABSTRACT_SYNTAX, NO_TRANSFER_SYNTAX = range(5)
-"""PS3.8 Table 9-18."""
-
 _IMPLICIT = "1.2.840.10008.1.2"
-_HEAD = struct.Struct(">BxI")
-_ITEM = struct.Struct(">BxH")
-_APPLICATION_CONTEXT, _USER_INFORMATION = 0x10, 0x50
-_PRESENTATION_CONTEXTS = {0x20, 0x21}
-MOST_CONTEXTS, MOST_SYNTAXES, MOST_USER_ITEMS = 128, 128 * 64, 1024
-"""What can be proposed (IDs are odd bytes), with its syntaxes in all, and what is told beside. Each takes
-some microseconds to read, and nobody else is served meanwhile."""
-_FIXED = 68
-"""Bytes of A-ASSOCIATE-RQ and -AC before their items."""
-
 Roles = dict[UID, tuple[bool | None, bool | None]]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rejection:
-    """A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
-
-    result: int = 1
-    source: int = 1
-    reason: int = 1
-
-
-VERSION_NOT_SUPPORTED = Rejection(result=1, source=2, reason=2)
-CONTEXT_NAME_NOT_SUPPORTED = Rejection(result=1, source=1, reason=2)
-CALLING_NOT_RECOGNIZED = Rejection(result=1, source=1, reason=3)
-CALLED_NOT_RECOGNIZED = Rejection(result=1, source=1, reason=7)
-LIMIT_EXCEEDED = Rejection(result=2, source=3, reason=2)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Proposed:
-    """A presentation context that is proposed; with `as_scp` the requestor wants to be SCP as well."""
-
-    abstract_syntax: str
-    transfer_syntaxes: Sequence[str]
-    as_scp: bool = False
-    id: int = 0
-    """Given by the negotiation."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AssociationRequest:
-    """What an A-ASSOCIATE-RQ says, and who sent it."""
-
-    calling_ae_title: str
-    called_ae_title: str
-    peer_address: str
-    peer_certificate: bytes | None
-    proposed: Sequence[Proposed]
-    roles: Mapping[str, tuple[bool, bool]]
-    """By SOP class, whether the requestor proposes to be SCU, and SCP (PS3.7 D.3.3.4)."""
-    extended: Mapping[str, bytes]
-    """Service class application information by SOP class (PS3.7 D.3.3.5)."""
-    related: Mapping[str, Sequence[str]]
-    """Related general SOP classes by SOP class (PS3.7 D.3.3.6)."""
-    most_pdu: int
-    implementation: str
-    window: bool = False
-    """Whether the requestor has an asynchronous operations window to negotiate."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Acceptance:
-    """What is accepted of an association request.
-
-    `contexts` says by context ID the transfer syntax, or why none (PS3.8 Table 9-18); those left out are
-    refused as of an abstract syntax that is not supported. `roles` says by SOP class whether the requestor
-    may be SCU, and SCP.
-    """
-
-    contexts: Mapping[int, str | int]
-    extended: Mapping[str, bytes] = field(default_factory=dict)
-    roles: Mapping[str, tuple[bool, bool]] = field(default_factory=dict)
-    pdu_size: int = 0
-    """Most bytes of a PDU that the requestor is told to send; 0: as the limits have it."""
-    idle: float | None = None
-    """Seconds between its messages; None: as the limits have it."""
-
-
-def choose(request: AssociationRequest, supported: Mapping[str, Sequence[str]]) -> dict[int, str | int]:
-    """For Acceptance.contexts: by abstract syntax the first of `supported` that is proposed."""
-    chosen: dict[int, str | int] = {}
-    for proposed in request.proposed:
-        ours = supported.get(proposed.abstract_syntax)
-        if ours is not None:
-            fits = (syntax for syntax in ours if syntax in proposed.transfer_syntaxes)
-            chosen[proposed.id] = next(fits, NO_TRANSFER_SYNTAX)
-    return chosen
 
 
 def read_request(
@@ -134,7 +53,7 @@ def read_request(
     if len(body) >= 2 and not body[1] & 1:
         return VERSION_NOT_SUPPORTED  # PS3.8 Table 9-11: only bit 0 is to be tested
     pdu = A_ASSOCIATE_RQ()
-    _decode(pdu, framing.ASSOCIATE_RQ, body)
+    decode(pdu, framing.ASSOCIATE_RQ, body)
     if pdu.application_context_name != APPLICATION_CONTEXT:
         return CONTEXT_NAME_NOT_SUPPORTED
     user = pdu.user_information
@@ -223,7 +142,7 @@ def read_acceptance(
     Raises Violation.
     """
     pdu = A_ASSOCIATE_AC()
-    _decode(pdu, framing.ASSOCIATE_AC, body)
+    decode(pdu, framing.ASSOCIATE_AC, body)
     user = pdu.user_information
     if user is None:
         raise Violation("an association answer without user information")
@@ -246,21 +165,6 @@ def read_acceptance(
     extended = {str(item.uid): item.app_info or b"" for item in user.ext_neg}
     implementation = f"{user.implementation_class_uid} {user.implementation_version_name or ''}".strip()
     return accepted, extended, _most_pdu(user.maximum_length), implementation
-
-
-def numbered(proposed: Sequence[Proposed]) -> list[Proposed]:
-    """The same with context IDs; raises ValueError for more than an association can have."""
-    if not 1 <= len(proposed) <= 128:
-        raise ValueError(f"an association proposes 1 to 128 presentation contexts, not {len(proposed)}")
-    return [
-        Proposed(
-            id=2 * number + 1,
-            abstract_syntax=one.abstract_syntax,
-            transfer_syntaxes=one.transfer_syntaxes,
-            as_scp=one.as_scp,
-        )
-        for number, one in enumerate(proposed)
-    ]
 
 
 def _negotiated(
@@ -339,65 +243,3 @@ def _most_pdu(length: int | None) -> int:
     if 0 < most < LEAST_PDU:
         raise Violation(f"an association whose PDUs may have no more than {most} bytes")
     return most
-
-
-def _decode(pdu: A_ASSOCIATE_RQ | A_ASSOCIATE_AC, kind: int, body: bytes) -> None:
-    if len(body) < _FIXED:
-        raise Violation("an association PDU that is cut short")
-    items = _known(body[_FIXED:])
-    _bound(items)
-    known = body[:_FIXED] + b"".join(_ITEM.pack(kind, len(content)) + content for kind, content in items)
-    try:
-        pdu.decode(_HEAD.pack(kind, len(known)) + known)
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        AssertionError,
-        struct.error,
-        AttributeError,
-    ) as error:
-        raise Violation("an association PDU that cannot be understood") from error
-
-
-def _known(items: bytes) -> list[tuple[int, bytes]]:
-    """The items without those of a type that we do not know, which are to be passed over (PS3.8 9.3.1)."""
-    kept = []
-    for kind, content in _items(items):
-        if kind == _USER_INFORMATION:
-            known = _known(content)
-            if len(known) > MOST_USER_ITEMS:
-                raise Violation(f"more than {MOST_USER_ITEMS} items of user information")
-            content = b"".join(_ITEM.pack(inner, len(told)) + told for inner, told in known)
-        if kind in PDU_ITEM_TYPES:
-            kept.append((kind, content))
-    return kept
-
-
-def _items(items: bytes) -> Iterator[tuple[int, bytes]]:
-    position = 0
-    while position < len(items):
-        if len(items) - position < _ITEM.size:
-            raise Violation("an item of an association PDU that is cut short")
-        kind, length = _ITEM.unpack_from(items, position)
-        content = items[position + _ITEM.size : position + _ITEM.size + length]
-        if len(content) < length:
-            raise Violation("an item of an association PDU that is longer than the PDU")
-        position += _ITEM.size + length
-        yield kind, content
-
-
-def _bound(items: Sequence[tuple[int, bytes]]) -> None:
-    """Raises Violation for more than an association can be about."""
-    contexts = [content for kind, content in items if kind in _PRESENTATION_CONTEXTS]
-    if len(contexts) > MOST_CONTEXTS:
-        raise Violation(f"more than {MOST_CONTEXTS} presentation contexts")
-    syntaxes = 0
-    for content in contexts:
-        syntaxes += sum(1 for _ in _items(content[4:]))
-        if syntaxes > MOST_SYNTAXES:
-            raise Violation(f"presentation contexts with more than {MOST_SYNTAXES} syntaxes")
-    kinds = [kind for kind, _ in items]
-    if kinds.count(_APPLICATION_CONTEXT) > 1 or kinds.count(_USER_INFORMATION) > 1:
-        raise Violation("an association PDU with two application contexts or user informations")

@@ -5,7 +5,8 @@ import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from dicomweb_box.upper_layer import framing, negotiation
+from dicomweb_box.upper_layer import agreement, framing, negotiation
+from dicomweb_box.upper_layer.agreement import Proposed
 from dicomweb_box.upper_layer.association import Agreed, Association
 from dicomweb_box.upper_layer.connection import Connection
 from dicomweb_box.upper_layer.errors import Aborted, Rejected, TimedOut, Unreachable
@@ -13,7 +14,6 @@ from dicomweb_box.upper_layer.first_pdu import FirstPdu
 from dicomweb_box.upper_layer.framing import Violation
 from dicomweb_box.upper_layer.limits import PDU_SIZE, Timeouts
 from dicomweb_box.upper_layer.message import Context
-from dicomweb_box.upper_layer.negotiation import Proposed
 
 __all__ = ["Proposed", "request"]
 
@@ -38,7 +38,7 @@ async def request(
     Raises Rejected, Unreachable, and ValueError for what cannot be proposed.
     """
     times = timeouts or Timeouts()
-    proposed = negotiation.numbered(contexts)
+    proposed = agreement.numbered(contexts)
     pdu = negotiation.write_request(
         calling=calling, called=called, proposed=proposed, extended=extended or {}, pdu_size=pdu_size
     )

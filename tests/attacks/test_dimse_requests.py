@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from dicomweb_box.upper_layer import negotiation
+from dicomweb_box.upper_layer import agreement, negotiation
+from dicomweb_box.upper_layer.agreement import Acceptance, AssociationRequest, Rejection
 from dicomweb_box.upper_layer.framing import Violation
-from dicomweb_box.upper_layer.negotiation import Acceptance, AssociationRequest, Rejection
 
 VERIFICATION, CT = b"1.2.840.10008.1.1", b"1.2.840.10008.5.1.4.1.1.2"
 IMPLICIT, EXPLICIT = b"1.2.840.10008.1.2", b"1.2.840.10008.1.2.1"
@@ -61,7 +61,7 @@ def answered(body: bytes) -> bytes | Rejection:
     request = negotiation.read_request(body, peer_address="192.0.2.1")
     if isinstance(request, Rejection):
         return request
-    chosen = negotiation.choose(request, _everything(request))
+    chosen = agreement.choose(request, _everything(request))
     everything = Acceptance(contexts=chosen, extended=request.extended, roles=request.roles)
     return negotiation.accept(request, everything, pdu_size=16384)[1]
 

@@ -12,13 +12,13 @@ from pynetdicom.ae import ApplicationEntity
 from dicomweb_box.box import Box
 from dicomweb_box.outbound import hosts
 from dicomweb_box.outbound.echo import Echo, echo
-from dicomweb_box.upper_layer.association import Association
-from dicomweb_box.upper_layer.negotiation import (
+from dicomweb_box.upper_layer.agreement import (
     CALLED_NOT_RECOGNIZED,
     Acceptance,
     AssociationRequest,
     Rejection,
 )
+from dicomweb_box.upper_layer.association import Association
 from tests.certificates import make_certificate
 from tests.outbound.told import made
 from tests.upper_layer.peers import (

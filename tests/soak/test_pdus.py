@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dicomweb_box.upper_layer import commands, framing, negotiation
+from dicomweb_box.upper_layer import agreement, commands, framing, negotiation
 from dicomweb_box.upper_layer.association import Association
 from dicomweb_box.upper_layer.connection import short_pdu
 from dicomweb_box.upper_layer.errors import UpperLayerError
@@ -155,14 +155,14 @@ async def test_broken_answers_end_in_an_error_of_ours(soak: bool, chance: random
         pdu = negotiation.write_request(
             calling="BOX",
             called="PEER",
-            proposed=negotiation.numbered(contexts),
+            proposed=agreement.numbered(contexts),
             extended={CT: b"\1"},
             pdu_size=16384,
         )
         read = negotiation.read_request(pdu[6:], peer_address="")
-        assert isinstance(read, negotiation.AssociationRequest)
+        assert isinstance(read, agreement.AssociationRequest)
         acceptance = await anything(read)
-        assert isinstance(acceptance, negotiation.Acceptance)
+        assert isinstance(acceptance, agreement.Acceptance)
         return negotiation.accept(read, acceptance, pdu_size=16384)[1]
 
     acceptance = await accepted()

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from dicomweb_box.upper_layer import commands
-from dicomweb_box.upper_layer.negotiation import Proposed
+from dicomweb_box.upper_layer.agreement import Proposed
 from tests.upper_layer.peers import (
     ABORT,
     CT,

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from pynetdicom.ae import ApplicationEntity
 
-from dicomweb_box.upper_layer import commands, framing, negotiation
+from dicomweb_box.upper_layer import agreement, commands, framing, negotiation
 from dicomweb_box.upper_layer.acceptor import Policy, Talk, serve
+from dicomweb_box.upper_layer.agreement import Acceptance, AssociationRequest, Proposed, Rejection
 from dicomweb_box.upper_layer.association import Association
 from dicomweb_box.upper_layer.connection import short_pdu
 from dicomweb_box.upper_layer.limits import Limits, Timeouts
 from dicomweb_box.upper_layer.message import Message
-from dicomweb_box.upper_layer.negotiation import Acceptance, AssociationRequest, Proposed, Rejection
 
 VERIFICATION = "1.2.840.10008.1.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -174,7 +174,7 @@ def association_request(*proposed: Proposed, extended: dict[str, bytes] | None =
     return negotiation.write_request(
         calling="WIRE",
         called="BOX",
-        proposed=negotiation.numbered(contexts),
+        proposed=agreement.numbered(contexts),
         extended=extended or {},
         pdu_size=16384,
     )

@@ -7,10 +7,10 @@ import struct
 
 import pytest
 
-from dicomweb_box.upper_layer import commands, framing, negotiation
+from dicomweb_box.upper_layer import agreement, commands, framing, negotiation
+from dicomweb_box.upper_layer.agreement import Acceptance, AssociationRequest, Proposed, Rejection
 from dicomweb_box.upper_layer.association import Association
 from dicomweb_box.upper_layer.limits import Limits, Timeouts
-from dicomweb_box.upper_layer.negotiation import Acceptance, AssociationRequest, Proposed, Rejection
 from tests.upper_layer.peers import (
     ABORT,
     CT,
@@ -187,7 +187,7 @@ async def test_it_rejects_as_the_policy_says():
     async def nobody(request: AssociationRequest) -> Rejection:
         assert (request.calling_ae_title, request.called_ae_title) == ("WIRE", "BOX")
         assert request.peer_address == "127.0.0.1"
-        return negotiation.CALLING_NOT_RECOGNIZED
+        return agreement.CALLING_NOT_RECOGNIZED
 
     assert await rejected(association_request(), admit=nobody) == (1, 1, 3)
 
@@ -316,7 +316,7 @@ async def test_extended_negotiation_is_answered_as_the_policy_says():
 @pytest.mark.dicom("PS3.8 9.3.3.2")
 async def test_refused_contexts_carry_their_reason():
     async def policy(request: AssociationRequest) -> Acceptance:
-        return Acceptance(contexts={3: negotiation.NO_TRANSFER_SYNTAX})
+        return Acceptance(contexts={3: agreement.NO_TRANSFER_SYNTAX})
 
     async with serving(Archive().talk, admit=policy) as port, wire(port) as peer:
         body = await peer.associate()
@@ -325,7 +325,7 @@ async def test_refused_contexts_carry_their_reason():
     while body[position] == 0x21:
         results[body[position + 4]] = body[position + 6]
         position += 4 + int.from_bytes(body[position + 2 : position + 4], "big")
-    assert results == {1: negotiation.NO_ABSTRACT_SYNTAX, 3: negotiation.NO_TRANSFER_SYNTAX}
+    assert results == {1: agreement.NO_ABSTRACT_SYNTAX, 3: agreement.NO_TRANSFER_SYNTAX}
 
 
 def test_choose_takes_our_order_of_transfer_syntaxes():
@@ -338,8 +338,8 @@ def test_choose_takes_our_order_of_transfer_syntaxes():
         peer_address="",
     )
     assert isinstance(request, AssociationRequest)
-    chosen = negotiation.choose(request, {CT: [EXPLICIT, IMPLICIT], VERIFICATION: [EXPLICIT]})
-    assert chosen == {1: negotiation.NO_TRANSFER_SYNTAX, 3: EXPLICIT}
+    chosen = agreement.choose(request, {CT: [EXPLICIT, IMPLICIT], VERIFICATION: [EXPLICIT]})
+    assert chosen == {1: agreement.NO_TRANSFER_SYNTAX, 3: EXPLICIT}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from dicomweb_box.upper_layer import commands, framing, negotiation
+from dicomweb_box.upper_layer import agreement, commands, framing, negotiation
 from dicomweb_box.upper_layer.association import Association
 from dicomweb_box.upper_layer.connection import short_pdu
 from dicomweb_box.upper_layer.errors import Aborted, Rejected, TimedOut, TooLarge, Unreachable
@@ -40,14 +40,14 @@ async def asked(port: int, timeouts: Timeouts = QUICK, **more: object) -> Associ
     )
 
 
-async def accept(peer: Wire, most_pdu: int = 16384) -> negotiation.AssociationRequest:
+async def accept(peer: Wire, most_pdu: int = 16384) -> agreement.AssociationRequest:
     """The script of a peer that accepts everything."""
     kind, body = await peer.pdu()
     assert kind == framing.ASSOCIATE_RQ
     read = negotiation.read_request(body, peer_address="127.0.0.1")
-    assert isinstance(read, negotiation.AssociationRequest)
+    assert isinstance(read, agreement.AssociationRequest)
     acceptance = await anything(read)
-    assert isinstance(acceptance, negotiation.Acceptance)
+    assert isinstance(acceptance, agreement.Acceptance)
     peer.send(negotiation.accept(read, acceptance, pdu_size=most_pdu)[1])
     return read
 
@@ -83,8 +83,8 @@ async def test_an_association_without_contexts_is_of_no_use():
     async def refuse_all(peer: Wire) -> None:
         _, body = await peer.pdu()
         read = negotiation.read_request(body, peer_address="")
-        assert isinstance(read, negotiation.AssociationRequest)
-        peer.send(negotiation.accept(read, negotiation.Acceptance(contexts={}), pdu_size=0)[1])
+        assert isinstance(read, agreement.AssociationRequest)
+        peer.send(negotiation.accept(read, agreement.Acceptance(contexts={}), pdu_size=0)[1])
         assert (await peer.pdu())[0] == framing.ABORT
 
     async with scripted(refuse_all) as port:
@@ -139,9 +139,9 @@ async def test_a_transfer_syntax_that_was_not_proposed_is_not_taken():
             body.replace(b"\x40\0\0\x13" + EXPLICIT.encode(), b"\x40\0\0\x131.2.840.10008.1.2.2"),
             peer_address="",
         )
-        assert isinstance(read, negotiation.AssociationRequest)
+        assert isinstance(read, agreement.AssociationRequest)
         acceptance = await anything(read)
-        assert isinstance(acceptance, negotiation.Acceptance)
+        assert isinstance(acceptance, agreement.Acceptance)
         peer.send(negotiation.accept(read, acceptance, pdu_size=0)[1])
         assert (await peer.pdu())[0] == framing.ABORT
 
