@@ -23,6 +23,7 @@ from dicomweb_box.outbound.transfers import Item
 from dicomweb_box.outbound.worker import Desk
 from dicomweb_box.upper_layer import commands
 from dicomweb_box.upper_layer.association import Association
+from dicomweb_box.upper_layer.commands import Command
 from dicomweb_box.upper_layer.errors import UpperLayerError
 from dicomweb_box.upper_layer.message import Context, Message
 from dicomweb_box.upper_layer.requestor import Proposed
@@ -46,6 +47,8 @@ class Fetch:
     remote: Remote
     refused: list[Refused] = field(default_factory=list)
     here: int = 0
+    promised: int = 0
+    """So many the peer said that it has sent."""
     heard: float = 0.0
 
     def more(self, count: int = 0) -> None:
@@ -83,11 +86,37 @@ async def by_get(fetch: Fetch, wanted: Sequence[Request]) -> int | None:
 
 async def by_move(fetch: Fetch, wanted: Sequence[Request]) -> int | None:
     """The status of C-MOVE to ourselves; None where the peer does not serve it."""
+    before = fetch.here
     async with _calling(fetch, MOVE) as association:
         context = None if association is None else context_of(association, MOVE)
         if association is None or context is None:
             return None
-        return await _move(fetch, association, context, wanted)
+        status = await _move(fetch, association, context, wanted)
+    await _arrived(fetch, before)
+    return status
+
+
+async def _arrived(fetch: Fetch, before: int) -> None:
+    """Wait until what the peer has sent is here: it comes over other associations, of some peers later.
+
+    No longer than the peer's time to answer, from when something came last.
+    """
+    fetch.more()
+    while not fetch.desk.stopped.is_set():
+        await _look(fetch)
+        if fetch.here >= min(before + fetch.promised, len(fetch.remote.uids)):
+            return
+        if asyncio.get_running_loop().time() - fetch.heard > fetch.peer.response_timeout:
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(fetch.desk.stopped.wait(), _LOOK_EVERY)
+
+
+async def _look(fetch: Fetch) -> None:
+    """Hear of what is here now."""
+    found = len(await here(fetch.box, fetch.remote.uids))
+    if found != fetch.here:
+        fetch.more(found - fetch.here)
 
 
 @asynccontextmanager
@@ -218,11 +247,20 @@ async def _asked(
             async for message in answers:
                 status = message.command.get("Status", 0)
                 fetch.more()
+        fetch.promised += _promised(fetch, message.command)
     finally:
         cancelling.cancel()
         with suppress(asyncio.CancelledError):
             await cancelling
     return int(status)
+
+
+def _promised(fetch: Fetch, answer: Command) -> int:
+    """How many a final response says were sent: all where it is a success, whatever it counts."""
+    if answer.get("Status") == dimse_scu.SUCCESS:
+        return len(fetch.remote.uids)
+    # PS3.7 9.3.4.2
+    return sum(answer.get(f"NumberOf{which}Suboperations", 0) for which in ("Completed", "Warning"))
 
 
 async def _cancel(fetch: Fetch, association: Association, context: Context, message_id: int) -> None:
@@ -236,11 +274,8 @@ async def _watch(fetch: Fetch, association: Association) -> None:
     fetch.more()
     while True:
         await asyncio.sleep(_LOOK_EVERY)
-        before = fetch.here
         if context_of(association, GET) is None:
-            fetch.here = len(await here(fetch.box, fetch.remote.uids))
-        if fetch.here != before:
-            fetch.more()
+            await _look(fetch)
         silent = asyncio.get_running_loop().time() - fetch.heard
         if silent > _SILENCE * fetch.peer.response_timeout:
             log.warning("peer %s was silent for %d seconds", fetch.peer.name, silent)

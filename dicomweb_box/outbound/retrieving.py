@@ -69,8 +69,12 @@ async def _settle(fetch: Fetch, status: int) -> None:
     elif status in _FINAL:
         await settle(number, "refused", _FINAL[status], done=done)
     else:
-        reason = f"{done} of {expected} instances have come (status {status:04X})."
+        reason = f"{done} of {expected} instances have come ({_said(status)})."
         await settle(number, "again", reason, done=done)
+
+
+def _said(status: int) -> str:
+    return "the peer said that it sent all" if status == dimse_scu.SUCCESS else f"status {status:04X}"
 
 
 async def _fetched(fetch: Fetch, missing: set[str]) -> int:

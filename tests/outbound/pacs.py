@@ -28,6 +28,8 @@ class Pacs:
     destination: tuple[str, int] | None = None
     find_status: int | None = None
     get_status: int | None = None
+    later: bool = False
+    """Whether it answers C-MOVE with success before it sends anything; `push` then sends."""
     pause: float = 0.0
     lock: threading.Event = field(default_factory=threading.Event)
 
@@ -58,8 +60,21 @@ class Pacs:
     def move(self, event: Any) -> Iterator[Any]:
         self.asked.append(("move", event.identifier))
         yield self.destination or (None, None)
-        if self.destination is not None:
+        if self.later:
+            yield 0
+        elif self.destination is not None:
             yield from self._given(event)
+
+    def push(self, *instances: Dataset) -> None:
+        """Store these to the destination, unasked."""
+        ae = AE(TITLE)
+        for one in instances:
+            ae.add_requested_context(one.SOPClassUID, one.file_meta.TransferSyntaxUID)
+        assert self.destination is not None
+        made = ae.associate(*self.destination, ae_title="DICOMWEB_BOX")
+        for one in instances:
+            assert made.send_c_store(one).Status == 0
+        made.release()
 
     def _given(self, event: Any) -> Iterator[Any]:
         found = list(self._matching(event.identifier))
