@@ -24,6 +24,7 @@ from urllib.parse import quote
 import asyncpg
 
 from dicomweb_box.database import Database
+from tests import emptied
 
 _FOLDER = re.compile(r"dicomweb-box-pg-(\d+)-.*")
 _PR_SET_PDEATHSIG = 1
@@ -58,23 +59,35 @@ class ScratchServer:
             account = pwd.getpwnam(self._user)
             os.chown(self._folder, account.pw_uid, account.pw_gid)
         self._server = self._start()
-        self._template_ready = False
+        self._fresh: emptied.Fresh | None = None
+        self._migrated: set[str] = set()
+        self._free: list[str] = []
 
     def url(self, name: str, user: str = "box") -> str:
         """The url of the database of this name."""
         return f"postgresql://{user}@/{name}?host={quote(str(self._folder), safe='')}"
 
     def create(self, *, migrated: bool = True) -> str:
-        """The name of a new database; a copy of a migrated one is faster than migrating."""
-        if migrated and not self._template_ready:
-            run_apart(self._make_template())
-            self._template_ready = True
+        """The name of a database as good as new: one given back and emptied, else a migrated copy."""
+        if migrated and self._free:
+            return self._free.pop()
         name = f"box_{next(self._numbers)}"
-        self.ask(f"create database {name}" + (" template box_template" if migrated else ""))
+        if not migrated:
+            self.ask(f"create database {name}")
+            return name
+        if self._fresh is None:
+            run_apart(self._make_template())
+            self._fresh = run_apart(emptied.look_at(self.url("box_template")))
+        self.ask(f"create database {name} template box_template")
+        self._migrated.add(name)
         return name
 
     def drop(self, name: str) -> None:
-        """Away with it, whoever is still connected."""
+        """Give it back, whoever is still connected."""
+        if name in self._migrated and self._fresh and run_apart(self._emptied(name, self._fresh)):
+            self._free.append(name)
+            return
+        self._migrated.discard(name)
         self.ask(f"drop database if exists {name} with (force)")
 
     def stop(self) -> None:
@@ -128,6 +141,12 @@ class ScratchServer:
         database = await Database.open(self.url("box_template"))
         await database.migrate()
         await database.close()
+
+    async def _emptied(self, name: str, fresh: emptied.Fresh) -> bool:
+        try:
+            return await emptied.empty(self.url(name), fresh)
+        except (OSError, asyncpg.PostgresError):
+            return False  # a test that broke it: a fresh one comes in its place
 
     def ask(self, *statements: str) -> None:
         """Run each statement as the superuser."""
