@@ -27,6 +27,7 @@ from dicomweb_box.settings import Settings
 from dicomweb_box.tls import Certificate
 from dicomweb_box.web.events import feed
 from dicomweb_box.web.tally import Tally
+from dicomweb_box.web.transfer_events import progress
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +147,7 @@ async def _web(here: Surroundings, box: Box, listener: socket.socket, stop: asyn
         config,
         stop,
         when_accepting=lambda: here.report(READY),
-        when_stopping=lambda: feed(box).release(),
+        when_stopping=lambda: _let_listeners_go(box),
         tls=here.certificate.context if here.certificate else None,
         clients=Connections(here.settings.client_connections, here.settings.trusted_proxies),
     )
@@ -180,6 +181,11 @@ async def _dimse(
         )
         for task in beside:
             task.cancel()
+
+
+def _let_listeners_go(box: Box) -> None:
+    feed(box).release()
+    progress(box).release()
 
 
 async def _trim(box: Box) -> None:

@@ -10,7 +10,7 @@ from dicomweb_box.accounts.audit_words import Action
 _PARAMETER = re.compile(r"\{[^}]*\}")
 
 _UNTOLD = re.compile(
-    r"\w+ /(healthz|readyz|metrics|events|static/.*|ohif.*|login.*|logout|profile.*"
+    r"\w+ /(healthz|readyz|metrics|events|transfers/events|static/.*|ohif.*|login.*|logout|profile.*"
     r"|dicom-web/(openapi\.json)?)?"
 )
 """What tells nothing of anybody: how the box fares, scripts, forms; logging in is recorded as it happens."""

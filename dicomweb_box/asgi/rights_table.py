@@ -104,6 +104,7 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
         # One's own alone.
         "GET /transfers",
         "GET /transfers.json",
+        "GET /transfers/events",
         "GET /transfers/{id}",
         "GET /transfers/{id}.json",
         "POST /transfers/{id}/cancel",

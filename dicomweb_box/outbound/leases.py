@@ -206,8 +206,12 @@ async def _tell(w: Writer, box: Box, batch: Batch, heard: Iterable[Settled]) -> 
     )
 
 
-async def progress(w: Writer, batch: Batch, number: int, *, done: int, expected: int) -> None:
+async def progress(w: Writer, box: Box, batch: Batch, number: int, *, done: int, expected: int) -> None:
     """Write how far an item is."""
+    await w.execute(
+        "update transfer set changed_at = :now where id = :id",
+        {"id": batch.transfer.id, "now": stamp(box.clock())},
+    )
     await w.execute(
         "update transfer_item set done = :done, expected = :expected"
         " where transfer_id = :id and number = :number and lease = :lease",

@@ -164,6 +164,30 @@ async def is_busy(box: Box, key: str) -> bool:
     return found is not None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moved:
+    """A transfer that went on, and whose it is."""
+
+    id: str
+    realm: str
+    owner: str
+    changed_at: str
+
+
+async def moved(box: Box, *, since: datetime) -> list[Moved]:
+    """Those that went on since a moment, whoever may see them."""
+    rows = await box.database.fetch_all(
+        "select id, realm, owner, changed_at from transfer where changed_at > :since", {"since": stamp(since)}
+    )
+    return [Moved(id=row[0], realm=row[1], owner=row[2], changed_at=row[3]) for row in rows]
+
+
+def sees(one: Moved, *, scope: Scope, actor: Actor) -> bool:
+    """Whether somebody may know of it: as `transfer` would say."""
+    may = _owner(scope, actor)
+    return one.realm == may["realm"] and (bool(may["whole"]) or one.owner == may["owner"])
+
+
 async def items(
     box: Box, key: str, *, state: State | None = None, after: int = 0, most: int = 200
 ) -> list[Item]:

@@ -86,7 +86,7 @@ class Desk:
 
             async def work(w: Writer) -> bool:
                 for number, (done, expected) in progress.items():
-                    await leases.progress(w, self.batch, number, done=done, expected=expected)
+                    await leases.progress(w, self._box, self.batch, number, done=done, expected=expected)
                 await leases.settle(w, self._box, self.batch, settled)
                 if more is not None:
                     await more(w)

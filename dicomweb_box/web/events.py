@@ -21,7 +21,7 @@ LOOK_EVERY = 2.0
 BEAT_EVERY = 15.0
 CHANGED = b"event: changed\ndata: archive\n\n"
 BEAT = b": still here\n\n"
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 class Feed:
@@ -123,4 +123,4 @@ async def events(request: Request) -> Response:
     after = request.query_params.get("after", "")
     known = int(after) if after.isascii() and after.isdigit() and len(after) < 20 else None
     told = found.listen(known) if scope.whole else found.listen_by_the_clock()
-    return StreamingResponse(told, media_type="text/event-stream", headers=_HEADERS)
+    return StreamingResponse(told, media_type="text/event-stream", headers=HEADERS)

@@ -12,6 +12,7 @@ from dicomweb_box.asgi.identity import identify
 from dicomweb_box.errors import BadQuery
 from dicomweb_box.outbound import confirmations, steering, transfers
 from dicomweb_box.outbound.transfers import STATES, Item, State, Transfer
+from dicomweb_box.web import transfer_events
 from dicomweb_box.web.forms import posted
 from dicomweb_box.web.page import page
 from dicomweb_box.web.twins import as_json, done, for_programs
@@ -164,6 +165,7 @@ def _place(text: str) -> tuple[str, str] | None:
 ROUTES: list[BaseRoute] = [
     Route("/transfers", index, methods=["GET"], name="transfers"),
     Route("/transfers.json", index, methods=["GET"]),
+    Route("/transfers/events", transfer_events.events, methods=["GET"]),
     Route("/transfers/{id}.json", show, methods=["GET"]),
     Route("/transfers/{id}", show, methods=["GET"], name="transfer"),
     Route("/transfers/{id}/cancel", cancel, methods=["POST"]),

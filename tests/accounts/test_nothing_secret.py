@@ -131,7 +131,7 @@ def twins() -> list[str]:
 
 @pytest.mark.parametrize("path", twins())
 def test_in_no_answer(planted: Planted, path: str) -> None:
-    if path == "/events":
+    if path.endswith("/events"):
         pytest.skip("a stream without end")
     for accept in ("application/json", "text/html"):
         answer = planted.client.get(path, headers={"Accept": accept})

@@ -58,6 +58,27 @@ def test_a_study_is_looked_for_and_brought_here_while_one_watches(page: Any, the
     sound(page)
 
 
+def test_a_page_hears_by_the_stream_that_its_transfer_goes_on(page: Any, there: Pacs, server: Server) -> None:
+    there.pause = 60
+    made = httpx.post(
+        f"{server.url}/peers/north/retrieve",
+        json={"study": there.held[0].StudyInstanceUID},
+        headers={"Accept": "application/json"},
+    ).json()
+    with page.expect_response("**/transfers/events"):
+        page.goto(f"/transfers/{made['id']}")
+    page.evaluate(
+        "name => { window.heard = new Promise((told, not) => {"
+        " document.body.addEventListener(name, () => told(true)); setTimeout(not, 60_000); }); }",
+        f"transfer-{made['id']}",
+    )
+    there.lock.set()
+
+    assert page.evaluate("window.heard")
+    page.get_by_text("1 of 1 delivered").wait_for()
+    sound(page)
+
+
 def test_it_works_without_scripts(plain_page: Any, there: Pacs) -> None:
     page = plain_page
     page.goto("/peers/north/query")

@@ -32,7 +32,7 @@ async def test_a_list_shows_each_transfer_with_how_far_it_is(box: Box, client: h
     assert_well_made(page)
     assert f"/transfers/{key}" in page.addresses()
     assert "1 of 3" in answer.text
-    assert "every 2s" in answer.text
+    assert "transfers from:body, every 5s" in answer.text
     (one,) = twin["transfers"]
     assert (one["id"], one["state"], one["delivered"], one["asked_by"]) == (key, "sending", 1, CAROL.name)
     assert twin["older"] is None
@@ -61,7 +61,7 @@ async def test_a_transfer_shows_its_items_and_why_they_failed(box: Box, client: 
     assert_well_made(Page(answer.text))
     assert_well_made(Page(refused.text))
     assert "no &lt;room&gt;" in answer.text
-    assert "every 1s" not in answer.text
+    assert "every 5s" not in answer.text
     assert [item["number"] for item in twin["item_list"]] == [2]
     assert twin["item_list"][0]["instance_uid"] == "1.2.3.2"
 
@@ -111,11 +111,11 @@ async def test_what_the_peer_says_of_what_it_was_sent_is_shown_with_how_it_is_as
 
     answer, twin = await client.get(f"/transfers/{key}"), (await client.get(f"/transfers/{key}.json")).json()
 
-    assert "every 1s" in before.text
+    assert "every 5s" in before.text
     page = Page(answer.text)
     assert_well_made(page)
     assert f"/transfers/{asking}" in page.addresses()
-    assert "every 1s" not in answer.text
+    assert "every 5s" not in answer.text
     assert "1 of 1" in answer.text
     assert "kept there" in answer.text
     assert "the peer does not have it (reason 0112)" in answer.text
