@@ -43,7 +43,11 @@ def find(settings: Settings) -> Found | None:
         return Found(keys=_parsed(settings.key, "setting key"), origin="setting key")
     if settings.key_command is not None:
         return Found(keys=_parsed(_asked(settings.key_command), "key_command"), origin="key_command")
-    path = key_file(settings)
+    return read(key_file(settings))
+
+
+def read(path: Path) -> Found | None:
+    """The keys in a key file; see `find`."""
     try:
         with path.open(encoding="ascii", errors="replace") as file:
             _refuse_open_to_others(path, os.fstat(file.fileno()))
@@ -74,7 +78,12 @@ def make(settings: Settings) -> None:
     """The key file with a first key; one that another process made meanwhile stays as it is."""
     path = key_file(settings)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    written = _written(path, (secrets.token_bytes(KEY_BYTES),))
+    make_at(path, secrets.token_bytes(KEY_BYTES))
+
+
+def make_at(path: Path, key: bytes) -> None:
+    """A key file with this key; one that is there stays as it is."""
+    written = _written(path, (key,))
     try:
         # A link does not replace what is there, as a rename would: the first one counts.
         path.hardlink_to(written)

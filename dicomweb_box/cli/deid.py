@@ -1,0 +1,171 @@
+"""The command that de-identifies files."""
+
+import secrets
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dicomweb_box import settings
+from dicomweb_box.cli.grammar import command
+from dicomweb_box.cli.running import FAILED, print_json, progress
+from dicomweb_box.errors import BadSetting
+
+if TYPE_CHECKING:
+    from dicomweb_box.deid.policy import Policy
+    from dicomweb_box.deid.pseudonyms import Keyed
+
+
+@dataclass(kw_only=True)
+class Report:
+    """What became of the files of one run."""
+
+    policy: str
+    version: str
+    edition: str
+    options: list[str]
+    pixels: str
+    project: str | None
+    written: int = 0
+    held_back: list[dict[str, str]] = field(default_factory=list)
+
+
+def deidentify(chosen: settings.Settings, asked: dict[str, Any]) -> int:
+    """Write de-identified copies of files; 1 if any was held back."""
+    policy = _policy(asked)
+    if asked["explain"]:
+        return _explain(policy, asked["explain"])
+    if not asked["paths"] or not asked["out"]:
+        raise BadSetting("name files or folders, and with --out the folder to write to")
+    files = list(_files([Path(path) for path in asked["paths"]], Path(asked["out"])))
+    report = _run(policy, files, Path(asked["out"]), _key(chosen, asked["project"]), asked["project"])
+    if asked["json"]:
+        print_json(report.__dict__)
+    else:
+        _print(report)
+    return FAILED if report.held_back else 0
+
+
+def _policy(asked: dict[str, Any]) -> "Policy":
+    from dicomweb_box.deid.policy import BUILT_IN
+
+    found = BUILT_IN.get(asked["policy"])
+    if found is None:
+        raise BadSetting(f"there is no policy {asked['policy']}: there are {', '.join(BUILT_IN)}")
+    if asked["options"]:
+        found = replace(found, options=found.options | frozenset(asked["options"]))
+    if asked["allow_pixels"] is not None:
+        found = replace(found, pixels="allow", reason=asked["allow_pixels"])
+    return found
+
+
+def _explain(policy: "Policy", given: str) -> int:
+    from pydicom.datadict import dictionary_description, dictionary_has_tag, tag_for_keyword
+
+    from dicomweb_box.deid.rules import explained
+
+    digits = given.strip("()").replace(",", "")
+    tag = tag_for_keyword(given)
+    if tag is None and len(digits) == 8:
+        tag = int(digits, 16) if all(digit in "0123456789abcdefABCDEF" for digit in digits) else None
+    if tag is None:
+        raise BadSetting("--explain takes a keyword, or a tag of eight hexadecimal digits")
+    rule = explained(policy, tag)
+    name = dictionary_description(tag) if dictionary_has_tag(tag) else "an attribute that no dictionary knows"
+    print(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) {name}")
+    print(f"action {rule.action.name.lower().replace('_', ' ')}")
+    print(f"rule {rule.rule}")
+    print(f"option {rule.option or 'none'}")
+    print(f"why {rule.why}")
+    return 0
+
+
+def _key(chosen: settings.Settings, project: str | None) -> "Keyed":
+    from dicomweb_box.accounts.project_keys import project_key
+    from dicomweb_box.deid.pseudonyms import Keyed
+
+    # Without a project the key is forgotten: what is written can be joined with nothing else.
+    return Keyed(secrets.token_bytes(32) if project is None else project_key(chosen, project))
+
+
+def _files(paths: list[Path], out: Path) -> Iterator[Path]:
+    for path in paths:
+        if not path.exists():
+            raise BadSetting(f"{path} is not there")
+        if out.resolve() == path.resolve() or path.resolve() in out.resolve().parents:
+            raise BadSetting("--out is within what is to be de-identified")
+        if path.is_dir():
+            yield from sorted(one for one in path.rglob("*") if one.is_file())
+        else:
+            yield path
+
+
+def _run(policy: "Policy", files: list[Path], out: Path, key: "Keyed", project: str | None) -> Report:
+    from dicomweb_box.deid.doubt import Doubt
+    from dicomweb_box.deid.table import table
+
+    report = Report(
+        policy=policy.name,
+        version=policy.version,
+        edition=table().edition,
+        options=sorted(policy.options),
+        pixels=policy.pixels,
+        project=project,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    written: set[str] = set()
+    with progress("De-identifying", len(files)) as advance:
+        for path in files:
+            try:
+                _one(policy, path, out, key, written)
+                report.written += 1
+            except Doubt as doubt:
+                report.held_back.append({"file": str(path), "reason": doubt.reason})
+            except Exception as error:  # noqa: BLE001  (whatever went wrong: it is not written; no value is told)
+                report.held_back.append(
+                    {"file": str(path), "reason": f"it failed with {type(error).__name__}"}
+                )
+            advance()
+    return report
+
+
+def _one(policy: "Policy", path: Path, out: Path, key: "Keyed", written: set[str]) -> None:
+    from dicomweb_box.deid.doubt import Doubt
+    from dicomweb_box.deid.files import deidentified_file
+
+    def target(instance_uid: str) -> Path:
+        if instance_uid in written:
+            raise Doubt("another instance of this run has the same SOP Instance UID")
+        written.add(instance_uid)
+        return out / f"{instance_uid}.dcm"
+
+    deidentified_file(path, target, policy, key)
+
+
+def _print(report: Report) -> None:
+    print(f"written {report.written}")
+    print(f"held back {len(report.held_back)}")
+    for reason, count in Counter(one["reason"] for one in report.held_back).most_common():
+        print(f"  {count} × {reason}")
+
+
+def grammar(commands: Any) -> None:
+    """Add the command."""
+    one = command(commands, "deidentify", deidentify, "write de-identified copies of DICOM files")
+    one.add_argument("paths", nargs="*", metavar="IN", help="files and folders")
+    one.add_argument("--policy", default="basic", metavar="NAME", help="basic (default) or research")
+    one.add_argument(
+        "--option", dest="options", action="append", metavar="OPTION",
+        help="an option of PS3.15 Table E.1-1 beside those of the policy, such as retain-uids; repeatable",
+    )  # fmt: skip
+    one.add_argument(
+        "--project", metavar="NAME", help="whose key makes the pseudonyms; without it, one that is forgotten"
+    )
+    one.add_argument("--out", metavar="DIR", help="folder to write to")
+    one.add_argument(
+        "--allow-pixels", metavar="REASON",
+        help="let instances go whose pixels may show who the patient is, and say why",
+    )  # fmt: skip
+    one.add_argument("--explain", metavar="TAG", help="say what the policy does with an attribute, and why")
+    one.add_argument("--json", action="store_true", help="print the report as JSON")

@@ -1,0 +1,159 @@
+"""An instance's bytes in, those of the de-identified instance out."""
+
+import mmap
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dicomweb_box.deid import markers, verdict
+from dicomweb_box.deid.doubt import Doubt
+from dicomweb_box.deid.elements import top_level
+from dicomweb_box.deid.identity import IDENTIFYING, identity
+from dicomweb_box.deid.pixels import BITS, COLUMNS, FRAMES, PHOTOMETRIC, ROWS, SAMPLES
+from dicomweb_box.deid.plans import CONTRIBUTING_EQUIPMENT, METHOD_CODES, plans
+from dicomweb_box.deid.policy import Policy
+from dicomweb_box.deid.pseudonyms import Pseudonyms
+from dicomweb_box.deid.registry import TRANSFER_SYNTAXES
+from dicomweb_box.deid.treatment import Treatment
+from dicomweb_box.deid.walker import Piece, Walker, writer_of
+from dicomweb_box.dicom.explicit import Stretch
+from dicomweb_box.dicom.header_tables import Encoding
+from dicomweb_box.dicom.part10 import open_part10, written_meta
+from dicomweb_box.dicom.uids import DEFLATED, clean_uid
+from dicomweb_box.errors import UnreadableInstance
+
+_INSTANCE_UID: Final = 0x00080018
+_SEQUENCES: Final = (METHOD_CODES, CONTRIBUTING_EQUIPMENT)
+_SEEN: Final = (
+    IDENTIFYING
+    | verdict.JUDGED
+    | {_INSTANCE_UID, markers.METHOD, *_SEQUENCES, ROWS, COLUMNS, SAMPLES, BITS, FRAMES, PHOTOMETRIC}
+)
+_LAST_SEEN: Final = verdict.DOCUMENT
+_CHUNK: Final = 1 << 20
+_LARGEST_SEEN: Final = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deidentified:
+    """The new instance: bytes, and stretches of `data` that stay as they are."""
+
+    instance_uid: str
+    transfer_syntax_uid: str
+    meta: bytes
+    data: Any
+    """The source, or what a deflated one inflates to."""
+    pieces: list[Piece]
+    deflated: bool
+
+    def chunks(self) -> Iterator[bytes]:
+        """The Part 10 file, in pieces of at most 1 MiB or as they come."""
+        yield self.meta
+        if not self.deflated:
+            yield from self._plain()
+            return
+        deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+        length = 0
+        for chunk in self._plain():
+            out = deflate.compress(chunk)
+            length += len(out)
+            yield out
+        out = deflate.flush()
+        # PS3.5 A.5: a byte of padding makes the length even.
+        yield out + b"\0" * ((length + len(out)) % 2)
+
+    def _plain(self) -> Iterator[bytes]:
+        release = getattr(self.data, "madvise", None)
+        for piece in self.pieces:
+            if isinstance(piece, Stretch):
+                for at in range(piece.offset, piece.offset + piece.length, _CHUNK):
+                    yield self.data[at : min(at + _CHUNK, piece.offset + piece.length)]
+                    if release:  # a mapped file: pixels must not pile up in memory
+                        page = at - at % mmap.PAGESIZE
+                        release(mmap.MADV_DONTNEED, page, min(_CHUNK, len(self.data) - page))
+            else:
+                yield piece
+
+
+def deidentify(data: Any, size: int, policy: Policy, pseudonyms: Pseudonyms) -> Deidentified:
+    """The instance in `data` (bytes or a mapped file) under a policy; `data` stays open until it is written.
+
+    Raises Doubt where it cannot be de-identified beyond doubt; nothing of it may then go anywhere.
+    """
+    try:
+        opened = open_part10(data, size)
+    except UnreadableInstance as error:
+        raise Doubt("it is not a DICOM instance that can be read") from error
+    syntax = opened.transfer_syntax_uid
+    if syntax not in TRANSFER_SYNTAXES:
+        raise Doubt("its transfer syntax is not one of the standard's")
+    if opened.size > len(opened.data):
+        raise Doubt("its data set inflates to more than 64 MiB")
+    raw = _seen(opened.data, opened.start, opened.size, opened.encoding)
+    sop_class_uid, instance_uid = (clean_uid(raw.get(tag, b"")) for tag in (verdict.SOP_CLASS, _INSTANCE_UID))
+    if not sop_class_uid or not instance_uid:
+        raise Doubt("it has no SOP Class UID or no SOP Instance UID")
+    verdict.judge(raw, syntax, policy)
+    treatment = _treatment(policy, pseudonyms, raw)
+    new_uid = instance_uid if "retain-uids" in policy.options else pseudonyms.uid(instance_uid)
+    return Deidentified(
+        instance_uid=new_uid,
+        transfer_syntax_uid=syntax,
+        meta=written_meta(sop_class_uid=sop_class_uid, instance_uid=new_uid, transfer_syntax_uid=syntax),
+        data=opened.data,
+        pieces=_pieces(opened.data, opened.start, opened.size, opened.encoding, syntax, treatment),
+        deflated=syntax in DEFLATED,
+    )
+
+
+def _treatment(policy: Policy, pseudonyms: Pseudonyms, raw: Mapping[int, bytes]) -> Treatment:
+    found = identity(raw)
+    moving = "modify-dates" in policy.options
+    days = pseudonyms.days(found.patient, policy.dates) if moving else 0
+    return Treatment(policy=policy, pseudonyms=pseudonyms, identity=found, days=days)
+
+
+def _pieces(
+    data: Any, start: int, size: int, encoding: Encoding, syntax: str, treatment: Treatment
+) -> list[Piece]:
+    writer = writer_of(encoding)
+    policy, found = treatment.policy, treatment.identity
+    items = markers.items(policy, found.raw, writer)
+    elements = markers.elements(policy, found, writer)
+    for tag in _SEQUENCES:
+        if tag not in found.raw:
+            elements[tag] = writer.open_sequence(tag) + items[tag] + writer.sequence_end
+    walker = Walker(
+        data,
+        size,
+        plans=plans(policy, encoding),
+        treatment=treatment,
+        transfer_syntax_uid=syntax,
+        elements=elements,
+        items={tag: items[tag] for tag in _SEQUENCES if tag in found.raw and items[tag]},
+    )
+    walker.walk(start)
+    return walker.pieces
+
+
+def _seen(data: Any, start: int, size: int, encoding: Encoding) -> dict[int, bytes]:
+    """Raw values at the top that are needed before the data set is walked; sequences' whole bytes."""
+    found: dict[int, bytes] = {}
+    previous = None
+    for element in top_level(data, start, size, encoding, _LAST_SEEN):
+        if previous is not None and previous[1]:
+            found[previous[0]] = _value(data, previous[2], element.start)
+        previous = None
+        if element.tag not in _SEEN:
+            continue
+        if element.undefined:
+            previous = (element.tag, True, element.start)
+        found[element.tag] = b"" if element.undefined else _value(data, element.start, element.stop)
+    return found
+
+
+def _value(data: Any, start: int, stop: int) -> bytes:
+    if stop - start > _LARGEST_SEEN:
+        return b""
+    return bytes(data[start:stop])

@@ -1,0 +1,41 @@
+"""A file in, a de-identified file out, or none."""
+
+import mmap
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from dicomweb_box.deid.doubt import Doubt
+from dicomweb_box.deid.engine import deidentify
+from dicomweb_box.deid.policy import Policy
+from dicomweb_box.deid.pseudonyms import Pseudonyms
+
+
+def deidentified_file(
+    source: Path, target: Callable[[str], Path], policy: Policy, pseudonyms: Pseudonyms
+) -> Path:
+    """The file written; `target` tells where, by the new SOP Instance UID.
+
+    It appears there whole or not at all. Raises Doubt where nothing may be written.
+    """
+    with source.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if not size:
+            raise Doubt("it is not a DICOM instance that can be read")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            found = deidentify(data, size, policy, pseudonyms)
+            path = target(found.instance_uid)
+            _write(path, found.chunks())
+    return path
+
+
+def _write(path: Path, chunks: Iterable[bytes]) -> None:
+    descriptor, name = tempfile.mkstemp(prefix=".deid-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as out:
+            out.writelines(chunks)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

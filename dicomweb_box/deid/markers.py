@@ -1,0 +1,80 @@
+"""What a de-identified instance says of that (PS3.15 E.1.1 and E.3, PS3.3 C.7.6.9, C.12.1.1.7)."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from dicomweb_box import __version__
+from dicomweb_box.deid.identity import Identity
+from dicomweb_box.deid.plans import CONTRIBUTING_EQUIPMENT, METHOD_CODES
+from dicomweb_box.deid.policy import Policy
+from dicomweb_box.deid.stand_ins import code
+from dicomweb_box.deid.values import Writer, is_readable
+
+REMOVED, METHOD, TEMPORAL = 0x00120062, 0x00120063, 0x00280303
+_LONGEST: Final = 64
+
+
+def elements(policy: Policy, identity: Identity, writer: Writer) -> dict[int, bytes]:
+    """Whole elements to write, by tag, in the place of what is there."""
+    return {
+        REMOVED: writer.element(REMOVED, "CS", b"YES "),
+        METHOD: writer.element(METHOD, "LO", _methods(policy, identity)),
+        TEMPORAL: writer.element(TEMPORAL, "CS", _temporal(policy)),
+    }
+
+
+def items(policy: Policy, present: Mapping[int, bytes], writer: Writer) -> dict[int, bytes]:
+    """Items to add to sequences, by tag; none for what is said there already.
+
+    `present` has the raw values of these sequences.
+    """
+    codes = (
+        code(writer, value, "DCM", meaning)
+        for value, meaning in policy.codes
+        if writer.element(0x00080100, "SH", value.encode()) not in present.get(METHOD_CODES, b"")
+    )
+    equipment = _equipment(writer)
+    said = writer.element(0x00081090, "LO", _MODEL) in present.get(CONTRIBUTING_EQUIPMENT, b"")
+    return {
+        METHOD_CODES: b"".join(map(writer.whole_item, codes)),
+        CONTRIBUTING_EQUIPMENT: b"" if said else writer.whole_item(equipment),
+    }
+
+
+_MODEL: Final = b"dicomweb_box"
+
+
+def _methods(policy: Policy, identity: Identity) -> bytes:
+    """What was there, and ours, each once; what names the patient is left out."""
+    raw = identity.raw.get(METHOD, b"")
+    kept = [
+        value
+        for value in (one.strip(b" \0") for one in raw.split(b"\\"))
+        if value
+        and value.isascii()
+        and len(value) <= _LONGEST
+        and is_readable(value)
+        and not identity.named_in(value, identity.charset)
+    ]
+    ours = policy.method[:_LONGEST].rstrip().encode("ascii")
+    said = b"\\".join(dict.fromkeys((*kept, ours)))
+    return said + b" " * (len(said) % 2)
+
+
+def _temporal(policy: Policy) -> bytes:
+    if "retain-full-dates" in policy.options:
+        return b"UNMODIFIED"
+    return b"MODIFIED" if "modify-dates" in policy.options else b"REMOVED "
+
+
+def _equipment(writer: Writer) -> bytes:
+    """An item of Contributing Equipment Sequence, without institution, person or time."""
+    version = __version__.encode("ascii")
+    return b"".join(
+        (
+            writer.element(0x00080070, "LO", _MODEL),
+            writer.element(0x00081090, "LO", _MODEL),
+            writer.element(0x00181020, "LO", version + b" " * (len(version) % 2)),
+            writer.sequence(0x0040A170, code(writer, "109104", "DCM", "De-identifying Equipment")),
+        )
+    )

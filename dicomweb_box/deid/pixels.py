@@ -1,0 +1,102 @@
+"""Pixel Data by its place in the source: cut to its length, or fragment by fragment without comments."""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dicomweb_box.deid.comments import Span, family, without_comments
+from dicomweb_box.deid.doubt import Doubt
+from dicomweb_box.deid.elements import ITEM, SEQUENCE_END, UNDEFINED
+from dicomweb_box.dicom.explicit import Stretch
+
+_ITEM: Final = struct.Struct("<HHI")
+_MOST_FRAGMENTS: Final = 10_000_000
+ROWS, COLUMNS, SAMPLES, BITS, FRAMES = 0x00280010, 0x00280011, 0x00280002, 0x00280100, 0x00280008
+PHOTOMETRIC: Final = 0x00280004
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fragments:
+    """Encapsulated Pixel Data as it is to be written."""
+
+    pieces: list[Span]
+    """Items and delimiter, the offset table's among them."""
+    moved: dict[int, int]
+    """Where fragments begin now, by where they began, counted from the first fragment's item."""
+    lengths: dict[int, int]
+    """Their lengths, by where they began."""
+    changed: bool
+
+
+def native_length(raw: Mapping[int, bytes], order: str, length: int) -> int:
+    """How much of native Pixel Data belongs to its frames, padding included; all where nobody can say."""
+    try:
+        rows, columns, samples, bits = (
+            struct.unpack_from(order + "H", raw[tag])[0] for tag in (ROWS, COLUMNS, SAMPLES, BITS)
+        )
+        frames = max(1, int(raw.get(FRAMES, b"1").strip(b" \0") or b"1"))
+    except (KeyError, ValueError, struct.error):
+        return length
+    if raw.get(PHOTOMETRIC, b"").strip(b" \0") == b"YBR_FULL_422":
+        samples = 2  # PS3.3 C.7.6.3.1.2: one sample of each colour for two pixels
+    size = -(-rows * columns * samples * bits * frames // 8)
+    return min(length, size + size % 2) if size else length
+
+
+def fragments(data: Any, pos: int, end: int, transfer_syntax_uid: str) -> Fragments:
+    """The fragments that begin at a place (PS3.5 A.4). Raises Doubt where they cannot be followed."""
+    kind = family(transfer_syntax_uid)
+    table, pos = _table(data, pos, end)
+    pieces: list[Span] = []
+    moved: dict[int, int] = {}
+    lengths: dict[int, int] = {}
+    first, written, changed = pos, 0, False
+    for start, stop in _items(data, pos, end):
+        kept: list[Span] = (
+            without_comments(data, start, stop, kind) if kind else [Stretch(start, stop - start)]
+        )
+        size = sum(span.length if isinstance(span, Stretch) else len(span) for span in kept)
+        moved[start - 8 - first], lengths[start - 8 - first] = written, size
+        changed = changed or size != stop - start
+        padding = b"\0" * (size % 2)
+        pieces += [_ITEM.pack(0xFFFE, ITEM, size + len(padding)), *kept, padding]
+        written += 8 + size + len(padding)
+    pieces.append(_ITEM.pack(0xFFFE, SEQUENCE_END, 0))
+    pieces.insert(0, _written_table(table, moved))
+    return Fragments(pieces=pieces, moved=moved, lengths=lengths, changed=changed)
+
+
+def _table(data: Any, pos: int, end: int) -> tuple[bytes, int]:
+    if pos + 8 > end:
+        raise Doubt("Pixel Data ends before its offset table")
+    group, number, length = _ITEM.unpack_from(data, pos)
+    stop = pos + 8 + length
+    if (group, number) != (0xFFFE, ITEM) or length == UNDEFINED or stop > end:
+        raise Doubt("Pixel Data has no offset table")
+    if length % 4:
+        raise Doubt("an offset table is not of whole offsets")
+    return bytes(data[pos + 8 : stop]), stop
+
+
+def _items(data: Any, pos: int, end: int) -> "list[tuple[int, int]]":
+    found: list[tuple[int, int]] = []
+    while pos + 8 <= end and len(found) < _MOST_FRAGMENTS:
+        group, number, length = _ITEM.unpack_from(data, pos)
+        pos += 8
+        if (group, number) == (0xFFFE, SEQUENCE_END):
+            return found
+        if (group, number) != (0xFFFE, ITEM) or pos + length > end:
+            break
+        found.append((pos, pos + length))
+        pos += length
+    raise Doubt("the fragments of Pixel Data are not ended")
+
+
+def _written_table(table: bytes, moved: Mapping[int, int]) -> bytes:
+    offsets = struct.unpack(f"<{len(table) // 4}I", table)
+    if any(offset not in moved for offset in offsets):
+        offsets = ()  # no table is better than one that says something else
+    return _ITEM.pack(0xFFFE, ITEM, 4 * len(offsets)) + struct.pack(
+        f"<{len(offsets)}I", *(moved[offset] for offset in offsets)
+    )

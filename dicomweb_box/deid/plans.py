@@ -1,0 +1,86 @@
+"""For each element's head as it stands in the stream, what the walker does with it."""
+
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from dicomweb_box.deid import rules
+from dicomweb_box.deid.elements import ITEM_END, PIXEL_DATA, inside, named_by
+from dicomweb_box.deid.identity import CHARACTER_SET
+from dicomweb_box.deid.policy import Policy
+from dicomweb_box.dicom.header_tables import Encoding, standard_vr
+
+# Beside rules.Action: what only the walker knows of.
+PIXELS, DELIMITER, CHARSET, MARKER, OFFSETS = range(20, 25)
+KEEP: Final = int(rules.Action.KEEP)
+_MARKERS: Final = frozenset((0x00120062, 0x00120063, 0x00280303))
+METHOD_CODES, CONTRIBUTING_EQUIPMENT = 0x00120064, 0x0018A001
+_PIXELS: Final = frozenset((0x7FE00008, 0x7FE00009, PIXEL_DATA))
+_OFFSETS: Final = frozenset((0x7FE00001, 0x7FE00002))
+_MOST: Final = 50_000
+
+
+class Plan(NamedTuple):
+    """What becomes of elements with one tag and one VR."""
+
+    action: int
+    long: bool
+    tag: int
+    vr: str
+    """What its value is."""
+    written_vr: str
+    """What its head says; UN where whoever wrote it did not know the VR."""
+
+
+class Plans:
+    """The plans of a policy for one encoding, worked out once."""
+
+    def __init__(self, policy: Policy, encoding: Encoding) -> None:
+        self._policy, self._encoding = policy, encoding
+        self.known: dict[bytes, Plan] = {}
+
+    def plan(self, key: bytes) -> Plan:
+        """The Plan for the bytes of a head. Raises Doubt for a VR that is none."""
+        tag, written, long = named_by(key, self._encoding) if key[:2] not in _ITEMS else (0, "", False)
+        plan = Plan(*_planned(self._policy, tag, written, long)) if written else self._delimiter(key)
+        if len(self.known) < _MOST:  # a hostile instance must not fill the memory
+            self.known[key] = plan
+        return plan
+
+    def within(self, vr: str) -> "Plans":
+        """Those for the items of a sequence."""
+        return plans(self._policy, inside(self._encoding, vr))
+
+    @property
+    def encoding(self) -> Encoding:
+        """How the elements are written."""
+        return self._encoding
+
+    def _delimiter(self, key: bytes) -> Plan:
+        number = int.from_bytes(key[2:4], "little" if self._encoding.order == "<" else "big")
+        return Plan(DELIMITER, False, number, "", "") if number == ITEM_END else Plan(-1, False, 0, "", "")
+
+
+_ITEMS: Final = (b"\xfe\xff", b"\xff\xfe")
+
+
+@lru_cache(maxsize=256)
+def plans(policy: Policy, encoding: Encoding) -> Plans:
+    """The Plans of a policy for an encoding."""
+    return Plans(policy, encoding)
+
+
+def _planned(policy: Policy, tag: int, written: str, long: bool) -> tuple[int, bool, int, str, str]:
+    vr = written
+    if written == "UN" and not tag >> 16 & 1:
+        vr = standard_vr(tag).rpartition(" ")[2]
+    if tag in _PIXELS:
+        return PIXELS, long, tag, vr, written
+    if tag in _OFFSETS:
+        return OFFSETS, long, tag, vr, written
+    if tag == CHARACTER_SET:
+        return CHARSET, long, tag, vr, written
+    if tag in _MARKERS:
+        return MARKER, long, tag, vr, written
+    if tag == METHOD_CODES:
+        return int(rules.Action.RECURSE), long, tag, vr, written
+    return int(rules.rule_of(policy, tag, vr).action), long, tag, vr, written

@@ -1,0 +1,82 @@
+"""The value that stands in the place of another one."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from dicomweb_box.deid.dates import moved
+from dicomweb_box.deid.identity import ACCESSION_NUMBER, PATIENT_ID, PATIENT_NAME, STUDY_ID, Identity
+from dicomweb_box.deid.policy import Policy
+from dicomweb_box.deid.pseudonyms import Pseudonyms
+from dicomweb_box.deid.registry import REGISTERED
+from dicomweb_box.deid.rules import Action
+from dicomweb_box.deid.values import GRAMMAR, dummy, is_readable, padded
+from dicomweb_box.dicom.charset import Charset
+
+_STUDY_UID: Final = 0x0020000D
+_DATES: Final = frozenset(("DA", "DT", "TM"))
+_ONLY_IN_ITEMS: Final = frozenset((PATIENT_NAME, PATIENT_ID, STUDY_ID))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Treatment:
+    """What a policy makes of the values of one instance."""
+
+    policy: Policy
+    pseudonyms: Pseudonyms
+    identity: Identity
+    days: int
+    """By how many its dates move."""
+
+    def value(
+        self, action: int, tag: int, vr: str, value: bytes, read: Charset, *, top: bool
+    ) -> bytes | None:
+        """The new value, padded; None where the attribute is removed."""
+        if action == Action.GRAMMAR:
+            return self._by_grammar(vr, value)
+        if action == Action.TEXT:
+            return value if self._is_plain(value, read) else None
+        if action == Action.UID or action == Action.FOREIGN_UID:
+            return self._uids(value)
+        if action == Action.DATE:
+            found = moved(value.decode("latin-1").strip(" \0"), vr, self.days)
+            return None if found is None else padded(found.encode("ascii"), vr)
+        if action == Action.PSEUDONYM:
+            return self._pseudonym(tag, vr, value, top=top)
+        if action == Action.DUMMY:
+            return dummy(vr)
+        return b""
+
+    def _by_grammar(self, vr: str, value: bytes) -> bytes | None:
+        named = self.identity.named_in(value, self.identity.charset) if vr in {"CS", "AS"} else (
+            self.identity.numbered_in(value)
+        )  # fmt: skip
+        if GRAMMAR[vr](value) and not named:
+            return value
+        return None if vr in _DATES else b""
+
+    def _is_plain(self, value: bytes, read: Charset) -> bool:
+        if not is_readable(value) or self.identity.named_in(value, read):
+            return False
+        return value.isascii() or not (read.unknown or "\ufffd" in read.decode(value))
+
+    def _uids(self, value: bytes) -> bytes:
+        uids = (one.strip(" \0") for one in value.decode("latin-1").split("\\"))
+        new = "\\".join(uid if not uid or uid in REGISTERED else self.pseudonyms.uid(uid) for uid in uids)
+        return padded(new.encode("ascii"), "UI")
+
+    def _pseudonym(self, tag: int, vr: str, value: bytes, *, top: bool) -> bytes:
+        if tag in _ONLY_IN_ITEMS and not top:
+            return b""
+        if tag in {PATIENT_ID, PATIENT_NAME}:
+            patient = self.identity.patient
+            token = self.pseudonyms.token(
+                "patient", f"{len(patient.issuer)}|{patient.issuer}|{patient.patient_id}"
+            )
+            return padded(self.policy.pattern.replace("{token}", token).encode("ascii"), vr)
+        text = value.strip(b" \0").decode("latin-1")
+        if not text:
+            return b""
+        if tag == ACCESSION_NUMBER:
+            return padded(self.pseudonyms.token("accession", text).encode("ascii"), vr)
+        study = self.identity.text(_STUDY_UID)
+        return padded(self.pseudonyms.token("study", study).encode("ascii"), vr)

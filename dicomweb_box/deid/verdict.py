@@ -1,0 +1,69 @@
+"""Whether an instance may go at all: its kind, and what its pixels may show (no pixel is looked at)."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from dicomweb_box.deid.doubt import Doubt
+from dicomweb_box.deid.policy import Policy
+from dicomweb_box.deid.registry import SOP_CLASSES
+from dicomweb_box.dicom.uids import VIDEO, clean_uid
+
+SOP_CLASS, IMAGE_TYPE, CONVERSION, BURNED_IN = 0x00080016, 0x00080008, 0x00080064, 0x00280301
+DOCUMENT, CONTENT = 0x00420011, 0x0040A730
+JUDGED: Final = frozenset((SOP_CLASS, IMAGE_TYPE, CONVERSION, BURNED_IN, DOCUMENT, CONTENT))
+"""Attributes at the top that a verdict needs."""
+
+_STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
+_SECONDARY_CAPTURE: Final = f"{_STORAGE}7"
+_DOCUMENTS: Final = f"{_STORAGE}104."
+_ULTRASOUND: Final = frozenset(_STORAGE + tail for tail in ("3", "3.1", "6", "6.1", "6.2"))
+_VIDEO: Final = frozenset(_STORAGE + tail for tail in ("77.1.1.1", "77.1.2.1", "77.1.4.1"))
+_REPORTS: Final = f"{_STORAGE}88."
+_VOICE: Final = f"{_STORAGE}9.4.1"
+_DIRECTORY: Final = "1.2.840.10008.1.3.10"
+_SCREENS: Final = (b"SCREEN SAVE", b"SCREENSHOT", b"DOSE", b"DOSE_INFO", b"REPORT")
+
+
+def judge(raw: Mapping[int, bytes], transfer_syntax_uid: str, policy: Policy) -> None:
+    """Raises Doubt where the policy does not let such an instance go."""
+    sop_class = clean_uid(raw.get(SOP_CLASS, b"")) or ""
+    kind = _held_back(sop_class, raw, transfer_syntax_uid)
+    if kind:
+        raise Doubt(f"{kind} is not de-identified by this version")
+    if policy.pixels == "refuse":
+        shown = _shown(sop_class, raw)
+        if shown:
+            raise Doubt(f"its pixels may show who the patient is: {shown}")
+
+
+def _held_back(sop_class: str, raw: Mapping[int, bytes], transfer_syntax_uid: str) -> str:
+    """What cannot be de-identified here, whatever the policy allows."""
+    if sop_class == _DIRECTORY:
+        return "a DICOMDIR"
+    if sop_class not in SOP_CLASSES:
+        return "an instance of a private or unknown SOP class"
+    if sop_class.startswith(_DOCUMENTS) or DOCUMENT in raw:
+        return "an encapsulated document"
+    if sop_class.startswith(_REPORTS) or CONTENT in raw:
+        return "a structured report or key object selection"
+    if sop_class.startswith(_VOICE):
+        return "a voice"
+    if sop_class in _VIDEO or transfer_syntax_uid in VIDEO:
+        return "a video"
+    return ""
+
+
+def _shown(sop_class: str, raw: Mapping[int, bytes]) -> str:
+    """Why the pixels are not trusted; empty where nothing speaks against them."""
+    burned_in = raw.get(BURNED_IN, b"").strip(b" \0").upper()
+    if burned_in == b"YES":
+        return "Burned In Annotation is YES"
+    if sop_class == _SECONDARY_CAPTURE or sop_class.startswith(f"{_SECONDARY_CAPTURE}."):
+        return "it is a secondary capture"
+    if raw.get(CONVERSION, b"").strip(b" \0"):
+        return "Conversion Type says that it was captured"
+    if any(screen in raw.get(IMAGE_TYPE, b"").upper() for screen in _SCREENS):
+        return "Image Type says that it is a screen"
+    if sop_class in _ULTRASOUND and burned_in != b"NO":
+        return "ultrasound without Burned In Annotation NO"
+    return ""

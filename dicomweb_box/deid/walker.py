@@ -1,0 +1,273 @@
+"""One pass over a data set's bytes, to those of the de-identified one.
+
+The loop keeps its own stack, so that no nesting is too deep. What stays is not touched: stretches of kept
+elements are copied whole, large ones only named. Sequences get undefined lengths.
+"""
+
+import struct
+from typing import Any, Final
+
+from dicomweb_box.deid import stand_ins
+from dicomweb_box.deid.doubt import Doubt
+from dicomweb_box.deid.elements import ITEM, SEQUENCE_END, UNDEFINED, inside, skipped
+from dicomweb_box.deid.pixels import Fragments, fragments, native_length
+from dicomweb_box.deid.plans import CHARSET, DELIMITER, KEEP, MARKER, OFFSETS, PIXELS, Plan, Plans
+from dicomweb_box.deid.rules import Action
+from dicomweb_box.deid.treatment import Treatment
+from dicomweb_box.deid.values import GRAMMAR, Writer
+from dicomweb_box.dicom.charset import charset
+from dicomweb_box.dicom.explicit import Stretch
+from dicomweb_box.dicom.header_tables import LONG_LENGTH, Encoding
+
+Piece = Stretch | bytes
+LARGE: Final = 1 << 16
+"""Kept bytes beyond this are named, not copied."""
+_NEVER: Final = 1 << 32
+_RECURSE, _REMOVE, _DUMMY = int(Action.RECURSE), int(Action.REMOVE), int(Action.DUMMY)
+
+
+def writer_of(encoding: Encoding) -> Writer:
+    """What writes elements in an encoding."""
+    return Writer(explicit=encoding.explicit, order=encoding.order, long_vrs=LONG_LENGTH)
+
+
+class Walker:
+    """A data set being rewritten; `pieces` are its new bytes."""
+
+    def __init__(
+        self,
+        data: Any,
+        size: int,
+        *,
+        plans: Plans,
+        treatment: Treatment,
+        transfer_syntax_uid: str,
+        elements: dict[int, bytes],
+        items: dict[int, bytes],
+    ) -> None:
+        self._data, self._size = data, size
+        self._plans, self._treatment = plans, treatment
+        self._syntax = transfer_syntax_uid
+        self._elements = sorted(elements.items(), reverse=True)
+        """Whole elements still to be written at the top, the next one last."""
+        self._items = items
+        self.pieces: list[Piece] = []
+        self._offsets: dict[int, tuple[int, bytes]] = {}
+        """Extended offset tables: which piece, and their values."""
+
+    def walk(self, pos: int) -> None:  # noqa: C901 - one loop: calls cost more
+        """Rewrite the data set from `pos`. Raises Doubt where it cannot be followed wholly."""
+        data, size, pieces = self._data, self._size, self.pieces
+        append, treat = pieces.append, self._treatment.value
+        stack: list[Any] = []
+        plans = self._plans
+        head, long_length, known = plans.encoding.head, plans.encoding.long, plans.known
+        item_head, writer = plans.encoding.item, writer_of(plans.encoding)
+        read = self._treatment.identity.charset
+        end, undefined, last, run = size, False, -1, pos
+        following = self._elements[-1][0] if self._elements else _NEVER
+        try:
+            while True:
+                while pos < end:
+                    key, length = head(data, pos)
+                    plan = known.get(key) or plans.plan(key)
+                    action, long, tag, vr, written = plan
+                    if tag <= last and action != DELIMITER:
+                        raise Doubt("attributes are not in ascending order")
+                    if long:
+                        start = pos + 12
+                        length = long_length(data, pos + 8)[0]
+                    else:
+                        start = pos + 8
+                    stop = start + length
+                    if stop > end:
+                        if length != UNDEFINED:
+                            raise Doubt(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is longer than what it is in")
+                        stop = -1
+                    if tag >= following and not stack:
+                        self._flush(run, pos)
+                        run = pos
+                        following = self._insert(tag, writer)
+                    if action == KEEP and stop >= 0:
+                        last = tag
+                        pos = stop
+                        continue
+                    if action == DELIMITER:
+                        if not undefined or tag != 0xE00D:
+                            raise Doubt("a delimiter stands where it does not belong")
+                        self._flush(run, pos)
+                        run = pos = end = start
+                        undefined = False
+                        break
+                    last = tag
+                    self._flush(run, pos)
+                    if action == _RECURSE and vr == "SQ":
+                        if not length:
+                            more = self._items.get(tag) if not stack else None
+                            if more:
+                                append(writer.open_sequence(tag, written) + more + writer.sequence_end)
+                            else:
+                                append(writer.head(tag, written, 0))
+                            pos = run = start
+                            continue
+                        append(writer.open_sequence(tag, written))
+                        stack.append(
+                            (end, undefined, last, read, plans, end if stop < 0 else stop, stop < 0, tag)
+                        )
+                        if written == "UN":
+                            plans = plans.within(written)
+                            head, long_length, known = plans.encoding.head, plans.encoding.long, plans.known
+                            item_head, writer = plans.encoding.item, writer_of(plans.encoding)
+                        pos = end = run = start
+                        last = -2  # the items come first
+                        break
+                    if action == PIXELS:
+                        if stack:
+                            raise Doubt("Pixel Data stands in a sequence that is not removed")
+                        self._pixels(plan, pos, start, stop, writer)
+                        return
+                    if stop < 0:
+                        pos = run = self._undefined(plan, start, end, plans, writer, stack)
+                        continue
+                    if action == CHARSET:
+                        value = data[start:stop]
+                        read = charset(value)
+                        if GRAMMAR["CS"](value.replace(b"-", b"_")) and not read.unknown:
+                            append(data[pos:stop])
+                        else:
+                            append(writer.head(tag, written, 0))
+                    elif action == OFFSETS:
+                        if not stack:
+                            self._offsets[tag] = (len(pieces), data[start:stop])
+                            append(data[pos:stop])
+                    elif action == _DUMMY and vr == "SQ":
+                        append(self._stand_in(plan, plans, writer))
+                    elif action != MARKER and action != _REMOVE and action != _RECURSE:
+                        old = data[start:stop]
+                        new = treat(action, tag, vr, old, read, top=not stack)
+                        if new is old:
+                            append(data[pos:stop])
+                        elif new is not None:
+                            append(writer.element(tag, written, new))
+                    pos = run = stop
+                # The end of an item or of a sequence's head: on to the next item, or up.
+                if not stack:
+                    break
+                if last != -2:
+                    if undefined:
+                        raise Doubt("an item is not ended")
+                    self._flush(run, pos)
+                    append(writer.item_end)
+                    run = pos
+                while stack:
+                    limit, until = stack[-1][5], stack[-1][6]
+                    if pos < limit:
+                        group, element, length = item_head(data, pos)
+                        pos += 8
+                        if group != 0xFFFE:
+                            raise Doubt("something else stands where an item begins")
+                        if element == ITEM:
+                            undefined = length == UNDEFINED
+                            end = limit if undefined else pos + length
+                            if end > limit:
+                                raise Doubt("an item is longer than what it is in")
+                            append(writer.item)
+                            run, last, read = pos, -1, stack[-1][3]
+                            break
+                        if element != SEQUENCE_END:
+                            raise Doubt("a delimiter stands where it does not belong")
+                        if not until and pos != limit:
+                            raise Doubt("a sequence ends before its length says")
+                    elif until:
+                        raise Doubt("a sequence is not ended")
+                    end, undefined, last, read, outer, _, _, tag = stack.pop()
+                    if not stack and tag in self._items:
+                        append(self._items[tag])
+                    append(writer.sequence_end)
+                    if outer is not plans:
+                        plans = outer
+                        head, long_length, known = plans.encoding.head, plans.encoding.long, plans.known
+                        item_head, writer = plans.encoding.item, writer_of(plans.encoding)
+                    run = pos
+                    break
+                else:
+                    raise Doubt("a sequence is not ended")
+        except struct.error:
+            if stack or not _is_padding(data, pos, size):
+                raise Doubt("a data set ends within an element") from None
+        self._flush(run, pos)
+        self._insert(_NEVER, writer)
+
+    def _flush(self, run: int, pos: int) -> None:
+        """The kept bytes between two places."""
+        if pos - run > LARGE:
+            self.pieces.append(Stretch(run, pos - run))
+        elif pos > run:
+            self.pieces.append(self._data[run:pos])
+
+    def _insert(self, tag: int, writer: Writer) -> int:
+        """Write what belongs before an element, or in its place; the tag of what is next."""
+        while self._elements and self._elements[-1][0] <= tag:
+            self.pieces.append(self._elements.pop()[1])
+        return self._elements[-1][0] if self._elements else _NEVER
+
+    def _undefined(
+        self, plan: Plan, start: int, end: int, plans: Plans, writer: Writer, stack: list[Any]
+    ) -> int:
+        """Past a value of undefined length that is not followed into."""
+        after = skipped(self._data, start, end, plans.encoding, plan.written_vr)
+        if plan.vr not in {"SQ", "UN"} and plan.action != _REMOVE:
+            raise Doubt(
+                f"({plan.tag >> 16:04X},{plan.tag & 0xFFFF:04X}) has an undefined length with VR {plan.vr}"
+            )
+        if plan.action == _DUMMY and plan.vr == "SQ":
+            self.pieces.append(self._stand_in(plan, plans, writer))
+        elif plan.action == Action.EMPTY:
+            self.pieces.append(writer.head(plan.tag, plan.written_vr, 0))
+        return after
+
+    def _stand_in(self, plan: Plan, plans: Plans, writer: Writer) -> bytes:
+        within = writer_of(inside(plans.encoding, plan.written_vr))
+        item = stand_ins.stand_in(plan.tag, within, self._treatment.pseudonyms.uid(""))
+        return writer.open_sequence(plan.tag, plan.written_vr) + item + within.sequence_end
+
+    def _pixels(self, plan: Plan, pos: int, start: int, stop: int, writer: Writer) -> None:
+        """Pixel Data, which ends the data set: no attribute behind it is ever kept."""
+        self._insert(_NEVER, writer)
+        order = self._plans.encoding.order
+        if stop >= 0:
+            length = stop - start
+            if plan.tag == 0x7FE00010:
+                length = native_length(self._treatment.identity.raw, order, length)
+            self.pieces += [writer.head(plan.tag, plan.written_vr, length), Stretch(start, length)]
+            return
+        if plan.written_vr not in {"OB", "OW"} or order != "<" or not self._plans.encoding.explicit:
+            raise Doubt("Pixel Data has an undefined length where it cannot be encapsulated")
+        found = fragments(self._data, start, self._size, self._syntax)
+        self._move_offsets(found)
+        self.pieces += [self._data[pos:start], *found.pieces]
+
+    def _move_offsets(self, found: Fragments) -> None:
+        """Extended offset tables that tell of the fragments as they are now (PS3.3 C.7.6.3.1.8)."""
+        table = self._offsets.get(0x7FE00001)
+        if table is None:
+            return
+        count = len(table[1]) // 8
+        offsets = struct.unpack(f"<{count}Q", table[1])
+        if any(offset not in found.moved for offset in offsets):
+            raise Doubt("an extended offset table names no fragment")
+        columns = {
+            0x7FE00001: [found.moved[offset] for offset in offsets],
+            0x7FE00002: [found.lengths[offset] for offset in offsets],
+        }
+        for tag, numbers in columns.items():
+            if tag in self._offsets:
+                place, _ = self._offsets[tag]
+                whole = self.pieces[place]
+                assert isinstance(whole, bytes)  # noqa: S101  (it was made above)
+                self.pieces[place] = whole[:12] + struct.pack(f"<{count}Q", *numbers)
+
+
+def _is_padding(data: Any, pos: int, size: int) -> bool:
+    """Whether less than an element's head is left, which is no attribute and is left out."""
+    return size - pos < 8
