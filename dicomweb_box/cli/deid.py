@@ -26,6 +26,7 @@ class Report:
     edition: str
     options: list[str]
     pixels: str
+    reason: str
     project: str | None
     written: int = 0
     held_back: list[dict[str, str]] = field(default_factory=list)
@@ -38,8 +39,9 @@ def deidentify(chosen: settings.Settings, asked: dict[str, Any]) -> int:
         return _explain(policy, asked["explain"])
     if not asked["paths"] or not asked["out"]:
         raise BadSetting("name files or folders, and with --out the folder to write to")
+    key = _key(chosen, asked["project"])
     files = list(_files([Path(path) for path in asked["paths"]], Path(asked["out"])))
-    report = _run(policy, files, Path(asked["out"]), _key(chosen, asked["project"]), asked["project"])
+    report = _run(policy, files, Path(asked["out"]), key, asked["project"])
     if asked["json"]:
         print_json(report.__dict__)
     else:
@@ -111,6 +113,7 @@ def _run(policy: "Policy", files: list[Path], out: Path, key: "Keyed", project: 
         edition=table().edition,
         options=sorted(policy.options),
         pixels=policy.pixels,
+        reason=policy.reason,
         project=project,
     )
     out.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,128 @@
+"""The command that de-identifies, from the outside."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from tests.deid.planted import instance, written
+from tests.test_cli import run
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A folder with two instances, and one whose pixels show a name."""
+    folder = tmp_path / "in" / "Doe^Jane"
+    folder.mkdir(parents=True)
+    for number in (1, 2):
+        (folder / f"Doe-{number}.dcm").write_bytes(written(instance(SOPInstanceUID=f"1.2.3.{number}")))
+    (folder / "screen").write_bytes(written(instance(BurnedInAnnotation="YES")))
+    return tmp_path / "in"
+
+
+def deidentify(source: Path, out: Path, *more: str, data: Path) -> subprocess.CompletedProcess[str]:
+    return run("deidentify", str(source), "--out", str(out), *more, data=data)
+
+
+def test_what_is_beyond_doubt_is_written_and_the_rest_held_back(source: Path, tmp_path: Path):
+    done = deidentify(source, tmp_path / "out", "--policy", "basic", data=tmp_path / "data")
+    assert done.returncode == 1, done.stderr
+    assert "written 2" in done.stdout
+    assert "held back 1" in done.stdout
+    files = sorted((tmp_path / "out").iterdir())
+    assert [path.name for path in files] == [f"{dcmread(path).SOPInstanceUID}.dcm" for path in files]
+    assert len(files) == 2
+    assert all(path.stat().st_mode & 0o077 == 0 for path in files)
+    assert not any(b"Jane" in path.read_bytes() for path in files)
+
+
+def test_a3_a_project_gives_the_same_whenever_it_is_asked(source: Path, tmp_path: Path):
+    data = tmp_path / "data"
+    for out, project in (("one", "north"), ("two", "north"), ("three", "south"), ("four", "south")):
+        deidentify(source, tmp_path / out, "--project", project, "--policy", "research", data=data)
+    contents = [
+        {path.name: path.read_bytes() for path in (tmp_path / out).iterdir()}
+        for out in ("one", "two", "three", "four")
+    ]
+    assert contents[0] == contents[1]
+    assert contents[2] == contents[3]
+    assert len(contents[0]) == 2
+    assert not contents[0].keys() & contents[2].keys()
+    keys = sorted((data / "keys" / "projects").iterdir())
+    assert [path.name for path in keys] == ["north.key", "south.key"]
+    assert all(path.stat().st_mode & 0o077 == 0 for path in keys)
+
+
+def test_without_a_project_nothing_can_be_joined(source: Path, tmp_path: Path):
+    for out in ("one", "two"):
+        deidentify(source, tmp_path / out, data=tmp_path / "data")
+    names = [{path.name for path in (tmp_path / out).iterdir()} for out in ("one", "two")]
+    assert not names[0] & names[1]
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_report_is_for_programs_too(source: Path, tmp_path: Path):
+    done = deidentify(
+        source,
+        tmp_path / "out",
+        "--json",
+        "--option",
+        "retain-uids",
+        "--allow-pixels",
+        "phantoms",
+        data=tmp_path / "data",
+    )
+    report = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert (report["written"], report["held_back"]) == (3, [])
+    assert (report["edition"], report["options"], report["pixels"]) == ("2026d", ["retain-uids"], "allow")
+    assert report["reason"] == "phantoms"
+
+
+def test_two_instances_of_one_uid_are_not_written_over_each_other(tmp_path: Path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / name).write_bytes(written(instance()))
+    done = deidentify(folder, tmp_path / "out", data=tmp_path / "data")
+    assert done.returncode == 1
+    assert "1 × another instance of this run has the same SOP Instance UID" in done.stdout
+
+
+@pytest.mark.parametrize("given", ["PatientBirthDate", "00100030", "(0010,0030)"])
+def test_it_explains_what_becomes_of_an_attribute(given: str, tmp_path: Path):
+    done = run("deidentify", "--explain", given, data=tmp_path / "data")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "(0010,0030) Patient's Birth Date",
+        "action empty",
+        "rule PS3.15 Table E.1-1 edition 2026d: Z",
+        "option none",
+        "why the Basic Profile empties it",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--explain", "Nothing"], "a keyword, or a tag"),
+        (["--policy", "keep", "--explain", "00100010"], "no policy keep: there are basic, research"),
+        (["--option", "clean-graphics", "--explain", "00100010"], "not carried out by this version"),
+        (
+            ["--policy", "research", "--option", "retain-full-dates", "--explain", "00100010"],
+            "exclude each other",
+        ),
+        (["--allow-pixels", " ", "--explain", "00100010"], "takes a reason"),
+        ([], "name files or folders"),
+        (["nowhere", "--out", "there"], "nowhere is not there"),
+        ([".", "--out", "./there"], "--out is within"),
+        (["nowhere", "--out", "there", "--project", "../north"], "a project's name has up to 64"),
+    ],
+)
+def test_what_cannot_be_meant_is_said(arguments: list[str], sentence: str, tmp_path: Path):
+    done = run("deidentify", *arguments, data=tmp_path / "data")
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert not (tmp_path / "there").exists()
