@@ -11,7 +11,7 @@ from dicomweb_box.asgi.errors import handlers
 from dicomweb_box.asgi.guard import guarded
 from dicomweb_box.asgi.stack import middleware
 from dicomweb_box.box import Box, open_box
-from dicomweb_box.dicomweb import wado_uri
+from dicomweb_box.dicomweb import proxy, wado_uri
 from dicomweb_box.dicomweb.routes import routes as dicomweb_routes
 from dicomweb_box.settings import Settings
 from dicomweb_box.tls import Certificate
@@ -58,7 +58,7 @@ def _wire(app: Starlette, box: Box) -> None:
     app.state.box = box
     # The busiest door first: routes are tried in their order.
     app.router.routes[:] = [
-        Mount("/dicom-web", routes=dicomweb_routes(box)),
+        Mount("/dicom-web", routes=[*dicomweb_routes(box), proxy.mounted()]),
         *wado_uri.ROUTES,
         *web_routes(),
     ]

@@ -173,6 +173,9 @@ class Settings:
     metadata_limit: int = _knob(32 << 20, values.size, "most metadata of one request to store", "bytes")
     query_limit: int = _knob(1000, values.number(1, 1_000_000), "most results of one search", "results")
     cache_size: int = _knob(1 << 30, values.size, "disk used for answers kept ready", "bytes")
+    proxy_cache: int = _knob(
+        10 << 30, values.size, "storage used for what was fetched from peers offered as proxies", "bytes"
+    )
     open_blobs: int = _knob(
         1024, values.number(8, 65536), "blobs that each process holds open", "descriptors"
     )

@@ -37,7 +37,7 @@ def run(*arguments: str, data: Path, code: int = 0) -> subprocess.CompletedProce
 
 def test_peers_are_made_listed_and_removed(data: Path) -> None:
     made = run("peer", "add", "north", "--dimse", "NORTH@10.1.2.3:104", "--may", "store, find", "--tls",
-               "--label", "Trial", "--syntaxes", "uncompressed", "--response-timeout", "9",
+               "--proxy", "--label", "Trial", "--syntaxes", "uncompressed", "--response-timeout", "9",
                data=data)  # fmt: skip
     run("peer", "add", "US 1", "--dimse", "US@MOBILE", "--from", "10.1.0.0/16", data=data, code=2)
     run("peer", "add", "US 1", "--dimse", "US_MOBILE", "--from", "10.1.0.0/16", data=data)
@@ -45,7 +45,7 @@ def test_peers_are_made_listed_and_removed(data: Path) -> None:
 
     assert made.stdout == "north\n"
     assert run("peer", "list", data=data).stdout.splitlines() == [
-        "north: NORTH@10.1.2.3:104 by TLS, may find,store",
+        "north: NORTH@10.1.2.3:104 by TLS, may find,store, offered as a proxy",
         "six: A@B@2001:db8::7:11112, may echo,store",
         "US 1: US_MOBILE, only calls, may echo,store",
     ]

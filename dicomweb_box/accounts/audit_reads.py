@@ -29,8 +29,8 @@ MOST = 50_000
 MOST_ELSEWHERE = 1_000
 """Studies that are not there, or were refused, by name: who asks for many is not given a row for each."""
 
-Key = tuple[int, str, Kind, str, Action, Outcome, str]
-"""Minute, actor's name and kind, address, action, outcome, study."""
+Key = tuple[int, str, Kind, str, Action, str, Outcome, str]
+"""Minute, actor's name and kind, address, action, peer, outcome, study."""
 
 
 @dataclass(slots=True)
@@ -53,10 +53,12 @@ class Reads:
         self._writing: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
 
-    def note(self, actor: Actor, action: Action, outcome: Outcome, study: str = "") -> None:
-        """Note one read; costs a few microseconds and waits for nothing."""
+    def note(
+        self, actor: Actor, action: Action, outcome: Outcome, study: str = "", *, peer: str = ""
+    ) -> None:
+        """Note one read, of a peer's where it is named; costs a few microseconds and waits for nothing."""
         now = self.box.clock().timestamp()
-        key = (int(now) // _MINUTE, actor.name, actor.kind, actor.address, action, outcome, study)
+        key = (int(now) // _MINUTE, actor.name, actor.kind, actor.address, action, peer, outcome, study)
         counted = self._counts.get(key)
         if counted is None:
             counted = self._new(key)
@@ -140,9 +142,11 @@ class Reads:
 
 
 def _row(key: Key, moment: float, count: int) -> dict[str, str | int]:
-    _, name, kind, address, action, outcome, study = key
+    _, name, kind, address, action, peer, outcome, study = key
     actor = Actor(name=name, kind=kind, address=address)
-    return row_of(Entry(actor=actor, action=action, outcome=outcome, study=study, count=count), _text(moment))
+    about = {"peer": peer} if peer else {}
+    entry = Entry(actor=actor, action=action, outcome=outcome, study=study, about=about, count=count)
+    return row_of(entry, _text(moment))
 
 
 def _text(moment: float) -> str:

@@ -11,6 +11,7 @@ from dicomweb_box.accounts.access import SYSTEM
 from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.archive import inventory, reindex
 from dicomweb_box.archive.blob_keys import moment_of
+from dicomweb_box.archive.realms import LASTING
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Row, Writer
 from dicomweb_box.errors import BoxError, NotFound
@@ -84,7 +85,8 @@ async def _check_rows(box: Box, report: Report, progress: Callable[[int], None])
     last = 0
     while True:
         rows = await box.database.fetch_all(
-            "select id, blob_key, size, sha256 from instance where id > :last order by id limit :most",
+            "select id, blob_key, size, sha256 from instance"
+            f" where id > :last and {LASTING} order by id limit :most",
             {"last": last, "most": _BATCH},
         )
         if not rows:
@@ -125,7 +127,8 @@ async def _check_blobs(box: Box, report: Report) -> None:
         batch = await in_thread(box, _take, keys)
         if not batch:
             return
-        report.orphaned += await reindex.unnamed(box, [key for key in batch if not _is_young(box, key)])
+        unnamed = await reindex.unnamed(box, [key for key in batch if not _is_young(box, key)])
+        report.orphaned += await reindex.without_cached(box, unnamed)
 
 
 def _take(keys: Iterator[tuple[str, int]]) -> list[str]:

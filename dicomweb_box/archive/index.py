@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from dicomweb_box.accounts.access import EVERYTHING, Actor, Scope
 from dicomweb_box.archive import aggregates, declared, scoped_arrival
+from dicomweb_box.archive.realms import is_lasting
 from dicomweb_box.database import Row, Writer, in_list
 
 Policy = Literal["same-source", "keep-first", "replace"]
@@ -224,7 +225,7 @@ def _is_served(arrival: Arrival, versions: list[Row]) -> bool:
 async def _keep_unserved(w: Writer, arrival: Arrival, state: State) -> None:
     columns = {**arrival.columns, "metadata": b"", "metadata_dictionary": 0}
     await w.execute_many(_INSERT, [_row(arrival, columns, state, None, None)])
-    if arrival.decided is None:
+    if arrival.decided is None and is_lasting(arrival.realm):
         await w.execute_many(_CHANGE, [_change(arrival, state)])
 
 
@@ -256,7 +257,7 @@ async def _serve(
         [
             _change(a, "replaced" if a.instance_uid in replaced else "stored")
             for _, a in ready
-            if a.decided is None
+            if a.decided is None and is_lasting(realm)
         ],
     )
     for position, arrival in ready:

@@ -21,6 +21,7 @@ from dicomweb_box.archive import index, levels, series_dictionary
 from dicomweb_box.archive.blob_keys import new_key
 from dicomweb_box.archive.digests import Digests, dataset_equal
 from dicomweb_box.archive.outcomes import Outcome, Refused, Stored
+from dicomweb_box.archive.realms import is_lasting
 from dicomweb_box.archive.series_dictionary import Dictionaries, Dictionary
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import GroupCommit, Writer
@@ -146,7 +147,9 @@ async def store(
     something outside of the sender's scope.
     """
     dictionaries = box.resource(Dictionaries, Dictionaries)
-    origin = Origin(realm=realm, source=source, actor=actor.name, by=actor, scope=scope)
+    # What is cached is told to the audit by whoever reads it.
+    by = actor if is_lasting(realm) else None
+    origin = Origin(realm=realm, source=source, actor=actor.name, by=by, scope=scope)
     try:
         settled = await in_thread(box, _settle, box, dictionaries, received, origin, expected)
         if isinstance(settled, Refused):
@@ -177,12 +180,13 @@ def _settle(
             sha256=_arrived(received),
         )
     now = box.clock()
-    key = new_key(now, origin.source)
+    key = new_key(now, origin.source, origin.realm)
     digests = _write(box, received, header, key)
     blob = Blob(
         key=key, size=received.size + len(header.part10_prefix), sha256=digests[0], dataset_digest=digests[1]
     )
-    return arrival_of(header, blob, dictionaries, origin, at=now, policy=box.settings.duplicates)
+    policy: index.Policy = box.settings.duplicates if is_lasting(origin.realm) else "replace"
+    return arrival_of(header, blob, dictionaries, origin, at=now, policy=policy)
 
 
 def _header(box: Box, received: Received) -> Header:

@@ -132,7 +132,8 @@ async def _totals(reader: Reader) -> dict[str, Any]:
         "select coalesce(sum(study_count), 0) from study_day where realm = 'main'"
     )
     rest = await reader.fetch_one(
-        "select count(*) as count, coalesce(sum(size), 0) as size from instance where state <> 'current'"
+        "select count(*) as count, coalesce(sum(size), 0) as size from instance"
+        " where state <> 'current' and realm = 'main'"
     )
     assert rest is not None  # noqa: S101  (a select of sums gives one row)
     held = [

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 import xxhash
 
 from dicomweb_box.archive import index, ingest, rules
-from dicomweb_box.archive.blob_keys import moment_of, tag_of
+from dicomweb_box.archive.blob_keys import is_cached, moment_of, tag_of
 from dicomweb_box.archive.ingest import Blob, Origin
 from dicomweb_box.archive.outcomes import Refused
+from dicomweb_box.archive.realms import LASTING
 from dicomweb_box.archive.series_dictionary import Dictionaries
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Row, Writer, in_list
@@ -45,6 +46,7 @@ async def reindex(box: Box, *, progress: Callable[[int], None] = lambda done: No
     await box.database.write(_empty)
     done = Rebuilt()
     keys = await in_thread(box, _sorted_keys, box)
+    keys = await without_cached(box, keys)
     for start in range(0, len(keys), _AT_ONCE):
         # Versions of one instance must be decided in the order in which they arrived.
         for key, indexed in await _index_some(box, keys[start : start + _AT_ONCE]):
@@ -148,10 +150,25 @@ async def unnamed(box: Box, keys: list[str]) -> list[str]:
     return [key for key in keys if key not in named]
 
 
+async def without_cached(box: Box, keys: list[str]) -> list[str]:
+    """The keys without those of caches; these are noted for removal: no row names them any more."""
+    cached = [key for key in keys if is_cached(key)]
+    if cached:
+        at = box.clock().isoformat(timespec="microseconds")
+        await box.database.write(
+            lambda w: w.execute_many(
+                "insert into blob_removal (blob_key, at) values (:key, :at)"
+                " on conflict (blob_key) do nothing",
+                [{"key": key, "at": at} for key in cached],
+            )
+        )
+    return [key for key in keys if not is_cached(key)]
+
+
 async def _empty(w: Writer) -> None:
     await w.execute(
         "insert into provenance (blob_key, state, source, stored_at)"
-        " select blob_key, state, source, stored_at from instance where true on conflict (blob_key)"
+        f" select blob_key, state, source, stored_at from instance where {LASTING} on conflict (blob_key)"
         " do nothing"
     )
     for table in (
@@ -165,6 +182,7 @@ async def _empty(w: Writer) -> None:
         "study_modality",
         "study",
         "study_day",
+        "proxied_study",
     ):
         await w.execute(f"delete from {table}")
 

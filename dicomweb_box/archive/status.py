@@ -41,8 +41,8 @@ async def troubles(box: Box) -> dict[str, str]:
 async def numbers(box: Box) -> Numbers:
     """The numbers of this moment; none of them needs a walk over instances."""
     row = await box.database.fetch_one(
-        "select coalesce((select sum(study_count) from study_day), 0) as studies,"
-        " (select count(*) from instance where state <> 'current') as waiting,"
+        "select coalesce((select sum(study_count) from study_day where realm = 'main'), 0) as studies,"
+        " (select count(*) from instance where state <> 'current' and realm = 'main') as waiting,"
         " (select count(*) from blob_removal) as removals,"
         " coalesce((select max(id) from change), 0) as changes"
     )

@@ -17,6 +17,8 @@ from dicomweb_box.box import Box
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 _LONGEST_UID = 64
 _SAFE = ("GET", "HEAD")
+PEER = "dicomweb_box.peer"
+"""Where a request keeps the name of the peer that it reads."""
 _RECORDED = (Action.EXPORT,)
 
 
@@ -57,7 +59,7 @@ def _note(scope: Scope, action: Action, status: int) -> None:
         return
     box: Box = scope["app"].state.box
     identity: Identity = scope[KEY]
-    reads(box).note(identity.actor, action, outcome, _study(scope))
+    reads(box).note(identity.actor, action, outcome, _study(scope), peer=scope.get(PEER, ""))
 
 
 def outcome_of(status: int) -> Outcome | None:

@@ -11,9 +11,44 @@ Needed = frozenset[Right] | None
 
 _SEE, _STORE = "see", "see store"
 _KNOWING = "see identities"
-_STUDY = "/dicom-web/studies/{study}"
+_OWN, _PROXY = "/dicom-web", "/dicom-web/proxy/{peer}"
+_STUDY = "/studies/{study}"
 _SERIES = f"{_STUDY}/series/{{series}}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
+_RETRIEVED = (
+    f"{_STUDY}",
+    f"{_SERIES}",
+    f"{_INSTANCE}",
+    f"{_STUDY}/metadata",
+    f"{_SERIES}/metadata",
+    f"{_INSTANCE}/metadata",
+    f"{_STUDY}/bulkdata",
+    f"{_SERIES}/bulkdata",
+    f"{_INSTANCE}/bulkdata",
+    f"{_STUDY}/pixeldata",
+    f"{_SERIES}/pixeldata",
+    f"{_INSTANCE}/pixeldata",
+    f"{_INSTANCE}/bulkdata/{{path:path}}",
+    f"{_STUDY}/instances/{{instance}}/bulkdata/{{path:path}}",
+    f"{_INSTANCE}/frames",
+    f"{_INSTANCE}/frames/{{frames}}",
+    f"{_STUDY}/rendered",
+    f"{_SERIES}/rendered",
+    f"{_INSTANCE}/rendered",
+    f"{_INSTANCE}/frames/{{frames}}/rendered",
+    f"{_STUDY}/thumbnail",
+    f"{_SERIES}/thumbnail",
+    f"{_INSTANCE}/thumbnail",
+    f"{_INSTANCE}/frames/{{frames}}/thumbnail",
+)
+_SEARCHED = (
+    "/studies",
+    "/series",
+    "/instances",
+    f"{_STUDY}/series",
+    f"{_STUDY}/instances",
+    f"{_SERIES}/instances",
+)
 _SHOWN = "/studies/{study_uid}"
 _SHOWN_INSTANCE = f"{_SHOWN}/series/{{series_uid}}/instances/{{instance_uid}}"
 _HELD = "/held/{instance_uid}/{sha256}"
@@ -76,12 +111,12 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
         "GET /dicom-web/studies/count",
         "GET /dicom-web/series/count",
         "GET /dicom-web/instances/count",
-        f"GET {_STUDY}/series",
-        f"GET {_STUDY}/series/count",
-        f"GET {_STUDY}/instances",
-        f"GET {_STUDY}/instances/count",
-        f"GET {_SERIES}/instances",
-        f"GET {_SERIES}/instances/count",
+        f"GET {_OWN}{_STUDY}/series",
+        f"GET {_OWN}{_STUDY}/series/count",
+        f"GET {_OWN}{_STUDY}/instances",
+        f"GET {_OWN}{_STUDY}/instances/count",
+        f"GET {_OWN}{_SERIES}/instances",
+        f"GET {_OWN}{_SERIES}/instances/count",
         "GET /studies",
         "GET /studies.json",
         f"GET {_SHOWN}",
@@ -115,30 +150,9 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
     ),
     # Objects, or parts of them: nothing is left out of those.
     _KNOWING: (
-        f"GET {_STUDY}",
-        f"GET {_SERIES}",
-        f"GET {_INSTANCE}",
-        f"GET {_STUDY}/metadata",
-        f"GET {_SERIES}/metadata",
-        f"GET {_INSTANCE}/metadata",
-        f"GET {_STUDY}/bulkdata",
-        f"GET {_SERIES}/bulkdata",
-        f"GET {_INSTANCE}/bulkdata",
-        f"GET {_STUDY}/pixeldata",
-        f"GET {_SERIES}/pixeldata",
-        f"GET {_INSTANCE}/pixeldata",
-        f"GET {_INSTANCE}/bulkdata/{{path:path}}",
-        f"GET {_STUDY}/instances/{{instance}}/bulkdata/{{path:path}}",
-        f"GET {_INSTANCE}/frames",
-        f"GET {_INSTANCE}/frames/{{frames}}",
-        f"GET {_STUDY}/rendered",
-        f"GET {_SERIES}/rendered",
-        f"GET {_INSTANCE}/rendered",
-        f"GET {_INSTANCE}/frames/{{frames}}/rendered",
-        f"GET {_STUDY}/thumbnail",
-        f"GET {_SERIES}/thumbnail",
-        f"GET {_INSTANCE}/thumbnail",
-        f"GET {_INSTANCE}/frames/{{frames}}/thumbnail",
+        *(f"GET {_OWN}{path}" for path in _RETRIEVED),
+        # What another archive holds says who its patients are, whatever is asked.
+        *(f"GET {_PROXY}{path}" for path in (*_SEARCHED, *_RETRIEVED)),
         "GET /dicom-web/series/{series}",
         "GET /dicom-web/series/{series}/{rest:path}",
         "GET /dicom-web/instances/{instance}",
@@ -162,7 +176,7 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
     ),
     _STORE: (
         "POST /dicom-web/studies",
-        f"POST {_STUDY}",
+        f"POST {_OWN}{_STUDY}",
         "GET /upload",
         "POST /upload",
         "GET /upload.json",
@@ -236,9 +250,9 @@ _TABLE: dict[str | None, tuple[str, ...]] = {
         "POST /disagreements/accept",
     ),
     "see identities delete": (
-        f"DELETE {_STUDY}",
-        f"DELETE {_SERIES}",
-        f"DELETE {_INSTANCE}",
+        f"DELETE {_OWN}{_STUDY}",
+        f"DELETE {_OWN}{_SERIES}",
+        f"DELETE {_OWN}{_INSTANCE}",
         *(
             ask
             for address in _REJECTING

@@ -33,6 +33,7 @@ def peer_add(chosen: settings.Settings, asked: dict[str, Any]) -> int:
         host=host,
         port=port,
         tls=asked["tls"],
+        proxy=asked["proxy"],
         certificate=asked["certificate"],
         addresses=tuple(asked["addresses"] or ()),
         may=services_of(name.strip() for name in asked["may"].split(",") if name.strip()),
@@ -55,8 +56,9 @@ def peer_list(chosen: settings.Settings, asked: dict[str, Any]) -> int:
         print_json([peers.resource(one) for one in found])
         return 0
     for one in found:
+        offered = ", offered as a proxy" if one.proxy else ""
         place = f"@{one.host}:{one.port}{' by TLS' if one.tls else ''}" if one.host else ", only calls"
-        print(f"{one.name}: {one.ae_title}{place}, may {','.join(sorted(one.may)) or 'nothing'}")
+        print(f"{one.name}: {one.ae_title}{place}, may {','.join(sorted(one.may)) or 'nothing'}{offered}")
     return 0
 
 
@@ -274,6 +276,7 @@ def _peer_grammar(commands: Any) -> None:
         help="what it may ask for, of echo, store, find, retrieve, move, commit, worklist, mpps (echo,store)",
     )
     one.add_argument("--tls", action="store_true", help="it is called by TLS")
+    one.add_argument("--proxy", action="store_true", help="offer it under /dicom-web/proxy/NAME")
     one.add_argument("--certificate", metavar="SHA256", help="digest of the certificate that it must show")
     one.add_argument(
         "--from",

@@ -249,7 +249,7 @@ def _read_key(
     level: Level, keys: Keys, name: str, value: str, creators: Mapping[str, str], warnings: list[str]
 ) -> None:
     try:
-        path = _at_level(level, parse(name, creators))
+        path = at_level(level, parse(name, creators))
     except BadQuery:
         # Sup 183: an unknown parameter is passed over. Its name may be anything, so it is not repeated.
         warnings.append(f"{_safe(name)} is neither a parameter nor an attribute and is ignored.")
@@ -257,7 +257,8 @@ def _read_key(
     keys.add(path, value, _safe(name))
 
 
-def _at_level(level: Level, path: AttributePath) -> AttributePath:
+def at_level(level: Level, path: AttributePath) -> AttributePath:
+    """The path as it is meant at a level."""
     # OHIF asks Modality (0008,0060) of studies and means Modalities in Study.
     return standard(_MODALITIES) if level == "study" and str(path) == _MODALITY else path
 
@@ -297,7 +298,7 @@ def _read_include(
             include_all = True
             continue
         try:
-            found[_at_level(level, parse(item, creators))] = None
+            found[at_level(level, parse(item, creators))] = None
         except BadQuery:
             warnings.append(f"includefield={_safe(item)} names no attribute and is ignored.")
     return tuple(found), include_all

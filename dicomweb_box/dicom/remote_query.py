@@ -50,7 +50,8 @@ _CHARACTER_SET, _LEVEL = 0x00080005, 0x00080052
 _TEXTS: Final = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
 """What Specific Character Set speaks of (PS3.5 6.1.2.2)."""
 _LONG: Final = frozenset(("SQ", "UC", "UT", "UN", "OB", "OW"))
-_MATCHED: Final = _TEXTS | frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI"))
+MATCHED: Final = _TEXTS | frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI"))
+"""VRs of what can be matched: texts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +72,7 @@ def remote_query(level: Level, given: Mapping[str, str]) -> RemoteQuery:
     keys: dict[int, str] = {}
     for name, value in given.items():
         tag = _tag(name)
-        if dictionary_VR(tag) not in _MATCHED and value:
+        if dictionary_VR(tag) not in MATCHED and value:
             raise BadQuery(f"{name} holds no text that could be matched.")
         if len(value) > LONGEST or any(ord(character) < 32 for character in value):
             raise BadQuery(f"The value of {name} is too long, or holds control characters.")

@@ -20,6 +20,8 @@ from dicomweb_box.dicomweb.search_forms import FORMS, represented
 
 _MOST_WARNINGS = 20
 _TOTAL = "total"
+MORE = "There are 1 or more additional results that can be requested."
+"""PS3.18 8.3.4.4.1."""
 
 
 async def studies(request: Request) -> Response:
@@ -73,7 +75,7 @@ async def _search(request: Request, level: Level) -> Response:
         if form.attachment:
             headers |= {"Content-Disposition": f'attachment; filename="{level}.{form.attachment}"'}
         response = Response(form.body, headers=headers)
-    _warn(response, (*_remaining(query, page), *warnings, *page.warnings))
+    warn(response, (*_remaining(query, page), *warnings, *page.warnings))
     return response
 
 
@@ -83,7 +85,7 @@ async def _count(request: Request, level: Level) -> Response:
     query, warnings = _query(request, level)
     counted = await archive.count(request.app.state.box, query, scope=scope, actor=actor)
     response = Response(orjson.dumps({"count": counted}), media_type="application/json")
-    _warn(response, warnings)
+    warn(response, warnings)
     return response
 
 
@@ -99,7 +101,7 @@ def _remaining(query: Query, page: Page) -> tuple[str, ...]:
         return ()
     if page.limit != query.limit:
         return (f"There are more than {page.limit} results; offset gives the others.",)
-    return ("There are 1 or more additional results that can be requested.",)
+    return (MORE,)
 
 
 def _routes(path: str, search: object, count: object) -> list[Route]:
@@ -117,7 +119,7 @@ ROUTES: list[BaseRoute] = [
 ]
 
 
-def _warn(response: Response, sentences: Sequence[str]) -> None:
+def warn(response: Response, sentences: Sequence[str]) -> None:
     """One Warning header each (PS3.18 8.4.3), but for so many that a client would refuse the answer."""
     for sentence in sentences[:_MOST_WARNINGS]:
         response.headers.append(*warning(sentence))

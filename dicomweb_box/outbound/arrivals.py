@@ -4,11 +4,13 @@ The bytes of the data set are kept as they came; File Meta Information is put be
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from dicomweb_box.accounts.access import Actor, Scope
 from dicomweb_box.archive.ingest import MOST_MEMORY, Expected, receive, store
 from dicomweb_box.archive.outcomes import Outcome, Refused
+from dicomweb_box.archive.realms import MAIN
 from dicomweb_box.box import Box
 from dicomweb_box.dicom.part10 import written_meta
 from dicomweb_box.dicom.uids import clean_uid
@@ -26,11 +28,14 @@ async def arrived(
     actor: Actor,
     scope: Scope,
     sent_by: str,
+    realm: str = MAIN,
+    study_uid: str | None = None,
     most_memory: int = MOST_MEMORY,
 ) -> Outcome:
     """What became of the instance of a C-STORE request; nothing is answered yet. Raises Aborted.
 
-    `sent_by` is the AE title of the sender, whichever side asked for the association.
+    `sent_by` is the AE title of the sender, whichever side asked for the association; `study_uid` the study
+    that it has to be of.
     """
     told = _told(message)
     if isinstance(told, Refused):
@@ -39,7 +44,8 @@ async def arrived(
         received = await receive(box, _part10(association, message, told, sent_by), most_memory=most_memory)
     except OutOfResources as error:
         return Refused(reason=FailureReason.OUT_OF_RESOURCES, message=str(error))
-    return await store(box, received, source=source, actor=actor, scope=scope, expected=told)
+    expected = replace(told, study_uid=study_uid)
+    return await store(box, received, source=source, actor=actor, scope=scope, expected=expected, realm=realm)
 
 
 def _told(message: Message) -> Expected | Refused:

@@ -41,6 +41,8 @@ class Found:
     rows: Sequence[Row]
     more: bool = False
     """There are more than were asked for."""
+    unsupported: bool = False
+    """The peer said that it does not support a key (status FF01, PS3.4 C.4.1.1.4)."""
 
 
 async def query(box: Box, peer: Peer, asked: RemoteQuery, *, most: int = MOST_ANSWERS) -> Found:
@@ -78,9 +80,18 @@ async def ended(association: Association) -> None:
 
 
 async def find(
-    association: Association, asked: RemoteQuery, *, charset: str | None = None, most: int = MOST_ANSWERS
+    association: Association,
+    asked: RemoteQuery,
+    *,
+    charset: str | None = None,
+    most: int = MOST_ANSWERS,
+    message_id: int = 1,
 ) -> Found:
-    """What is answered over an open association; raises PeerRefused, and what the upper layer raises."""
+    """What is answered over an open association; raises PeerRefused, and what the upper layer raises.
+
+    Where more is asked over the same one, each question has a `message_id` of its own: of one that was
+    cancelled answers may still come.
+    """
     context = context_of(association, FIND)
     if context is None:
         raise PeerRefused("The peer does not answer questions of the Study Root.")
@@ -88,10 +99,11 @@ async def find(
     command = {
         "CommandField": commands.C_FIND_RQ,
         "AffectedSOPClassUID": FIND,
-        "MessageID": 1,
+        "MessageID": message_id,
         "Priority": 0,
     }
     rows: list[Row] = []
+    unsupported = False
     async with aclosing(association.ask(context, command, data)) as answers:
         async for message in answers:
             status = message.command.get("Status", 0)
@@ -99,13 +111,14 @@ async def find(
                 if status not in (SUCCESS, CANCELLED):
                     raise PeerRefused(f"The peer could not answer the question (status {status:04X}).")
                 break
+            unsupported |= status == 0xFF01
             if len(rows) < most:
                 rows.append(_row(await message.whole(_LARGEST_ANSWER), context))
             elif len(rows) == most:
                 # It may go on as if it had not heard; what comes is passed over.
-                await association.cancel(context, 1)
-                return Found(rows=rows, more=True)
-    return Found(rows=rows)
+                await association.cancel(context, message_id)
+                return Found(rows=rows, more=True, unsupported=unsupported)
+    return Found(rows=rows, unsupported=unsupported)
 
 
 def _row(data: bytes, context: Context) -> Row:

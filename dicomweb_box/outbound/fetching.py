@@ -8,13 +8,14 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
-from dicomweb_box.archive.outcomes import Refused, Stored
+from dicomweb_box.archive.outcomes import Outcome, Refused, Stored
 from dicomweb_box.box import Box
 from dicomweb_box.database import chunks, in_list
 from dicomweb_box.dicom import remote_query
 from dicomweb_box.errors import PeerRefused, PeerUnreachable
-from dicomweb_box.outbound import arrivals, dimse_scu
+from dicomweb_box.outbound import arrivals, dimse_scu, storing_what_comes
 from dicomweb_box.outbound.dimse_scu import GET, MOVE, PLAIN, context_of, sentence
 from dicomweb_box.outbound.known_peers import Peer
 from dicomweb_box.outbound.remote_studies import Remote, Request
@@ -144,7 +145,9 @@ async def _calling(
 
 async def _get(fetch: Fetch, association: Association, context: Context, wanted: Sequence[Request]) -> int:
     """C-GET (PS3.4 C.4.3): the instances come over the same association."""
-    serving = asyncio.create_task(_serve(fetch, association))
+    serving = asyncio.create_task(
+        storing_what_comes.serve(association, partial(_take, fetch, association), fetch.peer.name)
+    )
     try:
         return await _ask_all(fetch, association, context, commands.C_GET_RQ, wanted)
     finally:
@@ -152,51 +155,22 @@ async def _get(fetch: Fetch, association: Association, context: Context, wanted:
         await serving
 
 
-async def _serve(fetch: Fetch, association: Association) -> None:
-    """Store what comes, and answer for each once it is durable."""
-    try:
-        while (message := await association.receive()) is not None:
-            await _store(fetch, association, message)
-    except UpperLayerError as error:
-        log.debug("retrieval from %s: %s", fetch.peer.name, error)
-    except BaseException:
-        # Nobody would answer any more: the peer must not wait for us, nor we for it.
-        await association.abort()
-        raise
-
-
-async def _store(fetch: Fetch, association: Association, message: Message) -> None:
-    status, comment = 0x0211, "only C-STORE is served here"
-    if message.command["CommandField"] == commands.C_STORE_RQ:
-        transfer = fetch.desk.batch.transfer
-        outcome = await arrivals.arrived(
-            fetch.box,
-            association,
-            message,
-            source=f"dimse:{fetch.peer.ae_title}",
-            actor=transfer.asked_by,
-            scope=transfer.seen,
-            sent_by=fetch.peer.ae_title,
-        )
-        if isinstance(outcome, Stored):
-            status, comment = 0x0000, ""
-            fetch.more(int(not outcome.already))
-        else:
-            status, comment = int(outcome.reason), outcome.message
-            fetch.refused.append(outcome)
-            fetch.more()
-    await association.send(message.context, _response(message, status, comment))
-
-
-def _response(message: Message, status: int, comment: str) -> Mapping[str, object]:
-    return {
-        "AffectedSOPClassUID": message.command.get("AffectedSOPClassUID"),
-        "AffectedSOPInstanceUID": message.command.get("AffectedSOPInstanceUID"),
-        "CommandField": message.command["CommandField"] | commands.RESPONSE,
-        "MessageIDBeingRespondedTo": message.command.get("MessageID", 0),
-        "Status": status,
-        "ErrorComment": comment[:64] or None,
-    }
+async def _take(fetch: Fetch, association: Association, message: Message) -> Outcome:
+    """Store what came."""
+    transfer = fetch.desk.batch.transfer
+    outcome = await arrivals.arrived(
+        fetch.box,
+        association,
+        message,
+        source=f"dimse:{fetch.peer.ae_title}",
+        actor=transfer.asked_by,
+        scope=transfer.seen,
+        sent_by=fetch.peer.ae_title,
+    )
+    if isinstance(outcome, Refused):
+        fetch.refused.append(outcome)
+    fetch.more(int(isinstance(outcome, Stored) and not outcome.already))
+    return outcome
 
 
 async def _move(fetch: Fetch, association: Association, context: Context, wanted: Sequence[Request]) -> int:

@@ -65,6 +65,8 @@ class Particulars:
     """… between two messages of its own."""
     associations: int = 8
     """Most at once, each way, in each process."""
+    proxy: bool = False
+    """Whether it is offered as a read-through proxy under /dicom-web/proxy."""
 
 
 _NUMBERS = {
@@ -99,6 +101,8 @@ def checked(told: Particulars) -> Particulars:
             raise BadParticular(name, f"This is a number from {least} to {most}.")
     if told.pdu_size and not 4096 <= told.pdu_size <= 1 << 31:
         raise BadParticular("pdu_size", "A PDU has 4096 bytes or more; 0: as for all.")
+    if told.proxy and host is None:
+        raise BadParticular("proxy", "Only a peer with a host can be offered as a proxy: it is asked there.")
     if told.syntaxes not in SYNTAXES:
         raise BadParticular("syntaxes", f"Transfer syntaxes are {' or '.join(SYNTAXES)}.")
     addresses = _addresses(told.addresses)

@@ -1,5 +1,6 @@
 """What a study holds at a DICOM peer, and the requests that bring what is missing of it."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,11 +18,12 @@ from dicomweb_box.upper_layer.requestor import Proposed
 MOST_INSTANCES = 200_000
 """Of one study."""
 _AT_ONCE = 500
+_INTEGER = re.compile(r"[+-]?[0-9]{1,12}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remote:
-    """What a study holds at a peer."""
+    """What a study, or one series of it, holds at a peer."""
 
     instances: Mapping[str, Mapping[str, str]]
     """By series: SOP Instance UID → SOP Class UID, which may be empty."""
@@ -37,24 +39,29 @@ class Remote:
         return {name for of_series in self.instances.values() for name in of_series.values() if name}
 
 
-async def look(box: Box, peer: Peer, study_uid: str) -> Remote:
-    """What a peer has of a study; raises PeerUnreachable, PeerRefused."""
+async def look(box: Box, peer: Peer, study_uid: str, series_uid: str | None = None) -> Remote:
+    """What the study has there, or one of its series; raises PeerUnreachable, PeerRefused."""
     association = await dimse_scu.called(box, peer, [Proposed(abstract_syntax=FIND, transfer_syntaxes=PLAIN)])
     try:
-        series = await _all(association, "series", StudyInstanceUID=study_uid)
-        found: dict[str, Mapping[str, str]] = {}
-        for series_uid in sorted({_value(row, "0020000E") for row in series} - {""}):
-            rows = await _all(
-                association, "instance", StudyInstanceUID=study_uid, SeriesInstanceUID=series_uid
-            )
-            found[series_uid] = {
-                _value(row, "00080018"): _value(row, "00080016") for row in rows if _value(row, "00080018")
-            }
-        return Remote(instances={uid: instances for uid, instances in found.items() if instances})
+        names = [series_uid] if series_uid is not None else await _series(association, study_uid)
+        found = {name: await _instances(association, study_uid, name) for name in names}
+        return Remote(instances={name: held for name, held in found.items() if held})
     except UpperLayerError as error:
         raise PeerUnreachable(sentence(error)) from error
     finally:
         await dimse_scu.ended(association)
+
+
+async def _series(association: Association, study_uid: str) -> list[str]:
+    rows = await _all(association, "series", StudyInstanceUID=study_uid)
+    return sorted({_value(row, "0020000E") for row in rows} - {""})
+
+
+async def _instances(association: Association, study_uid: str, series_uid: str) -> Mapping[str, str]:
+    """In the order of their numbers, as far as they have any."""
+    unique = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid}
+    rows = sorted(await _all(association, "instance", **unique), key=_number)
+    return {_value(row, "00080018"): _value(row, "00080016") for row in rows if _value(row, "00080018")}
 
 
 async def _all(association: Association, level: Level, **unique: str) -> Sequence[Row]:
@@ -65,8 +72,14 @@ async def _all(association: Association, level: Level, **unique: str) -> Sequenc
 
 
 def _value(row: Row, tag: str) -> str:
+    """The first value of an attribute as text; empty: none."""
     values = (row.get(tag) or {}).get("Value") or [""]
     return str(values[0] or "").strip()
+
+
+def _number(row: Row) -> int:
+    text = _value(row, "00200013")
+    return int(text) if _INTEGER.fullmatch(text) else 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,6 +13,7 @@ from dicomweb_box.web.forms import Fields
 
 _TEXTS = ("name", "ae_title", "host", "certificate", "syntaxes", "charset")
 _NUMBERS = ("port", "pdu_size", "connect_timeout", "response_timeout", "idle_timeout", "associations")
+_FLAGS = ("tls", "proxy")
 _EMPTY = Particulars(name="", ae_title="", may=frozenset({Service.ECHO, Service.STORE}))
 CHARSETS = {
     "": "As the question, else UTF-8",
@@ -48,10 +49,10 @@ def told(fields: Fields, before: Particulars | None = None) -> Particulars:
         if name in fields.values:
             given[name] = _number(name, fields.one(name))
     given |= {name: given[name] or "" for name in ("name", "ae_title", "syntaxes")}
-    if "tls" in fields.values:
-        given["tls"] = Fields({"tls": fields.values["tls"][-1:]}).flag(
-            "tls"
-        )  # a hidden 0 goes before the box
+    for name in _FLAGS:
+        if name in fields.values:
+            # A hidden 0 goes before the box.
+            given[name] = Fields({name: fields.values[name][-1:]}).flag(name)
     if "addresses" in fields.values:
         given["addresses"] = tuple(_lines(fields))
     if "may" in fields.values:
@@ -68,6 +69,7 @@ def shown(peer: Particulars) -> dict[str, Any]:
     addresses = [one for one in peer.addresses if not (any_address and one in ANYWHERE)]
     return values | {
         "tls": peer.tls,
+        "proxy": peer.proxy,
         "addresses": ["any"] * any_address + [_plain(one) for one in addresses],
         "may": sorted(peer.may),
         "part": parts.kept(peer.scope),
@@ -88,7 +90,7 @@ def typed(fields: Fields) -> dict[str, Any]:
         name: fields.values[name][-1] for name in (*_TEXTS, *_NUMBERS) if fields.values.get(name)
     }
     return values | {
-        "tls": fields.values.get("tls", ("",))[-1:] == ["1"],
+        **{name: fields.values.get(name, ("",))[-1:] == ["1"] for name in _FLAGS},
         "addresses": _lines(fields),
         "may": fields.all("may"),
         "part": parts.typed(fields),

@@ -31,6 +31,8 @@ class Pacs:
     later: bool = False
     """Whether it answers C-MOVE with success before it sends anything; `push` then sends."""
     pause: float = 0.0
+    quick: int = 0
+    """So many instances of a request come without a pause."""
     lock: threading.Event = field(default_factory=threading.Event)
 
     def find(self, event: Any) -> Iterator[tuple[int, Dataset | None]]:
@@ -86,7 +88,7 @@ class Pacs:
             if self.most is not None and number >= self.most:
                 yield 0xA702, None
                 return
-            if self.pause:
+            if self.pause and number >= self.quick:
                 self.lock.wait(self.pause)
             yield 0xFF00, one
 

@@ -1,11 +1,8 @@
 """Asking another archive: C-FIND as SCU, and bringing studies here, against pynetdicom's AE."""
 
 import asyncio
-from typing import Any
 
 import pytest
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomweb_box.accounts.access import EVERYTHING, SYSTEM, Actor
 from dicomweb_box.box import Box
@@ -15,33 +12,10 @@ from dicomweb_box.outbound import dimse_scu, peers, steering, transfers, worker
 from dicomweb_box.outbound.dimse_scu import FIND
 from dicomweb_box.outbound.enqueueing import Wanted, enqueue
 from dicomweb_box.outbound.kinds import HANDLERS
-from dicomweb_box.outbound.known_peers import Peer
-from dicomweb_box.outbound.particulars import Particulars
 from dicomweb_box.outbound.transfers import Item, Transfer
-from tests.builders import make_dataset, new_uid
-from tests.outbound.pacs import TITLE, Pacs, pacs
+from tests.outbound.pacs import TITLE, pacs
 from tests.outbound.queueing import CAROL, get
-
-
-def dataset(**attributes: Any) -> Dataset:
-    made = make_dataset(**attributes)
-    made.file_meta = FileMetaDataset()
-    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    return made
-
-
-def study(count: int, **attributes: Any) -> list[Dataset]:
-    """A study of two series."""
-    study_uid, series = new_uid(), [new_uid(), new_uid()]
-    return [
-        dataset(study=study_uid, series=series[number % 2], InstanceNumber=number, **attributes)
-        for number in range(count)
-    ]
-
-
-async def north(box: Box, there: Pacs, **more: Any) -> Peer:
-    told = Particulars(name="north", ae_title=TITLE, host="127.0.0.1", port=there.port, **more)
-    return await peers.add(box, told, actor=SYSTEM)
+from tests.outbound.remote import dataset, north, study
 
 
 async def bring(box: Box, *study_uids: str) -> str:

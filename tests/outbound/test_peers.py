@@ -33,6 +33,7 @@ async def test_it_keeps_all_that_it_was_told(box: Box) -> None:
         response_timeout=4,
         idle_timeout=5,
         associations=2,
+        proxy=True,
     )
 
     peer = await peers.add(box, wanted, actor=ALICE)
@@ -74,6 +75,7 @@ async def test_it_is_found_by_name_in_any_case_and_by_ae_title_without_spaces(bo
         ({"port": 0}, "port"),
         ({"port": 65536}, "port"),
         ({"host": None}, "addresses"),
+        ({"host": None, "addresses": ("any",), "proxy": True}, "proxy"),
         ({"addresses": ("10.0.0.0/33",)}, "addresses"),
         ({"addresses": ("here",)}, "addresses"),
         ({"addresses": tuple(f"10.0.0.{n}" for n in range(101))}, "addresses"),

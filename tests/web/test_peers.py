@@ -30,6 +30,7 @@ async def test_a_peer_is_made_by_the_form_and_shown(client: httpx.AsyncClient, b
     filled = {
         **NORTH,
         "tls": ["0", "1"],
+        "proxy": ["0", "1"],
         "part": "whole",
         "addresses": "10.1.0.0/16\n192.0.2.1",
         "charset": "",
@@ -39,7 +40,7 @@ async def test_a_peer_is_made_by_the_form_and_shown(client: httpx.AsyncClient, b
 
     assert (answer.status_code, answer.headers["location"]) == (303, "/peers/north")
     peer = await peers.by_name(box, "north")
-    assert (peer.host, peer.port, peer.tls, peer.charset) == ("10.1.2.3", 104, True, None)
+    assert (peer.host, peer.port, peer.tls, peer.proxy, peer.charset) == ("10.1.2.3", 104, True, True, None)
     assert peer.addresses == ("10.1.0.0/16", "192.0.2.1/32")
     assert peer.may == {Service.STORE, Service.ECHO}
     page = Page((await client.get("/peers/north")).text)
@@ -120,12 +121,15 @@ async def test_a_program_makes_changes_and_removes_one(client: httpx.AsyncClient
 
 
 async def test_a_form_takes_away_what_is_not_ticked(client: httpx.AsyncClient, box: Box) -> None:
-    await made(box, tls=True, scope={"labels": ["Trial"]})
+    await made(box, tls=True, proxy=True, scope={"labels": ["Trial"]})
 
-    await client.post("/peers/north", data=NORTH | {"tls": "0", "may": "", "part": "whole", "addresses": ""})
+    await client.post(
+        "/peers/north",
+        data=NORTH | dict.fromkeys(("tls", "proxy"), "0") | {"may": "", "part": "whole", "addresses": ""},
+    )
 
     peer = await peers.by_name(box, "north")
-    assert (peer.tls, peer.may, peer.scope, peer.addresses) == (False, frozenset(), {}, ())
+    assert (peer.tls, peer.proxy, peer.may, peer.scope, peer.addresses) == (False, False, frozenset(), {}, ())
 
 
 async def test_removing_asks_first(client: httpx.AsyncClient, box: Box) -> None:
