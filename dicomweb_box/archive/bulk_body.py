@@ -10,9 +10,10 @@ from dicomweb_box.archive.explicit_body import stretch_body
 from dicomweb_box.archive.retrieve import Instance, Recent
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.dicom import encapsulated, json_model
-from dicomweb_box.dicom.explicit import EXPLICIT_BIG, Stretch
 from dicomweb_box.dicom.header import locate
 from dicomweb_box.dicom.header_parts import Located
+from dicomweb_box.dicom.pieces import Stretch
+from dicomweb_box.dicom.uids import EXPLICIT_BIG
 from dicomweb_box.dicom.vr_lookup import SWAP_UNIT
 from dicomweb_box.errors import NotFound
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from dicomweb_box.box import Box, in_thread
-from dicomweb_box.dicom.explicit import Piece, Stretch
 from dicomweb_box.dicom.media_types import MediaType
+from dicomweb_box.dicom.pieces import Piece, Stretch
 from dicomweb_box.errors import BadRequest
 from dicomweb_box.storage import SpoolFile
 

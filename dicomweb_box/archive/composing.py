@@ -14,12 +14,11 @@ from dicomweb_box.archive.media_work import Work
 from dicomweb_box.archive.outcomes import Refused
 from dicomweb_box.box import Box, in_decoder, in_thread
 from dicomweb_box.dicom import json_encoder, original_attributes, pixel_payload
-from dicomweb_box.dicom.explicit import Piece
 from dicomweb_box.dicom.json_encoder import PIXEL_DATA, BulkValue, named
 from dicomweb_box.dicom.json_model import Dataset, Element, first_value
 from dicomweb_box.dicom.part10 import written_meta
-from dicomweb_box.dicom.pixel_payload import EXPLICIT_LITTLE
-from dicomweb_box.dicom.uids import clean_uid
+from dicomweb_box.dicom.pieces import Piece
+from dicomweb_box.dicom.uids import EXPLICIT_LITTLE, clean_uid
 from dicomweb_box.errors import FailureReason, UnreadableInstance
 
 _UTF8: Element = {"vr": "CS", "Value": ["ISO_IR 192"]}

@@ -7,7 +7,7 @@ from dicomweb_box.archive.explicit_body import can_be_explicit, explicit_body, i
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.archive.transcoding import transcoded_body
 from dicomweb_box.box import Box
-from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from dicomweb_box.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 
 UNCOMPRESSED = (EXPLICIT_LITTLE, IMPLICIT_LITTLE)
 """What any instance that can be decoded can be given in, the better one first."""

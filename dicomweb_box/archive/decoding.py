@@ -15,8 +15,8 @@ from dicomweb_box.archive.retrieve import Instance, Recent
 from dicomweb_box.archive.together import Together
 from dicomweb_box.box import Box, in_decoder
 from dicomweb_box.dicom import pixels
-from dicomweb_box.dicom.explicit import Fragments
 from dicomweb_box.dicom.image import Image
+from dicomweb_box.dicom.pieces import Fragments
 from dicomweb_box.errors import Damaged
 
 Native = Callable[[], Awaitable[bytes]]

@@ -9,7 +9,7 @@ import xxhash
 from dicomweb_box.archive.derived import DerivedFiles, Make
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.box import Box
-from dicomweb_box.dicom.explicit import DEFLATED
+from dicomweb_box.dicom.uids import DEFLATED_LITTLE
 from dicomweb_box.errors import Damaged
 
 _PIECE = 1 << 20
@@ -30,7 +30,7 @@ async def inflated(box: Box, instance: Instance) -> tuple[Path, int]:
 
 def deflated(instance: Instance) -> bool:
     """Whether the data set is stored deflated."""
-    return instance.transfer_syntax_uid == DEFLATED
+    return instance.transfer_syntax_uid == DEFLATED_LITTLE
 
 
 def _inflate(box: Box, instance: Instance, file: BinaryIO) -> None:

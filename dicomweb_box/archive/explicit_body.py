@@ -11,10 +11,13 @@ from dicomweb_box.archive.derived_dataset import deflated, inflated
 from dicomweb_box.archive.retrieve import Instance, frame_table
 from dicomweb_box.box import Box, in_decoder, in_thread
 from dicomweb_box.dicom import explicit, overlay, pixels
-from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE, IMPLICIT_LITTLE, Changes, Decoded, Encoded, Stretch
+from dicomweb_box.dicom.changed_elements import Changes
 from dicomweb_box.dicom.file_meta import file_meta
 from dicomweb_box.dicom.image import NATIVE
 from dicomweb_box.dicom.implicit import without_vrs
+from dicomweb_box.dicom.pieces import Decoded, Encoded, Stretch, swapped
+from dicomweb_box.dicom.rewritten_pixels import FrameFragments
+from dicomweb_box.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicomweb_box.errors import NotFound
 
 _PIECE = 1 << 20
@@ -127,7 +130,7 @@ def meta_of(box: Box, instance: Instance, transfer_syntax_uid: str = EXPLICIT_LI
 def _rewritten(
     box: Box,
     instance: Instance,
-    frames: explicit.FrameFragments | None,
+    frames: FrameFragments | None,
     changes: Changes | None,
     target: str | None,
 ) -> list[Body]:
@@ -186,7 +189,7 @@ def stretch_body(box: Box, instance: Instance, stretch: Stretch) -> list[Body]:
 
 def _turned(box: Box, instance: Instance, part: Stretch) -> bytes:
     with box.blobs.open(instance.blob_key) as blob:
-        return explicit.swapped(blob.pread(part.offset, part.length), part.swap)
+        return swapped(blob.pread(part.offset, part.length), part.swap)
 
 
 async def _decoded(box: Box, instance: Instance, piece: Decoded) -> bytes:

@@ -9,10 +9,11 @@ from dicomweb_box.archive.derived_dataset import deflated, inflated
 from dicomweb_box.archive.explicit_body import stretch_body
 from dicomweb_box.archive.retrieve import Instance, Recent, frame_table
 from dicomweb_box.box import Box, in_thread
-from dicomweb_box.dicom import explicit, json_model, pixels
-from dicomweb_box.dicom.explicit import EXPLICIT_BIG, Stretch
+from dicomweb_box.dicom import json_model, pixels
 from dicomweb_box.dicom.header import locate
 from dicomweb_box.dicom.image import ENCAPSULATED_UNCOMPRESSED, NATIVE, Image, described, read
+from dicomweb_box.dicom.pieces import Stretch, swapped
+from dicomweb_box.dicom.uids import EXPLICIT_BIG
 from dicomweb_box.errors import Damaged
 
 
@@ -129,7 +130,7 @@ def _unpaired(box: Box, instance: Instance, offset: int, length: int, bits: tupl
         before = (offset - found.offset) % 2 if found.vr == "OW" else 0
         end = min(offset + length + 1, found.offset + found.length)
         data = blob.pread(offset - before, end - offset + before)
-    turned = explicit.swapped(data, 2) if found.vr == "OW" else data
+    turned = swapped(data, 2) if found.vr == "OW" else data
     covering = turned[before : before + length]
     first, count = bits
     return covering if first == 0 and count % 8 == 0 else pixels.bits_from(covering, first, count)

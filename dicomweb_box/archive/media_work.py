@@ -9,12 +9,13 @@ from dicomweb_box.archive.bulk_parts import BulkPart, BulkParts
 from dicomweb_box.archive.joining import Joined, Places
 from dicomweb_box.archive.media_process import decode_apart
 from dicomweb_box.dicom.encapsulation import encapsulated
-from dicomweb_box.dicom.explicit import Stretch, length
 from dicomweb_box.dicom.json_encoder import PIXEL_DATA, named
 from dicomweb_box.dicom.json_model import Dataset, Element, first_value
 from dicomweb_box.dicom.media import consumer_media, made_instance
 from dicomweb_box.dicom.media.medium import Kind, Medium, number
-from dicomweb_box.dicom.pixel_payload import EXPLICIT_LITTLE, Payload, frame_count
+from dicomweb_box.dicom.pieces import Stretch, length
+from dicomweb_box.dicom.pixel_payload import Payload, frame_count
+from dicomweb_box.dicom.uids import EXPLICIT_LITTLE
 from dicomweb_box.errors import FailureReason, UnreadableInstance
 
 DOCUMENT = "00420011"

@@ -16,7 +16,7 @@ from dicomweb_box.archive.renderings import Costly, Renderings
 from dicomweb_box.archive.representation import Picture
 from dicomweb_box.archive.retrieve import Instance, Recent
 from dicomweb_box.box import Box, in_decoder
-from dicomweb_box.dicom import explicit, json_model
+from dicomweb_box.dicom import json_model
 from dicomweb_box.dicom.display import icons, raster
 from dicomweb_box.dicom.display.annotation import words_of
 from dicomweb_box.dicom.display.display import Display, display_of, is_known
@@ -25,10 +25,11 @@ from dicomweb_box.dicom.display.picture import fitting as fitting_window
 from dicomweb_box.dicom.display.presentation import presentation_of
 from dicomweb_box.dicom.display.view import View
 from dicomweb_box.dicom.display.voi import Window
-from dicomweb_box.dicom.explicit import EXPLICIT_BIG
 from dicomweb_box.dicom.header import locate
 from dicomweb_box.dicom.image import ENCAPSULATED_UNCOMPRESSED, NATIVE
 from dicomweb_box.dicom.json_values import Bulk
+from dicomweb_box.dicom.pieces import swapped
+from dicomweb_box.dicom.uids import EXPLICIT_BIG
 from dicomweb_box.dicom.vr_lookup import SWAP_UNIT
 from dicomweb_box.errors import NotFound
 
@@ -240,4 +241,4 @@ def _bulk(box: Box, instance: Instance, inflated_at: Path | None, path: str) -> 
         return b""
     data = bytes(_read(box, Piece(inflated_at or instance.blob_key, found.offset, found.length)))
     swap = SWAP_UNIT.get(found.vr.encode(), 1) if instance.transfer_syntax_uid == EXPLICIT_BIG else 1
-    return explicit.swapped(data, swap) if swap > 1 else data
+    return swapped(data, swap) if swap > 1 else data

@@ -13,10 +13,13 @@ from dicomweb_box.archive.explicit_body import body_of, changes_of, meta_of
 from dicomweb_box.archive.frame_body import image_of, native_bytes
 from dicomweb_box.archive.retrieve import Instance, frame_table
 from dicomweb_box.box import Box, in_thread
-from dicomweb_box.dicom import explicit, json_model, transcode
-from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE, Changes, Encapsulation, Encoded, Stretch
+from dicomweb_box.dicom import explicit, json_model, pieces, transcode
+from dicomweb_box.dicom.changed_elements import Changes
 from dicomweb_box.dicom.frames import FrameTable
 from dicomweb_box.dicom.image import NATIVE, Image
+from dicomweb_box.dicom.pieces import Encoded, Stretch
+from dicomweb_box.dicom.rewritten_pixels import Encapsulation
+from dicomweb_box.dicom.uids import EXPLICIT_LITTLE
 from dicomweb_box.errors import Damaged, NotFound
 
 
@@ -53,9 +56,9 @@ async def transcoded_body(box: Box, instance: Instance, target: str) -> list[Bod
     how = Encapsulation(frames=table.count, changes=changes)
     source = await _source(box, instance)
     corrected = await changes_of(box, instance)
-    pieces = await in_thread(box, _rewritten, box, instance, source, table, how, corrected)
+    rewritten = await in_thread(box, _rewritten, box, instance, source, table, how, corrected)
     body: list[Body] = [await in_thread(box, meta_of, box, instance, target)]
-    for piece in pieces:
+    for piece in rewritten:
         if isinstance(piece, Stretch) and isinstance(source.source, Path):
             body.append(Piece(source.source, piece.offset, piece.length))
         elif not isinstance(piece, Encoded):
@@ -107,7 +110,7 @@ def _rewritten(
     table: FrameTable,
     how: Encapsulation,
     corrected: Changes | None,
-) -> list[explicit.Piece]:
+) -> list[pieces.Piece]:
     frames = table.fragments if instance.transfer_syntax_uid not in NATIVE else None
     if isinstance(source.source, str):
         with box.blobs.open(source.source) as blob, memoryview(blob.buffer()) as data:

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from dicomweb_box.deid.doubt import Doubt
 from dicomweb_box.dicom.codestream import HTJ2K, JPEG, JPEG_2000, JPEG_LOSSLESS, JPEG_LS, JPEG_XL
-from dicomweb_box.dicom.explicit import Stretch
+from dicomweb_box.dicom.pieces import Stretch
 
 Family = Literal["jpeg", "jpeg-ls", "jpeg-2000", "jpeg-xl"]
 Span = Stretch | bytes

@@ -17,9 +17,9 @@ from dicomweb_box.deid.pseudonyms import Pseudonyms
 from dicomweb_box.deid.registry import TRANSFER_SYNTAXES
 from dicomweb_box.deid.treatment import Treatment
 from dicomweb_box.deid.walker import Piece, Walker, writer_of
-from dicomweb_box.dicom.explicit import Stretch
 from dicomweb_box.dicom.header_tables import Encoding
 from dicomweb_box.dicom.part10 import open_part10, written_meta
+from dicomweb_box.dicom.pieces import Stretch
 from dicomweb_box.dicom.uids import DEFLATED, clean_uid
 from dicomweb_box.errors import UnreadableInstance
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from dicomweb_box.deid.comments import Span, family, without_comments
 from dicomweb_box.deid.doubt import Doubt
 from dicomweb_box.deid.elements import ITEM, SEQUENCE_END, UNDEFINED
-from dicomweb_box.dicom.explicit import Stretch
+from dicomweb_box.dicom.pieces import Stretch
 
 _ITEM: Final = struct.Struct("<HHI")
 _MOST_FRAGMENTS: Final = 10_000_000

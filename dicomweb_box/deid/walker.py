@@ -16,8 +16,8 @@ from dicomweb_box.deid.rules import Action
 from dicomweb_box.deid.treatment import Treatment
 from dicomweb_box.deid.values import GRAMMAR, Writer
 from dicomweb_box.dicom.charset import charset
-from dicomweb_box.dicom.explicit import Stretch
 from dicomweb_box.dicom.header_tables import LONG_LENGTH, Encoding
+from dicomweb_box.dicom.pieces import Stretch
 
 Piece = Stretch | bytes
 LARGE: Final = 1 << 16

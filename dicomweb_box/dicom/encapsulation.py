@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Sequence
 
-from dicomweb_box.dicom.explicit import Piece, Stretch
+from dicomweb_box.dicom.pieces import Piece, Stretch
 
 _ITEM = struct.Struct("<HHI")
 _DELIMITER = _ITEM.pack(0xFFFE, 0xE0DD, 0)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dicomweb_box.dicom.explicit import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from dicomweb_box.dicom.uids import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicomweb_box.dicom.vr_lookup import LONG_VRS, implicit_vr
 from dicomweb_box.errors import BadRequest
 

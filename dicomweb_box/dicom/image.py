@@ -6,6 +6,7 @@ import orjson
 
 from dicomweb_box.dicom import json_values
 from dicomweb_box.dicom.json_model import Dataset
+from dicomweb_box.dicom.uids import DEFLATED_LITTLE, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicomweb_box.errors import NotFound
 
 
@@ -112,9 +113,7 @@ _WRITTEN = tuple(field.name for field in fields(Image) if field.name != "transfe
 HALVED = frozenset(("YBR_FULL_422", "YBR_PARTIAL_422"))
 """Photometric Interpretations with chrominance for every second pixel (PS3.3 C.7.6.3.1.2)."""
 
-NATIVE = frozenset(
-    ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
-)
+NATIVE = frozenset((IMPLICIT_LITTLE, EXPLICIT_LITTLE, DEFLATED_LITTLE, EXPLICIT_BIG))
 """Transfer syntaxes without fragments."""
 
 DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"

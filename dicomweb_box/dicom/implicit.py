@@ -7,7 +7,7 @@ lengths are gone, so that leaving out the VRs changes no length that is written 
 import struct
 from collections.abc import Iterable
 
-from dicomweb_box.dicom.explicit import Encoded, Piece
+from dicomweb_box.dicom.pieces import Encoded, Piece
 from dicomweb_box.dicom.vr_lookup import LONG_VRS
 from dicomweb_box.errors import UnreadableInstance
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 from pydicom.datadict import dictionary_VR, keyword_for_tag
 
 from dicomweb_box.dicom.encoded_values import BINARY, VRS, BadValue, encoded, inline
-from dicomweb_box.dicom.explicit import Piece, length
 from dicomweb_box.dicom.json_model import Dataset, Element
+from dicomweb_box.dicom.pieces import Piece, length
 from dicomweb_box.dicom.vr_lookup import LONG_VRS
 from dicomweb_box.errors import UnreadableInstance
 

@@ -5,14 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from dicomweb_box.dicom.uids import EXPLICIT_LITTLE
 from dicomweb_box.errors import BadRequest, NotAcceptable
-
-EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
 # What a media type means when no transfer syntax is named (PS3.18 Tables 8.7.3-2 to 8.7.3-5).
 DEFAULT_TRANSFER_SYNTAX: Mapping[str, str] = {
-    "application/dicom": EXPLICIT_VR_LITTLE_ENDIAN,
-    "application/octet-stream": EXPLICIT_VR_LITTLE_ENDIAN,
+    "application/dicom": EXPLICIT_LITTLE,
+    "application/octet-stream": EXPLICIT_LITTLE,
     "image/jpeg": "1.2.840.10008.1.2.4.70",
     "image/dicom-rle": "1.2.840.10008.1.2.5",
     "image/jls": "1.2.840.10008.1.2.4.80",
@@ -183,7 +182,7 @@ def _is_implied(offer: Offer) -> bool:
     # A client that asks for image/jpeg and names no transfer syntax means "a JPEG", whichever is there; one
     # that asks for application/dicom or octet-stream need not read more than the default (PS3.18 8.7.3.5.2).
     default = DEFAULT_TRANSFER_SYNTAX.get(offer.media_type)
-    return offer.transfer_syntax in (None, default) or default != EXPLICIT_VR_LITTLE_ENDIAN
+    return offer.transfer_syntax in (None, default) or default != EXPLICIT_LITTLE
 
 
 def _is_default(accepted: Accepted, offer: Offer) -> bool:

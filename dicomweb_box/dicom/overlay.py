@@ -14,10 +14,11 @@ from typing import Any, Literal
 import orjson
 
 from dicomweb_box.dicom import json_encoder, json_model, original_attributes
-from dicomweb_box.dicom.explicit import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Changes
+from dicomweb_box.dicom.changed_elements import Changes
 from dicomweb_box.dicom.json_encoder import CHARACTER_SET, BulkValue
 from dicomweb_box.dicom.json_model import Dataset, Element
 from dicomweb_box.dicom.original_attributes import SEQUENCE
+from dicomweb_box.dicom.uids import DEFLATED_LITTLE, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicomweb_box.errors import UnreadableInstance
 
 Kind = Literal["COERCE", "CORRECT"]
@@ -71,7 +72,7 @@ def write(acts: list[Act]) -> str:
 
 def given_syntax(transfer_syntax_uid: str, overlay: str | None) -> str:
     """The transfer syntax that an instance has where nobody asks for another: rewritten ones are explicit."""
-    if overlay and transfer_syntax_uid in (IMPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED):
+    if overlay and transfer_syntax_uid in (IMPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED_LITTLE):
         return EXPLICIT_LITTLE
     return transfer_syntax_uid
 

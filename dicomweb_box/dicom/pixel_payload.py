@@ -6,17 +6,15 @@ from typing import Final
 
 from dicomweb_box.dicom.encapsulation import encapsulated
 from dicomweb_box.dicom.encoded_values import BadValue, inline
-from dicomweb_box.dicom.explicit import Piece, Stretch, length
 from dicomweb_box.dicom.image import NATIVE
 from dicomweb_box.dicom.json_encoder import PIXEL_DATA, named
 from dicomweb_box.dicom.json_model import Dataset, first_value
 from dicomweb_box.dicom.media_types import DEFAULT_TRANSFER_SYNTAX, LEGACY_NAMES, MediaType
-from dicomweb_box.dicom.uids import VIDEO, clean_uid
+from dicomweb_box.dicom.pieces import Piece, Stretch, length
+from dicomweb_box.dicom.uids import EXPLICIT_BIG, EXPLICIT_LITTLE, VIDEO, clean_uid
 from dicomweb_box.errors import FailureReason, UnreadableInstance
 
-EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
 OCTETS: Final = "application/octet-stream"
-_BIG: Final = "1.2.840.10008.1.2.2"
 _ITEM: Final = b"\xfe\xff\x00\xe0"
 _DELIMITER: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _NAMING: Final = ("00083002", "00020010")
@@ -72,7 +70,7 @@ def payload(dataset: Dataset, media: Sequence[Media], beginning: memoryview, dec
     Raises UnreadableInstance where they cannot be the pixel data of this data set.
     """
     syntax = _syntax(media, declared)
-    if syntax == _BIG:
+    if syntax == EXPLICIT_BIG:
         raise UnreadableInstance("uncompressed bulk data must be little endian (PS3.18 10.5.1)")
     stretches = [one.stretch for one in media]
     if syntax in NATIVE:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from dicomweb_box.archive.explicit_body import can_be_explicit
-from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE
 from dicomweb_box.dicom.image import ENCAPSULATED_UNCOMPRESSED, NATIVE
 from dicomweb_box.dicom.media_types import Accepted, Offer, asks_for_more
 from dicomweb_box.dicom.transcode import TARGETS
+from dicomweb_box.dicom.uids import EXPLICIT_LITTLE
 
 OCTETS = "application/octet-stream"
 _UID = "1.2.840.10008.1.2."

@@ -10,9 +10,9 @@ from dicomweb_box.archive.frame_body import native_frame, stored_frame
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.asgi.blob_response import BlobResponse, cut
 from dicomweb_box.asgi.byte_range import NotSatisfiable, wanted_range
-from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE
 from dicomweb_box.dicom.image import NATIVE
 from dicomweb_box.dicom.media_types import Offer, choose, choose_stored
+from dicomweb_box.dicom.uids import EXPLICIT_LITTLE
 from dicomweb_box.dicomweb import wado_frames
 from dicomweb_box.dicomweb.frame_types import OCTETS, asks_for_encoding, encoded_offers, frame_offers
 from dicomweb_box.dicomweb.retrieval import Asked, Part, asked, multipart, path_of, single, tag_of

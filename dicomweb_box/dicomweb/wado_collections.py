@@ -17,10 +17,10 @@ from dicomweb_box.archive.frame_body import stored_frame
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.asgi.blob_response import BlobResponse
 from dicomweb_box.dicom import encapsulated
-from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE
 from dicomweb_box.dicom.image import NATIVE
 from dicomweb_box.dicom.media_types import Offer, choose
 from dicomweb_box.dicom.multipart import closing, part_head
+from dicomweb_box.dicom.uids import EXPLICIT_LITTLE
 from dicomweb_box.dicomweb import wado_bulk, wado_frames
 from dicomweb_box.dicomweb.frame_types import OCTETS, frame_offers
 from dicomweb_box.dicomweb.retrieval import Asked, Part, asked, tag_of, warning

@@ -14,10 +14,10 @@ from dicomweb_box.archive.frame_body import native_frame, stored_frame
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.archive.transcoding import transcoded_frame
 from dicomweb_box.asgi.blob_response import BlobResponse
-from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE
 from dicomweb_box.dicom.frames import FrameTable
 from dicomweb_box.dicom.image import NATIVE
 from dicomweb_box.dicom.media_types import Accepted, Offer, choose_stored
+from dicomweb_box.dicom.uids import EXPLICIT_LITTLE
 from dicomweb_box.dicomweb.frame_types import VIDEO_TYPES, asks_for_encoding, encoded_offers, frame_offers
 from dicomweb_box.dicomweb.gone import unless_gone
 from dicomweb_box.dicomweb.retrieval import (

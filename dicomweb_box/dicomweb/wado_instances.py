@@ -22,9 +22,9 @@ from dicomweb_box.archive.transcoding import transcoded_body, transcoded_later
 from dicomweb_box.asgi.blob_response import BlobResponse
 from dicomweb_box.asgi.guard import check
 from dicomweb_box.asgi.identity import identity_of
-from dicomweb_box.dicom.explicit import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicomweb_box.dicom.media_types import Accepted, Offer, asks_for_more, choose_stored
 from dicomweb_box.dicom.transcode import TARGETS
+from dicomweb_box.dicom.uids import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicomweb_box.dicomweb import wado_zip
 from dicomweb_box.dicomweb.gone import unless_gone
 from dicomweb_box.dicomweb.retrieval import (

@@ -16,8 +16,8 @@ from dicomweb_box.archive.chunks import chunks
 from dicomweb_box.archive.dataset_body import dataset_body, uncompressed
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.box import Box
-from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicomweb_box.dicom.transcode import JPEG_LOSSLESS
+from dicomweb_box.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from tests.archive.test_corrections import correct, keep
 from tests.builders import make_dataset, part10
 from tests.dicom.test_explicit import dataset_offset

@@ -11,7 +11,7 @@ from dicomweb_box.archive.reject import Target, Why, reject
 from dicomweb_box.archive.retrieve_keys import Found, Keys, Kind, find
 from dicomweb_box.box import Box
 from dicomweb_box.dicom.correctable import BY_KEYWORD, element_of
-from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from dicomweb_box.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicomweb_box.errors import BadRequest
 from tests.archive.test_corrections import keep
 from tests.builders import make_dataset, make_instance, new_uid, part10

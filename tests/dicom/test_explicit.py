@@ -15,8 +15,9 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dicomweb_box.dicom import explicit, pixels
-from dicomweb_box.dicom.explicit import DEFLATED, EXPLICIT_LITTLE, Decoded, Stretch
 from dicomweb_box.dicom.file_meta import file_meta
+from dicomweb_box.dicom.pieces import Decoded, Stretch, length, swapped
+from dicomweb_box.dicom.uids import DEFLATED_LITTLE, EXPLICIT_LITTLE
 from dicomweb_box.errors import Damaged, UnreadableInstance
 from tests.builders import make_dataset, part10
 
@@ -30,7 +31,7 @@ def rendered(pieces: list[Any], source: bytes) -> bytes:
     out = []
     for piece in pieces:
         if isinstance(piece, Stretch):
-            out.append(explicit.swapped(source[piece.offset : piece.offset + piece.length], piece.swap))
+            out.append(swapped(source[piece.offset : piece.offset + piece.length], piece.swap))
         elif isinstance(piece, Decoded):
             frames = [b"".join(source[at : at + size] for at, size in frame) for frame in piece.frames]
             native = [pixels.decode(piece.image, frame) for frame in frames]
@@ -45,11 +46,11 @@ def rewritten(data: bytes) -> bytes:
     offset = dataset_offset(data)
     syntax = str(pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True).file_meta.TransferSyntaxUID)
     meta = file_meta(data, offset, EXPLICIT_LITTLE)
-    if syntax == DEFLATED:
+    if syntax == DEFLATED_LITTLE:
         data, offset = zlib.decompress(data[offset:], -zlib.MAX_WBITS), 0
     pieces = explicit.rewrite(memoryview(data), offset, syntax)
     body = rendered(pieces, data)
-    assert len(body) == explicit.length(pieces)
+    assert len(body) == length(pieces)
     return meta + body
 
 

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicomweb_box.dicom.encoded_values import encoded
-from dicomweb_box.dicom.explicit import Stretch
 from dicomweb_box.dicom.header import read_header
 from dicomweb_box.dicom.json_encoder import BulkValue, encode
 from dicomweb_box.dicom.json_model import array_items
 from dicomweb_box.dicom.part10 import written_meta
+from dicomweb_box.dicom.pieces import Stretch
 from dicomweb_box.dicom.xml_model import to_xml
 from dicomweb_box.dicom.xml_reader import from_xml
 from dicomweb_box.errors import UnreadableInstance

@@ -18,8 +18,8 @@ from dicomweb_box.archive import retrieve_keys
 from dicomweb_box.archive.retrieve import Instance
 from dicomweb_box.archive.retrieve_keys import Found, Keys
 from dicomweb_box.box import Box
-from dicomweb_box.dicom.explicit import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicomweb_box.dicom.transcode import JPEG_LOSSLESS
+from dicomweb_box.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicomweb_box.outbound.known_peers import Peer
 from dicomweb_box.outbound.storing import Originator, Result, store_to
 from tests.archive.test_corrections import correct, keep

@@ -22,8 +22,8 @@ from dicomweb_box.dicom.media.medium import (
 from dicomweb_box.dicom.media.mp4_container import Mp4Video, read_mp4
 from dicomweb_box.dicom.media.mpeg2_stream import read_mpeg2
 from dicomweb_box.dicom.media.raster_headers import check_gif, check_png
+from dicomweb_box.dicom.uids import EXPLICIT_LITTLE
 
-_EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
 MOST_TURNED: Final = MOST_PIXELS
 _PDF_WITHIN: Final = 1024
 # PS3.5 10.4: highest AVC level of each transfer syntax; profiles are those that High Profile decoders read.
@@ -201,7 +201,7 @@ def _pdf(data: memoryview) -> Medium:
     }
     return Medium(
         kind="document",
-        transfer_syntax_uid=_EXPLICIT_LITTLE,
+        transfer_syntax_uid=EXPLICIT_LITTLE,
         attributes=attributes,
         kept=(0, len(data)),
     )

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from dicomweb_box.dicom.media.jpeg_stream import JpegStream
 from dicomweb_box.dicom.media.medium import Medium, image_pixels, lossy, number, text, unusable
+from dicomweb_box.dicom.uids import EXPLICIT_LITTLE
 
-EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
 MOST_FRAMES: Final = 10_000
 MOST_BYTES: Final = 0xFFFFFFFE
 
