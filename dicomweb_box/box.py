@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -39,7 +38,7 @@ class Box:
     settings: Settings
     database: Database
     blobs: BlobStore
-    files: ThreadPoolExecutor
+    files: Lane[None]
     """For parsing and file work."""
     decoders: Lane[None]
     """For decoding and encoding pixels."""
@@ -59,9 +58,9 @@ class Box:
         return found
 
 
-async def in_thread(box: Box, work: Callable[..., T], *arguments: Any) -> T:
+def in_thread(box: Box, work: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
     """What `work` returns or raises, run in one of the box's file threads."""
-    return await asyncio.get_running_loop().run_in_executor(box.files, work, *arguments)
+    return box.files.run(_called, work, *arguments)
 
 
 def in_decoder(box: Box, work: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
@@ -81,8 +80,9 @@ async def open_box(settings: Settings, *, clock: Callable[[], datetime] = now) -
     Raises BadSetting for an address that cannot be meant, and what the database raises if it cannot open.
     """
     async with AsyncExitStack() as stack:
-        files = ThreadPoolExecutor(settings.file_threads, thread_name_prefix="files")
-        stack.callback(files.shutdown)
+        # Eager, as all of its jobs wait for a disk.
+        files = Lane([None] * settings.file_threads, "files", eager=True)
+        stack.callback(files.close)
         decoders = Lane([None] * settings.decode_threads, "decoders", eager=True)
         stack.callback(decoders.close)
         await asyncio.to_thread(settings.data.mkdir, parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from dicomweb_box import backlog
 from dicomweb_box.accounts.addresses import client_key
+from dicomweb_box.asgi.limits import AT_HAND
 from dicomweb_box.asgi.proxies import is_within
 
 LAST_LOOKS, BETWEEN_LOOKS = 25, 0.02
@@ -100,6 +101,7 @@ class Protocol(HttpToolsProtocol):
             self.cycle.__class__ = Cycle
             cycle = cast("Cycle", self.cycle)
             cycle.pieces, cycle.held = deque(), 0
+            cast("dict[str, Any]", cycle.scope)[AT_HAND] = cycle.pieces.__len__
 
     def on_body(self, body: bytes) -> None:
         """What comes is no head; it is handed on as it came, where uvicorn copies it twice."""

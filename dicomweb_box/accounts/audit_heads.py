@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dicomweb_box.settings import Settings
 
-_SUFFIX = ".head"
+_FOLDER, _SUFFIX = "audit", ".head"
 _FORM = re.compile(rb"([0-9]{20}) ([0-9a-f]{64})\n")
 # All of it lies in one sector of a disk: it is written whole or not at all.
 
@@ -28,7 +28,7 @@ class Head:
 
 def folder(settings: Settings) -> Path:
     """Where the heads of this data folder's chains are."""
-    return settings.data / "audit"
+    return settings.data / _FOLDER
 
 
 def place(settings: Settings) -> str:
@@ -63,7 +63,9 @@ def begin(settings: Settings, chain: str, head: Head) -> None:
 
 def write(settings: Settings, chain: str, head: Head) -> None:
     """Move a head on. The system writes it to the disk in its own time: until then it lags."""
-    descriptor = os.open(_path(settings, chain), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # A text: each group of stored instances comes by here, and a path costs more than opening the file.
+    path = f"{settings.data}/{_FOLDER}/{chain}{_SUFFIX}"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.pwrite(descriptor, _written(head), 0)
     finally:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 
 from dicomweb_box.dicom.uids import EXPLICIT_LITTLE
 from dicomweb_box.errors import BadRequest, NotAcceptable
@@ -101,10 +102,17 @@ class Offer:
 
 def parse_media_type(value: str) -> MediaType:
     """A Content-Type header's media type; raises BadRequest where it is none."""
+    return _media_type(value) if len(value) > _MOST_CACHED else _media_type_cached(value)
+
+
+def _media_type(value: str) -> MediaType:
     name = _NAME.match(value.strip())
     if not name:
         raise BadRequest("The Content-Type header is no media type.")
-    return MediaType(name[0].lower(), _parameters(value.strip()[name.end() :]))
+    return MediaType(name[0].lower(), MappingProxyType(_parameters(value.strip()[name.end() :])))
+
+
+_media_type_cached = lru_cache(maxsize=512)(_media_type)
 
 
 def parse_accept(headers: Sequence[str], accept_parameter: str | None = None) -> tuple[Accepted, ...]:

@@ -235,8 +235,9 @@ class Intake:
     async def finish(self) -> list[Outcome]:
         """What became of each instance, in the order of the parts, once all is settled."""
         while self.running:
-            # Cancelling the request does not reach the instances: `wait` leaves its tasks alone.
-            await asyncio.wait(self.running)
+            # Cancelling the request does not reach the instances: no task of theirs is awaited.
+            self.freed.clear()
+            await self.freed.wait()
         stored = sum(isinstance(one, Stored) for one in self.outcomes.values())
         if self.count:
             # A line for each single instance of a modality would cost a tenth of storing it.

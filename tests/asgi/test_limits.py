@@ -1,12 +1,14 @@
 """A body that stops arriving is given up."""
 
 import asyncio
+from collections import deque
 
 import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dicomweb_box.asgi.limits import AT_HAND
 from tests.asgi.served import app_of, client_of
 
 
@@ -38,6 +40,24 @@ async def test_a_slow_body_that_goes_on_is_taken_however_long_it_lasts() -> None
         answer = await client.post("/", content=body())
 
     assert answer.text == "300"
+
+
+async def test_a_body_that_stalls_behind_pieces_that_were_at_hand_is_given_up() -> None:
+    app, pieces = app_of(("/", taking), stall_seconds=0.05), deque([b"abc", b"def"])
+
+    async def receive():
+        if not pieces:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": pieces.popleft(), "more_body": True}
+
+    async def as_the_server(scope, _, send):
+        await app({**scope, AT_HAND: pieces.__len__}, receive, send)
+
+    async with client_of(as_the_server) as client:
+        answer = await client.post("/", content=b"?")
+
+    assert answer.status_code == 408
+    assert not pieces
 
 
 async def test_a_body_that_trickles_is_given_up_in_the_end() -> None:
