@@ -26,7 +26,8 @@ def peer_add(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     from dicomweb_box.outbound.services import services_of
 
     title, host, port = address_of(asked["dimse"])
-    numbers = ("pdu_size", "connect_timeout", "response_timeout", "idle_timeout", "associations")
+    timeouts = ("connect_timeout", "response_timeout", "idle_timeout")
+    numbers = ("pdu_size", *timeouts, "associations", "transfers")
     told = Particulars(
         name=asked["name"],
         ae_title=title,
@@ -297,6 +298,7 @@ def _peer_grammar(commands: Any) -> None:
             f"--{flag}-timeout", type=int, metavar="SECONDS", help=f"how long it may take {what}"
         )
     one.add_argument("--associations", type=int, metavar="N", help="most at once, each way")
+    one.add_argument("--transfers", type=int, metavar="N", help="most batches of transfers at once")
     scope_flags(one)
 
     one = command(nested, "list", peer_list, "print them")

@@ -86,8 +86,7 @@ async def admit(box: Box, request: AssociationRequest) -> Acceptance | Rejection
     """What is accepted of an association request, or why nothing is."""
     caller = await _caller(box, request)
     if isinstance(caller, Refusal):
-        log.warning("refused an association from %s: %s", request.peer_address, caller.why)
-        return Rejection(result=caller.result, source=caller.source, reason=caller.reason)
+        return _refusal(request, caller)
     peer = caller.peer
     uncompressed = peer is not None and peer.syntaxes == "uncompressed"
     contexts = {
@@ -95,14 +94,24 @@ async def admit(box: Box, request: AssociationRequest) -> Acceptance | Rejection
         for one in request.proposed
         if offers(one.abstract_syntax)
     }
+    extended = {uid: EXTENDED[uid](asked) for uid, asked in request.extended.items() if uid in EXTENDED}
+    held = admission.place(box, caller)
+    if isinstance(held, Refusal):
+        return _refusal(request, held)
     return Acceptance(
         contexts=contexts,
-        extended={uid: EXTENDED[uid](asked) for uid, asked in request.extended.items() if uid in EXTENDED},
+        extended=extended,
         # PS3.7 D.3.3.4: whoever gets instances by C-GET is SCP of their storage.
         roles={uid: roles for uid, roles in request.roles.items() if offers(uid)},
         pdu_size=peer.pdu_size if peer is not None else 0,
         idle=peer.idle_timeout if peer is not None else None,
+        let_go=held,
     )
+
+
+def _refusal(request: AssociationRequest, found: Refusal) -> Rejection:
+    log.warning("refused an association from %s: %s", request.peer_address, found.why)
+    return Rejection(result=found.result, source=found.source, reason=found.reason)
 
 
 def _accepted(request: AssociationRequest, proposed: Proposed, *, uncompressed_only: bool) -> str | int:
@@ -116,16 +125,13 @@ def _accepted(request: AssociationRequest, proposed: Proposed, *, uncompressed_o
     return NO_TRANSFER_SYNTAX if found is None else found
 
 
-async def _caller(
-    box: Box, asked: AssociationRequest | Association, *, again: bool = False
-) -> Caller | Refusal:
+async def _caller(box: Box, asked: AssociationRequest | Association) -> Caller | Refusal:
     return await admission.caller(
         box,
         called=asked.called_ae_title,
         calling=asked.calling_ae_title,
         address=asked.peer_address,
         certificate=asked.peer_certificate,
-        again=again,
     )
 
 
@@ -137,12 +143,11 @@ async def talk(box: Box, association: Association) -> None:
         return
     call = Call(box=box, association=association, caller=caller)
     began = time.monotonic()
-    with admission.open_associations(box).held(caller):
-        try:
-            how = await _serve(call)
-        except UpperLayerError as error:
-            how = str(error)
-            await association.abort()
+    try:
+        how = await _serve(call)
+    except UpperLayerError as error:
+        how = str(error)
+        await association.abort()
     done = ", ".join(f"{count} {what}" for what, count in sorted(call.counts.items()))
     seconds = time.monotonic() - began
     log.info("an association of %s: %s in %.1f s; %s", caller.source, done or "nothing done", seconds, how)
@@ -154,7 +159,7 @@ async def _serve(call: Call) -> str:
     while (message := await call.association.receive()) is not None:
         if time.monotonic() - asked > ASK_AGAIN:
             asked = time.monotonic()
-            caller = await _caller(call.box, call.association, again=True)
+            caller = await _caller(call.box, call.association)
             if isinstance(caller, Refusal):
                 await call.association.abort()
                 return "it is let in no more"

@@ -1,10 +1,8 @@
 """Who calls over DIMSE, and whether they are let in: by AE titles, address and certificate."""
 
-import contextlib
 import hashlib
 import ipaddress
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dicomweb_box.accounts.access import ANYBODY, EVERYTHING, Actor, Identity
@@ -15,6 +13,7 @@ from dicomweb_box.box import Box
 from dicomweb_box.dicom.ae_title import ae_title_of, shown_ae_title
 from dicomweb_box.outbound.hosts import hosts
 from dicomweb_box.outbound.known_peers import Peer, known_peers
+from dicomweb_box.outbound.places import places
 from dicomweb_box.outbound.refused_callers import refused_callers
 from dicomweb_box.outbound.services import EVERY_SERVICE, RIGHTS, Service, rights_for
 
@@ -53,12 +52,11 @@ _LOCAL = {"echo": frozenset({Service.ECHO}), "store": frozenset({Service.ECHO, S
 
 
 async def caller(
-    box: Box, *, called: str, calling: str, address: str, certificate: bytes | None, again: bool = False
+    box: Box, *, called: str, calling: str, address: str, certificate: bytes | None
 ) -> Caller | Refusal:
     """Who asks for an association, or why it is not let in; a refusal is noted for the page of peers.
 
-    `certificate` is the one that was shown in the handshake, as DER; it was proved there. `again`: it has an
-    association already, and the question is whether it may keep it, however many there are.
+    `certificate` is the one that was shown in the handshake, as DER; it was proved there.
     """
     title = ae_title_of(calling)
     if not box.settings.dimse_any_called and called.strip(" ") != box.settings.ae_title:
@@ -76,49 +74,24 @@ async def caller(
         return _refused(box, calling, address, why)
     if not await _calls_from(box, peer, address):
         return _refused(box, calling, address, "It is not where the peer calls from.")
-    if not again and open_associations(box).of(peer) >= peer.associations:
-        # PS3.8 Table 9-21: it may try again.
-        return Refusal(
-            result=_TRANSIENT,
-            source=_PRESENTATION,
-            reason=_LOCAL_LIMIT,
-            why="It has as many associations as it may.",
-        )
     return _let_in(peer, peer.identity.at(address), title, peer.may)
 
 
-class OpenAssociations:
-    """How many associations each peer has with this process."""
-
-    def __init__(self, box: Box) -> None:
-        del box
-        self._counts: Counter[str] = Counter()
-
-    def of(self, peer: Peer) -> int:
-        """How many one has."""
-        return self._counts[peer.id]
-
-    @contextlib.contextmanager
-    def held(self, caller: Caller) -> Iterator[None]:
-        """Count the caller's association while it stands."""
-        if caller.peer is None:
-            yield
-            return
-        self._counts[caller.peer.id] += 1
-        try:
-            yield
-        finally:
-            self._counts[caller.peer.id] -= 1
-            if not self._counts[caller.peer.id]:
-                del self._counts[caller.peer.id]
-
-    async def close(self) -> None:
-        """Nothing to let go of."""
+def place(box: Box, found: Caller) -> Callable[[], None] | Refusal:
+    """Hold the place of whoever was let in; what lets go of it, or why there is none."""
+    if found.peer is None or box.settings.no_auth:
+        return _nothing
+    # PS3.8 Table 9-21: it may try again.
+    return places(box).take(found.peer) or Refusal(
+        result=_TRANSIENT,
+        source=_PRESENTATION,
+        reason=_LOCAL_LIMIT,
+        why="It has as many associations as it may.",
+    )
 
 
-def open_associations(box: Box) -> OpenAssociations:
-    """Those of this process."""
-    return box.resource(OpenAssociations, OpenAssociations)
+def _nothing() -> None:
+    """There is nothing to let go of."""
 
 
 def _unknown(box: Box, title: str, address: str) -> Caller | Refusal:

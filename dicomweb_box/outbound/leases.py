@@ -33,7 +33,7 @@ from dicomweb_box.outbound.transfers import (
 LEASE = timedelta(seconds=60)
 """For which a worker need not say again that it is alive."""
 PARALLEL = 2
-"""Batches that one peer gets at a time."""
+"""Batches that one peer gets at a time, where it does not say."""
 _DIED = "who was at it ended before the peer had answered"
 
 Outcome = Literal["delivered", "refused", "failed", "again", "unbegun"]

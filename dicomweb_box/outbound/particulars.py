@@ -64,7 +64,9 @@ class Particulars:
     idle_timeout: int = 300
     """… between two messages of its own."""
     associations: int = 8
-    """Most at once, each way, in each process."""
+    """Most at once: its own with all processes of a machine, and ours of one operation."""
+    transfers: int = 2
+    """Batches of transfers that it gets, or is asked for, at once."""
     proxy: bool = False
     """Whether it is offered as a read-through proxy under /dicom-web/proxy."""
 
@@ -74,6 +76,7 @@ _NUMBERS = {
     "response_timeout": (1, 86400),
     "idle_timeout": (1, 86400),
     "associations": (1, 1000),
+    "transfers": (1, 8),
 }
 
 

@@ -26,6 +26,7 @@ _OPTIONS = (
     "response_timeout",
     "idle_timeout",
     "associations",
+    "transfers",
     "proxy",
 )
 _COLUMNS = (

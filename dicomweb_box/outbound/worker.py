@@ -1,6 +1,6 @@
 """Does the transfers: takes batches, hands each to who can do its kind, and writes what came of it.
 
-What is done at once is bounded, for each peer (`leases.PARALLEL`) and in all. A batch that is told to stop
+What is done at once is bounded, for each peer (its `transfers`) and in all. A batch that is told to stop
 ends between two instances, and the rest of it waits again.
 """
 
@@ -24,7 +24,7 @@ from dicomweb_box.outbound.transfers import Kind
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 4
+AT_ONCE = 8
 """Batches in all."""
 REST = 1.0
 """Seconds after which what has become due is seen."""
@@ -169,7 +169,8 @@ def is_running(data: Path) -> bool:
 async def _claimed(box: Box, handlers: Handlers, only: str | None = None) -> Batch | None:
     most = {kind: handler.most for kind, handler in handlers.items()}
     try:
-        return await leases.claim(box, most, only=only)
+        parallel = {one.name: one.transfers for one in await peers.every(box)}
+        return await leases.claim(box, most, only=only, parallel=parallel)
     except Exception:
         # The database is away, or full: what is due stays so.
         log.exception("no transfer could be taken")

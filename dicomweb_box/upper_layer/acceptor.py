@@ -211,6 +211,15 @@ class _Acceptor:
         answer = await self._answer(guest, request)
         if isinstance(answer, Rejection):
             return _reject(connection, guest, answer)
+        try:
+            await self._serve(guest, connection, request, answer)
+        finally:
+            answer.let_go()
+        return None
+
+    async def _serve(
+        self, guest: _Guest, connection: Connection, request: AssociationRequest, answer: Acceptance
+    ) -> None:
         size = answer.pdu_size or self._limits.pdu_size
         contexts, pdu = negotiation.accept(request, answer, pdu_size=size)
         agreed = Agreed(
@@ -231,7 +240,7 @@ class _Acceptor:
             association.leave()
         connection.put(pdu)
         await self._talk(association)
-        return await association.release()
+        await association.release()
 
     async def _answer(self, guest: _Guest, request: AssociationRequest) -> Acceptance | Rejection:
         if (

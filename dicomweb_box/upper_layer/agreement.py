@@ -1,6 +1,6 @@
 """What is proposed for an association, what is accepted of it, and why not (PS3.8 9.3, PS3.7 D.3.3)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 ACCEPTED, REFUSED, NO_REASON, NO_ABSTRACT_SYNTAX, NO_TRANSFER_SYNTAX = range(5)
@@ -71,6 +71,8 @@ class Acceptance:
     """Most bytes of a PDU that the requestor is told to send; 0: as the limits have it."""
     idle: float | None = None
     """Seconds between its messages; None: as the limits have it."""
+    let_go: Callable[[], None] = lambda: None
+    """Called once the association is over, or could not be after all."""
 
 
 def choose(request: AssociationRequest, supported: Mapping[str, Sequence[str]]) -> dict[int, str | int]:

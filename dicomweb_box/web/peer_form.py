@@ -12,7 +12,15 @@ from dicomweb_box.web import parts
 from dicomweb_box.web.forms import Fields
 
 _TEXTS = ("name", "ae_title", "host", "certificate", "syntaxes", "charset")
-_NUMBERS = ("port", "pdu_size", "connect_timeout", "response_timeout", "idle_timeout", "associations")
+_NUMBERS = (
+    "port",
+    "pdu_size",
+    "connect_timeout",
+    "response_timeout",
+    "idle_timeout",
+    "associations",
+    "transfers",
+)
 _FLAGS = ("tls", "proxy")
 _EMPTY = Particulars(name="", ae_title="", may=frozenset({Service.ECHO, Service.STORE}))
 CHARSETS = {

@@ -8,7 +8,7 @@ from dicomweb_box.accounts.access import ANYBODY
 from dicomweb_box.accounts.rights import Right
 from dicomweb_box.box import Box
 from dicomweb_box.outbound import hosts, refused_callers
-from dicomweb_box.outbound.admission import Caller, Refusal, caller, open_associations
+from dicomweb_box.outbound.admission import Caller, Refusal, caller, place
 from dicomweb_box.outbound.services import EVERY_SERVICE, Service
 from tests.conftest import MakeBox
 from tests.outbound.told import made
@@ -132,11 +132,14 @@ async def test_a_peer_with_a_certificate_has_to_show_it(guarded: Box) -> None:
 
 async def test_over_its_limit_a_peer_is_told_to_try_again_and_is_no_stranger(guarded: Box) -> None:
     await made(guarded, associations=1)
-    first = await let_in(guarded)
-    with open_associations(guarded).held(first):
-        assert await refused(guarded) == LOCAL_LIMIT
-        await let_in(guarded, again=True)
-    await let_in(guarded)
+    found = await let_in(guarded)
+    let_go = place(guarded, found)
+    assert callable(let_go)
+    again = place(guarded, found)
+    assert isinstance(again, Refusal)
+    assert (again.result, again.source, again.reason) == LOCAL_LIMIT
+    let_go()
+    assert callable(place(guarded, found))
     assert await noted(guarded) == []
 
 

@@ -15,6 +15,7 @@ from dicomweb_box.outbound import leases, steering, transfers, worker
 from dicomweb_box.outbound.leases import Outcome
 from dicomweb_box.outbound.worker import Desk, Handler, Handlers
 from tests.outbound.queueing import CAROL, Clock, assert_counted, claim, enqueue, get, let_go, settle, states
+from tests.outbound.told import made
 
 
 @pytest.fixture(autouse=True)
@@ -266,3 +267,25 @@ async def test_workers_that_are_killed_again_and_again_deliver_each_item_and_say
     assert Counter(await states(box, key)) == {"delivered": 200}
     assert len(set(receiver.read_text().split())) == 200
     await assert_counted(box, key)
+
+
+@pytest.mark.parametrize("most", [1, 3])
+async def test_a_peer_gets_as_many_batches_at_once_as_it_says(box: Box, most: int) -> None:
+    await made(box, transfers=most)
+    key = await enqueue(box, 2 * most)
+    at_once: list[int] = []
+    running, full = 0, asyncio.Event()
+
+    async def deliver(box: Box, desk: Desk) -> None:
+        nonlocal running
+        running += 1
+        at_once.append(running)
+        if running == most:
+            full.set()
+        await asyncio.wait_for(full.wait(), 20)
+        await _deliver(box, desk)
+        running -= 1
+
+    await _run(box, {"send": Handler(most=1, run=deliver)}, "delivered", key)
+
+    assert max(at_once) == most
