@@ -9,6 +9,7 @@ from pydicom.datadict import dictionary_description, dictionary_has_tag
 from dicomweb_box.dicom.header_tables import standard_vr
 
 UNDEFINED: Final = 0xFFFFFFFF
+ITEM, SEQUENCE_END = 0xE000, 0xE0DD
 
 
 class Unusual(Exception):
