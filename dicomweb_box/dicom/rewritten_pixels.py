@@ -90,7 +90,7 @@ def _describe_native(output: Output, level: Level, image: Image) -> None:
     if image.transfer_syntax_uid in UNTRANSFORMED:
         return
     if (slot := level.slots.get(PHOTOMETRIC)) is not None:
-        text = image.decoded_photometric.encode("ascii")
+        text = image.decoded_photometric.encode("latin-1")
         text += b" " * (len(text) % 2)
         output.done[slot] = head(PHOTOMETRIC, b"CS", len(text)) + text
     if (slot := level.slots.get(PLANAR)) is not None:

@@ -221,18 +221,17 @@ def test_large_values_stay_where_they_are() -> None:
     assert sum(len(piece) for piece in pieces if isinstance(piece, bytes)) < 2000
 
 
-@pytest.mark.dicom("PS3.5 A.4")
-def test_a_small_compressed_icon_inside_a_sequence_is_decoded_too() -> None:
-    item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+def rle_image(photometric: bytes) -> bytes:
+    """Four pixels, compressed, with a Photometric Interpretation of twelve bytes."""
     rle = struct.pack("<16I", 1, 64, *([0] * 14)) + bytes([3, 10, 20, 30, 40]) + b"\0"
 
     def short(tag: int, value: int) -> bytes:
         return struct.pack("<HH2sHH", tag >> 16, tag & 0xFFFF, b"US", 2, value)
 
-    icon = b"".join(
+    return b"".join(
         (
             short(0x00280002, 1),
-            struct.pack("<HH2sH12s", 0x28, 4, b"CS", 12, b"MONOCHROME2 "),
+            struct.pack("<HH2sH12s", 0x28, 4, b"CS", 12, photometric),
             short(0x00280010, 2),
             short(0x00280011, 2),
             short(0x00280100, 8),
@@ -244,12 +243,26 @@ def test_a_small_compressed_icon_inside_a_sequence_is_decoded_too() -> None:
             struct.pack("<HHI", 0xFFFE, 0xE0DD, 0),
         )
     )
-    source = struct.pack("<HH2sHI", 0x88, 0x200, b"SQ", 0, 0xFFFFFFFF) + item + icon
+
+
+@pytest.mark.dicom("PS3.5 A.4")
+def test_a_small_compressed_icon_inside_a_sequence_is_decoded_too() -> None:
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+    source = struct.pack("<HH2sHI", 0x88, 0x200, b"SQ", 0, 0xFFFFFFFF) + item + rle_image(b"MONOCHROME2 ")
     source += struct.pack("<HHI", 0xFFFE, 0xE00D, 0) + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
 
     body = rendered(explicit.rewrite(source, 0, "1.2.840.10008.1.2.5"), source)
 
     assert b"\xe0\x7f\x10\x00OB\0\0\x04\0\0\0" + bytes([10, 20, 30, 40]) in body
+
+
+def test_a_photometric_interpretation_that_is_no_ascii_is_kept_as_it_is() -> None:
+    source = rle_image(b"MONOCHROM\xfd2 ")
+
+    body = rendered(explicit.rewrite(source, 0, "1.2.840.10008.1.2.5"), source)
+
+    assert b"\x28\0\4\0CS\x0c\0MONOCHROM\xfd2 " in body
+    assert body.endswith(bytes([10, 20, 30, 40]))
 
 
 @pytest.mark.parametrize(("representation", "vr"), [(0, b"US"), (1, b"SS")])
