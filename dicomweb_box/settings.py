@@ -62,6 +62,12 @@ class Settings:
         None, values.url("s3", "gs", "az", "file"), "where the blobs are kept", shown="local folder in DIR"
     )
     ae_title: str = _knob("DICOMWEB_BOX", values.ae_title, "application entity title of this box")
+    proxy_ae_title: str | None = _knob(
+        None,
+        values.ae_title,
+        "AE title that peers offered as proxies move to what is read of them",
+        shown="none: by C-GET alone",
+    )
     dimse_any_called: bool = _knob(False, values.truth, "accept associations whatever AE title they call")
     dimse_unknown: Literal["refuse", "echo", "store"] = _knob(
         "refuse",

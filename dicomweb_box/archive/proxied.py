@@ -66,6 +66,7 @@ async def make_room(box: Box) -> int:
     The worker calls this until it answers 0.
     """
     now, gone = box.clock(), 0
+    await box.database.write(lambda w: _know_all(w, _text(now)))
     over = await size(box) - box.settings.proxy_cache
     for row in await _idle(box, now, over=over > 0):
         if over <= 0 and row["size"] and row["fetched_at"] >= _text(now - OLDEST):
@@ -74,6 +75,17 @@ async def make_room(box: Box) -> int:
             over -= row["size"]
             gone += 1
     return gone
+
+
+async def _know_all(w: Writer, at: str) -> None:
+    """Of what came before somebody who died could say so: it is used now."""
+    await w.execute(
+        "insert into proxied_study (realm, study_uid, fetched_at, used_at)"
+        f" select realm, study_uid, :at, :at from study where {CACHED} and not exists (select 1 from"
+        " proxied_study p where p.realm = study.realm and p.study_uid = study.study_uid)"
+        " on conflict (realm, study_uid) do nothing",
+        {"at": at},
+    )
 
 
 async def _idle(box: Box, now: datetime, *, over: bool) -> Sequence[Row]:

@@ -2,8 +2,10 @@
 
 import logging
 
+from dicomweb_box.archive import proxied
 from dicomweb_box.archive.ingest import MOST_MEMORY
 from dicomweb_box.archive.outcomes import Outcome, Refused, Stored
+from dicomweb_box.archive.realms import is_lasting
 from dicomweb_box.box import Box
 from dicomweb_box.dimse import statuses
 from dicomweb_box.dimse.call import Call
@@ -49,7 +51,7 @@ async def _outcome(call: Call, message: Message) -> Outcome:
     receiving = call.box.resource(_Receiving, _Receiving)
     receiving.count += 1
     try:
-        return await arrived(
+        outcome = await arrived(
             call.box,
             call.association,
             message,
@@ -57,7 +59,11 @@ async def _outcome(call: Call, message: Message) -> Outcome:
             actor=call.caller.identity.actor,
             scope=call.caller.identity.scope,
             sent_by=call.association.calling_ae_title,
+            realm=call.caller.realm,
             most_memory=receiving.most_memory,
         )
     finally:
         receiving.count -= 1
+    if isinstance(outcome, Stored) and not is_lasting(call.caller.realm):
+        await proxied.used(call.box, call.caller.realm, outcome.study_uid)
+    return outcome

@@ -5,10 +5,12 @@ import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dicomweb_box.accounts.access import ANYBODY, EVERYTHING, Actor, Identity
+from dicomweb_box.accounts.access import ANYBODY, EVERYTHING, Actor, Identity, Scope
 from dicomweb_box.accounts.addresses import plain_address
 from dicomweb_box.accounts.audit_reads import reads
 from dicomweb_box.accounts.audit_words import Action
+from dicomweb_box.accounts.rights import Right
+from dicomweb_box.archive.realms import MAIN, cache_of
 from dicomweb_box.box import Box
 from dicomweb_box.dicom.ae_title import ae_title_of, shown_ae_title
 from dicomweb_box.outbound.hosts import hosts
@@ -29,6 +31,8 @@ class Caller:
     """What is kept of where its instances came from."""
     services: frozenset[Service]
     """What it may ask for."""
+    realm: str = MAIN
+    """Where what it stores goes: the archive, or as a proxy its own cache."""
 
     def may(self, service: Service) -> bool:
         """Whether it may ask for a service."""
@@ -58,22 +62,22 @@ async def caller(
 
     `certificate` is the one that was shown in the handshake, as DER; it was proved there.
     """
-    title = ae_title_of(calling)
-    if not box.settings.dimse_any_called and called.strip(" ") != box.settings.ae_title:
+    title, called = ae_title_of(calling), called.strip(" ")
+    to_cache = called == box.settings.proxy_ae_title != box.settings.ae_title
+    if not box.settings.dimse_any_called and not to_cache and called != box.settings.ae_title:
         why = "It called this box by another AE title."
         return _refused(box, calling, address, why, reason=_CALLED)
     if title is None:
         return _refused(box, calling, address, "Its AE title cannot be one.")
     peer = await known_peers(box).by_ae_title(title)
+    if to_cache:
+        return await _proxy(box, peer, title, address, certificate)
     if box.settings.no_auth:
         return _let_in(peer, ANYBODY.at(address), title, EVERY_SERVICE)
     if peer is None:
         return _unknown(box, title, address)
-    if peer.certificate is not None and _digest(certificate) != peer.certificate:
-        why = "It showed another certificate than the peer's." if certificate else "It showed no certificate."
+    if why := await _doubt(box, peer, address, certificate):
         return _refused(box, calling, address, why)
-    if not await _calls_from(box, peer, address):
-        return _refused(box, calling, address, "It is not where the peer calls from.")
     return _let_in(peer, peer.identity.at(address), title, peer.may)
 
 
@@ -103,6 +107,36 @@ def _unknown(box: Box, title: str, address: str) -> Caller | Refusal:
     actor = Actor(name=f"dimse:{title}", kind="anonymous")
     identity = Identity(actor=actor, scope=EVERYTHING, rights=rights_for(services))
     return _let_in(None, identity.at(address), title, services)
+
+
+async def _doubt(box: Box, peer: Peer, address: str, certificate: bytes | None) -> str:
+    """Why a caller is not believed to be this peer; empty: it is."""
+    if peer.certificate is not None and _digest(certificate) != peer.certificate:
+        return (
+            "It showed another certificate than the peer's." if certificate else "It showed no certificate."
+        )
+    return "" if await _calls_from(box, peer, address) else "It is not where the peer calls from."
+
+
+async def _proxy(
+    box: Box, peer: Peer | None, title: str, address: str, certificate: bytes | None
+) -> Caller | Refusal:
+    """A peer that sends what is read of it: into its cache alone, whatever else it may."""
+    if peer is None or not peer.proxy:
+        why = "Only peers that are offered as proxies store under this AE title."
+        return _refused(box, title, address, why, reason=_CALLED)
+    if not box.settings.no_auth and (why := await _doubt(box, peer, address, certificate)):
+        return _refused(box, title, address, why)
+    realm = cache_of(peer.id)
+    actor = Actor(name=peer.name, kind="peer")
+    identity = Identity(actor=actor, scope=Scope(realm=realm), rights=frozenset({Right.STORE}))
+    return Caller(
+        identity=identity.at(address),
+        peer=peer,
+        source=f"dimse:{title}",
+        services=_LOCAL["store"],
+        realm=realm,
+    )
 
 
 def _let_in(peer: Peer | None, identity: Identity, title: str, services: frozenset[Service]) -> Caller:

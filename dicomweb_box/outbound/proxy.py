@@ -17,9 +17,10 @@ from dicomweb_box.archive.retrieve import Recent
 from dicomweb_box.box import Box
 from dicomweb_box.dicom.uids import clean_uid
 from dicomweb_box.errors import NotFound, OutOfResources
-from dicomweb_box.outbound import proxy_fetch, remote_studies
+from dicomweb_box.outbound import remote_studies
 from dicomweb_box.outbound.known_peers import Peer
-from dicomweb_box.outbound.proxy_fetch import Fetch, Wanted
+from dicomweb_box.outbound.proxy_bringing import LOOK_EVERY, Wanted, here
+from dicomweb_box.outbound.proxy_fetch import Fetch
 from dicomweb_box.outbound.remote_studies import Remote
 
 SURE_FOR: Final = 60.0
@@ -93,7 +94,7 @@ async def instance(box: Box, peer: Peer, study_uid: str, series_uid: str | None,
         if fetch.leads and fetch.task.done() and instance_uid not in fetch.here:
             raise NotFound(_NOTHING)
         if not fetch.leads:
-            await asyncio.sleep(proxy_fetch.LOOK_EVERY)
+            await asyncio.sleep(LOOK_EVERY)
     box.resource(_Sure, _Sure).put((realm, instance_uid), time.monotonic())
 
 
@@ -177,7 +178,7 @@ def _series_of(remote: Remote, instance_uid: str) -> str:
 
 
 async def _is_here(box: Box, realm: str, instance_uid: str) -> bool:
-    return bool(await proxy_fetch.here(box, realm, {instance_uid}))
+    return bool(await here(box, realm, {instance_uid}))
 
 
 async def _has_some(box: Box, realm: str, study_uid: str, series_uid: str | None) -> bool:

@@ -67,13 +67,13 @@ class Pacs:
         elif self.destination is not None:
             yield from self._given(event)
 
-    def push(self, *instances: Dataset) -> None:
+    def push(self, *instances: Dataset, called: str = "DICOMWEB_BOX") -> None:
         """Store these to the destination, unasked."""
         ae = AE(TITLE)
         for one in instances:
             ae.add_requested_context(one.SOPClassUID, one.file_meta.TransferSyntaxUID)
         assert self.destination is not None
-        made = ae.associate(*self.destination, ae_title="DICOMWEB_BOX")
+        made = ae.associate(*self.destination, ae_title=called)
         for one in instances:
             assert made.send_c_store(one).Status == 0
         made.release()
