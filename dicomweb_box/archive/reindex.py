@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import xxhash
 
 from dicomweb_box.archive import index, ingest, rules
+from dicomweb_box.archive.arrival import Blob, Origin, arrival_of
 from dicomweb_box.archive.blob_keys import is_cached, moment_of, tag_of
-from dicomweb_box.archive.ingest import Blob, Origin
 from dicomweb_box.archive.outcomes import Refused
 from dicomweb_box.archive.realms import LASTING
 from dicomweb_box.archive.series_dictionary import Dictionaries
@@ -125,7 +125,7 @@ def _as_arrival(
     box: Box, dictionaries: Dictionaries, header: Header, blob: Blob, former: Row | None
 ) -> index.Arrival:
     source = former["source"] if former is not None else f"blob:{tag_of(blob.key)}"
-    return ingest.arrival_of(
+    return arrival_of(
         header,
         blob,
         dictionaries,

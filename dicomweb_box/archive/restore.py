@@ -8,7 +8,8 @@ from datetime import datetime
 from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import Actor, Scope
 from dicomweb_box.accounts.audit_words import Action
-from dicomweb_box.archive import index, ingest, rejected
+from dicomweb_box.archive import index, rejected
+from dicomweb_box.archive.arrival import Blob, Origin, arrival_of
 from dicomweb_box.archive.remove import note_changes
 from dicomweb_box.archive.series_dictionary import Dictionaries
 from dicomweb_box.box import Box, in_thread
@@ -67,14 +68,14 @@ def _arrivals(box: Box, realm: str, rows: Sequence[Row]) -> list[index.Arrival]:
 def _arrival(box: Box, realm: str, row: Row) -> index.Arrival:
     with box.blobs.open(row["blob_key"]) as stored:
         header = read_header(stored.buffer(), bulk_threshold=box.settings.bulk_threshold)
-    blob = ingest.Blob(
+    blob = Blob(
         key=row["blob_key"], size=row["size"], sha256=row["sha256"], dataset_digest=row["dataset_digest"]
     )
-    arrival = ingest.arrival_of(
+    arrival = arrival_of(
         header,
         blob,
         Dictionaries(),  # none is known: the row writer names the one that holds
-        ingest.Origin(realm=realm, source=row["source"], actor="restore"),
+        Origin(realm=realm, source=row["source"], actor="restore"),
         at=datetime.fromisoformat(row["stored_at"]),
         policy=box.settings.duplicates,
         decided="current",

@@ -12,8 +12,8 @@ from typing import Any, Literal
 from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import Actor, Scope
 from dicomweb_box.accounts.audit_words import Action
-from dicomweb_box.archive import index, ingest, visibility
-from dicomweb_box.archive.ingest import Blob, Origin
+from dicomweb_box.archive import index, visibility
+from dicomweb_box.archive.arrival import Blob, Origin, arrival_of, recompressed
 from dicomweb_box.archive.series_dictionary import Dictionaries
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Row, Writer
@@ -105,7 +105,7 @@ async def serve(box: Box, version: Version, *, scope: Scope, actor: Actor) -> No
             await box.database.write(partial(_serve, box=box, version=version, arrival=arrival, told=told))
         except _Stale as stale:
             learnt = dictionaries.learn(key, stale.dictionary)
-            arrival = await in_thread(box, ingest.recompressed, learnt, arrival)
+            arrival = await in_thread(box, recompressed, learnt, arrival)
         else:
             return
 
@@ -187,7 +187,7 @@ def _arrival(box: Box, dictionaries: Dictionaries, version: Version, realm: str,
         sha256=bytes.fromhex(version.sha256),
         dataset_digest=version.dataset_digest,
     )
-    arrival = ingest.arrival_of(
+    arrival = arrival_of(
         header,
         blob,
         dictionaries,

@@ -5,15 +5,15 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 
 from dicomweb_box.outbound.services import EVERY_SERVICE
 from dicomweb_box.upper_layer import commands
-from tests.accounts.archives import Model, Scoped, Series, Study, archives, rule, store
+from tests.accounts.archives import Model, Scoped, Series, Study, archives
 from tests.accounts.dimse_door import OFFERED, Answered, Door, decoded, opened
+from tests.accounts.scope_examples import EXAMPLES, fill, listen
 from tests.accounts.stored import Object
 from tests.accounts.test_dimse_matrix import ABOUT_OBJECTS, LEVELS, STUDY_ROOT_FIND
-from tests.accounts.test_scope_property import listen
 from tests.builders import new_uid
 from tests.conftest import MakeBox
 
@@ -45,22 +45,13 @@ async def seen(make_box: MakeBox) -> AsyncIterator[Seen]:
 
 
 @given(made=archives())
-@settings(
-    max_examples=2,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=(Phase.generate,),
-    suppress_health_check=list(HealthCheck),
-)
+@EXAMPLES
 async def test_nothing_tells_of_what_is_outside_of_a_scope(
     seen: Seen, made: tuple[list[Study], list[Scoped]]
 ) -> None:
     archive, scopes = made
-    for study in archive:
-        await store(seen.door.box, study)
+    await fill(seen.door.box, archive)
     seen.studies += archive  # each example finds what those before it left
-    await rule(seen.door.box)
     for scope in scopes:
         seen.peers += 1
         title = await seen.door.peer(f"PEER{seen.peers}", may=EVERY_SERVICE, scope=scope)

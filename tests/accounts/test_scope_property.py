@@ -1,13 +1,13 @@
 """Whatever there is, and whatever part of it somebody may see: nothing tells of the rest."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 
 from dicomweb_box.accounts import tokens
 from dicomweb_box.accounts.access import SYSTEM
@@ -16,8 +16,9 @@ from dicomweb_box.app import assemble
 from dicomweb_box.archive import selections
 from dicomweb_box.asgi.rights_table import NEEDED
 from dicomweb_box.box import Box
-from tests.accounts.archives import EVERYBODY, Model, Scoped, Series, Study, archives, rule, store
+from tests.accounts.archives import EVERYBODY, Model, Scoped, Series, Study, archives
 from tests.accounts.asking import Answer, ask
+from tests.accounts.scope_examples import EXAMPLES, fill, listen
 from tests.accounts.stored import QUERIES, Object, Stored, names_objects
 from tests.builders import new_uid
 from tests.conftest import MakeBox
@@ -62,42 +63,6 @@ class Seen:
         self.asked: list[str] = []
 
 
-class _Listening:
-    """A reader or writer whose statements are noted."""
-
-    def __init__(self, inner: Any, asked: list[str]) -> None:
-        self._inner = inner
-        self._asked = asked
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._inner, name)
-        if name not in ("fetch_all", "fetch_one", "fetch_value", "execute", "execute_many"):
-            return found
-
-        async def noted(sql: str, *more: Any) -> Any:
-            self._asked.append(sql)
-            return await found(sql, *(more or ({},)))
-
-        return noted
-
-
-def listen(box: Box, asked: list[str]) -> None:
-    """Note each statement that the database is asked from now on."""
-    database: Any = box.database
-    direct = _Listening(database._engine, asked)
-    for name in ("fetch_all", "fetch_one", "fetch_value"):
-        setattr(database, name, getattr(direct, name))
-    for name in ("read", "write"):
-        setattr(database, name, _within(getattr(database, name), asked))
-
-
-def _within(run: Callable[..., Awaitable[Any]], asked: list[str]) -> Callable[..., Awaitable[Any]]:
-    async def noted(work: Callable[[Any], Awaitable[Any]]) -> Any:
-        return await run(lambda inner: work(_Listening(inner, asked)))
-
-    return noted
-
-
 @pytest.fixture
 async def seen(make_box: MakeBox) -> AsyncIterator[Seen]:
     """An empty box with accounts."""
@@ -108,22 +73,13 @@ async def seen(make_box: MakeBox) -> AsyncIterator[Seen]:
 
 
 @given(made=archives())
-@settings(
-    max_examples=2,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=(Phase.generate,),
-    suppress_health_check=list(HealthCheck),
-)
+@EXAMPLES
 async def test_nothing_tells_of_what_is_outside_of_a_scope(
     seen: Seen, made: tuple[list[Study], list[Scoped]]
 ) -> None:
     archive, scopes = made
-    for study in archive:
-        await store(seen.box, study)
+    await fill(seen.box, archive)
     seen.studies += archive  # each example finds what those before it left
-    await rule(seen.box)
     there = [study.uid for study in seen.studies if any(series.served for series in study.series)]
     selection = await selections.make(seen.box, selections.Members(studies=tuple(there)), **EVERYBODY)
     for scope in scopes:
