@@ -40,6 +40,8 @@ LOOK_EVERY: Final = 0.2
 _AT_ONCE: Final = 500
 _SILENCE: Final = 5
 """So many times its time to answer a peer may be silent while it fetches: from tape, say."""
+_NEITHER: Final = "The peer serves neither C-GET nor C-MOVE."
+_NO_GET: Final = "The peer does not serve C-GET; for C-MOVE this box needs the setting proxy_ae_title."
 _SENT: Final = (dimse_scu.SUCCESS, 0xB000)
 
 
@@ -87,17 +89,23 @@ class Coming:
 
 async def bring(coming: Coming, remote: Remote, asked: set[str]) -> int:
     """The status of the last request; raises PeerRefused where the peer serves none that would do."""
-    status = await _get(coming, remote, asked)
-    # Some negotiate C-GET and then do not serve it.
-    if status is None or (status != dimse_scu.SUCCESS and not coming.came):
-        if coming.proxy_title is not None:
-            status = await _move(coming, remote, asked)
-        elif status is None:
-            raise PeerRefused(
-                "The peer does not serve C-GET; for C-MOVE this box needs the setting proxy_ae_title."
-            )
+    status, silent = None, None
+    try:
+        status = await _get(coming, remote, asked)
+    except PeerUnreachable as error:
+        silent = error
+    if coming.came or status == dimse_scu.SUCCESS:
+        if silent is not None:
+            raise silent
+        return status or dimse_scu.SUCCESS
+    # Some negotiate C-GET and then do not serve it, or end the association at it.
+    moved = await _move(coming, remote, asked) if coming.proxy_title is not None else None
+    if moved is not None:
+        return moved
+    if silent is not None:
+        raise silent
     if status is None:
-        raise PeerRefused("The peer serves neither C-GET nor C-MOVE.")
+        raise PeerRefused(_NEITHER if coming.proxy_title else _NO_GET)
     return status
 
 
