@@ -1,6 +1,5 @@
 """Raw elements of a data set: where each begins and ends, and what its head says (PS3.5 7.1)."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -98,13 +97,47 @@ def skipped(data: Any, start: int, end: int, encoding: Encoding, vr: str) -> int
     return pos
 
 
-def top_level(data: Any, pos: int, end: int, encoding: Encoding, last: int) -> Iterator[Element]:
-    """The elements of a data set up to a tag, sequences unopened."""
-    while pos < end:
-        element = element_at(data, pos, end, encoding)
-        if element.tag > last:
-            return
-        yield element
-        pos = element.stop
-        if element.undefined:
-            pos = skipped(data, pos, end, encoding, element.vr)
+class Glance:
+    """Raw values of some attributes at the top of a data set, read before it is walked."""
+
+    def __init__(self, encoding: Encoding, wanted: frozenset[int], last: int) -> None:
+        self._encoding, self._wanted, self._last = encoding, wanted, last
+        self._known: dict[bytes, tuple[bool, int, str, bool]] = {}
+
+    def values(self, data: Any, pos: int, size: int) -> dict[int, bytes]:
+        """The values by tag, sequences with their delimiters. Raises Doubt where they cannot be followed."""
+        head, long_length, known, last = self._encoding.head, self._encoding.long, self._known, self._last
+        found: dict[int, bytes] = {}
+        end = size - 7
+        while pos < end:
+            key, length = head(data, pos)
+            long, tag, vr, wanted = known.get(key) or self._remember(key)
+            if tag > last:
+                break
+            pos += 8
+            if long:
+                if pos + 4 > size:
+                    raise Doubt("a data set ends within an element")
+                length = long_length(data, pos)[0]
+                pos += 4
+            stop = pos + length
+            if length == UNDEFINED:
+                stop = skipped(data, pos, size, self._encoding, vr)
+            elif stop > size:
+                raise Doubt(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is longer than what it is in")
+            if wanted:
+                # Nothing that tells of a patient is so long; that it is there is known all the same.
+                found[tag] = bytes(data[pos:stop]) if stop - pos <= _LARGEST_SEEN else b""
+            pos = stop
+        return found
+
+    def _remember(self, key: bytes) -> tuple[bool, int, str, bool]:
+        tag, vr, long = named_by(key, self._encoding)
+        seen = (long, tag, vr, tag in self._wanted)
+        if len(self._known) < _MOST_KEPT:
+            self._known[key] = seen
+        return seen
+
+
+_LARGEST_SEEN: Final = 1 << 20
+_MOST_KEPT: Final = 50_000

@@ -4,11 +4,12 @@ import mmap
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from dicomweb_box.deid import markers, verdict
 from dicomweb_box.deid.doubt import Doubt
-from dicomweb_box.deid.elements import top_level
+from dicomweb_box.deid.elements import Glance
 from dicomweb_box.deid.identity import IDENTIFYING, identity
 from dicomweb_box.deid.pixels import BITS, COLUMNS, FRAMES, PHOTOMETRIC, ROWS, SAMPLES
 from dicomweb_box.deid.plans import CONTRIBUTING_EQUIPMENT, METHOD_CODES, plans
@@ -32,7 +33,6 @@ _SEEN: Final = (
 )
 _LAST_SEEN: Final = verdict.DOCUMENT
 _CHUNK: Final = 1 << 20
-_LARGEST_SEEN: Final = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +90,7 @@ def deidentify(data: Any, size: int, policy: Policy, pseudonyms: Pseudonyms) -> 
         raise Doubt("its transfer syntax is not one of the standard's")
     if opened.size > len(opened.data):
         raise Doubt("its data set inflates to more than 64 MiB")
-    raw = _seen(opened.data, opened.start, opened.size, opened.encoding)
+    raw = _glance(opened.encoding).values(opened.data, opened.start, opened.size)
     sop_class_uid, instance_uid = (clean_uid(raw.get(tag, b"")) for tag in (verdict.SOP_CLASS, _INSTANCE_UID))
     if not sop_class_uid or not instance_uid:
         raise Doubt("it has no SOP Class UID or no SOP Instance UID")
@@ -137,23 +137,6 @@ def _pieces(
     return walker.pieces
 
 
-def _seen(data: Any, start: int, size: int, encoding: Encoding) -> dict[int, bytes]:
-    """Raw values at the top that are needed before the data set is walked; sequences' whole bytes."""
-    found: dict[int, bytes] = {}
-    previous = None
-    for element in top_level(data, start, size, encoding, _LAST_SEEN):
-        if previous is not None and previous[1]:
-            found[previous[0]] = _value(data, previous[2], element.start)
-        previous = None
-        if element.tag not in _SEEN:
-            continue
-        if element.undefined:
-            previous = (element.tag, True, element.start)
-        found[element.tag] = b"" if element.undefined else _value(data, element.start, element.stop)
-    return found
-
-
-def _value(data: Any, start: int, stop: int) -> bytes:
-    if stop - start > _LARGEST_SEEN:
-        return b""
-    return bytes(data[start:stop])
+@lru_cache
+def _glance(encoding: Encoding) -> Glance:
+    return Glance(encoding, _SEEN, _LAST_SEEN)

@@ -29,8 +29,8 @@ class Identity:
     patient: Patient
     raw: Mapping[int, bytes]
     charset: Charset
-    tokens: frozenset[str]
-    """What names this patient, in small letters."""
+    numbers: frozenset[str]
+    """What numbers this patient, and is long enough not to be so by chance."""
     ascii_echo: re.Pattern[bytes] | None
     echo: re.Pattern[str] | None
 
@@ -49,11 +49,11 @@ class Identity:
         return bool(self.echo.search(read.decode(value).casefold()))
 
     def numbered_in(self, value: bytes) -> bool:
-        """Whether one of some numbers is a number of this patient; a short one may be so by chance."""
-        if not self.tokens:
+        """Whether one of some numbers is a number of this patient."""
+        if not self.numbers:
             return False
         numbers = (number.strip(b" \0").decode("latin-1") for number in value.split(b"\\"))
-        return any(len(number) >= _LEAST_NUMBER and number in self.tokens for number in numbers)
+        return any(number in self.numbers for number in numbers)
 
 
 def identity(raw: Mapping[int, bytes]) -> Identity:
@@ -78,7 +78,7 @@ def identity(raw: Mapping[int, bytes]) -> Identity:
         patient=patient,
         raw=raw,
         charset=read,
-        tokens=tokens,
+        numbers=frozenset(token for token in tokens if len(token) >= _LEAST_NUMBER),
         ascii_echo=re.compile(b"|".join(map(re.escape, sorted(plain))), re.IGNORECASE) if plain else None,
         echo=re.compile("|".join(map(re.escape, sorted(tokens)))) if tokens else None,
     )

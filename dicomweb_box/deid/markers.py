@@ -1,6 +1,7 @@
 """What a de-identified instance says of that (PS3.15 E.1.1 and E.3, PS3.3 C.7.6.9, C.12.1.1.7)."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from dicomweb_box import __version__
@@ -28,16 +29,26 @@ def items(policy: Policy, present: Mapping[int, bytes], writer: Writer) -> dict[
 
     `present` has the raw values of these sequences.
     """
-    codes = (
-        code(writer, value, "DCM", meaning)
-        for value, meaning in policy.codes
-        if writer.element(0x00080100, "SH", value.encode()) not in present.get(METHOD_CODES, b"")
-    )
-    equipment = _equipment(writer)
-    said = writer.element(0x00081090, "LO", _MODEL) in present.get(CONTRIBUTING_EQUIPMENT, b"")
+    added = _added(policy, writer)
     return {
-        METHOD_CODES: b"".join(map(writer.whole_item, codes)),
-        CONTRIBUTING_EQUIPMENT: b"" if said else writer.whole_item(equipment),
+        tag: b"".join(item for mark, item in added[tag] if mark not in present.get(tag, b"")) for tag in added
+    }
+
+
+@lru_cache(maxsize=64)
+def _added(policy: Policy, writer: Writer) -> dict[int, list[tuple[bytes, bytes]]]:
+    """Items by sequence, each with the element that tells whether it is there already."""
+    return {
+        METHOD_CODES: [
+            (
+                writer.element(0x00080100, "SH", value.encode()),
+                writer.whole_item(code(writer, value, "DCM", meaning)),
+            )
+            for value, meaning in policy.codes
+        ],
+        CONTRIBUTING_EQUIPMENT: [
+            (writer.element(0x00081090, "LO", _MODEL), writer.whole_item(_equipment(writer)))
+        ],
     }
 
 

@@ -29,7 +29,7 @@ class Action(IntEnum):
     GRAMMAR = 7
     """Kept where it is what its VR allows and names nobody, else emptied."""
     TEXT = 8
-    """Kept where it can be read and names nobody, else removed."""
+    """Kept where it can be read and names nobody, else replaced by a value that says nothing."""
     RECURSE = 9
     """A sequence whose items are treated attribute by attribute."""
     PSEUDONYM = 10

@@ -9,7 +9,7 @@ from dicomweb_box.deid.values import Writer, dummy
 
 _CODE_TAGS: Final = (0x00080100, 0x00080102, 0x00080104)
 _OPERATOR, _PERFORMED_STEP, _FLOW, _GRAPHICS = 0x00081072, 0x00081111, 0x00340001, 0x00700001
-_OBSERVER: Final = 0x0040A073
+_OBSERVER, _WAVEFORM_NOTE = 0x0040A073, 0x0040B020
 _PERFORMED_STEP_CLASS: Final = b"1.2.840.10008.3.1.2.3.3\0"
 
 
@@ -42,6 +42,10 @@ def _elements(tag: int, writer: Writer, uid: str) -> bytes:
             writer.element(one, vr, dummy(vr))
             for one, vr in ((0x0040A027, "LO"), (0x0040A030, "DT"), (0x0040A075, "PN"))
         )
+    if tag == _WAVEFORM_NOTE:
+        order = ">" if writer.item[:2] == b"\xff\xfe" else "<"
+        channels = writer.element(0x0040A0B0, "US", struct.pack(order + "HH", 1, 1))
+        return writer.element(0x00700006, "ST", dummy("ST")) + channels
     if tag == _FLOW:
         return writer.element(0x00340002, "OB", dummy("OB"))
     if tag == _GRAPHICS:

@@ -1,6 +1,6 @@
 """The value that stands in the place of another one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from dicomweb_box.deid.dates import moved
@@ -13,6 +13,7 @@ from dicomweb_box.deid.values import GRAMMAR, dummy, is_readable, padded
 from dicomweb_box.dicom.charset import Charset
 
 _STUDY_UID: Final = 0x0020000D
+_MOST_JUDGED: Final = 10_000
 _DATES: Final = frozenset(("DA", "DT", "TM"))
 _ONLY_IN_ITEMS: Final = frozenset((PATIENT_NAME, PATIENT_ID, STUDY_ID))
 
@@ -26,6 +27,8 @@ class Treatment:
     identity: Identity
     days: int
     """By how many its dates move."""
+    judged: dict[tuple[str, bytes], bool] = field(default_factory=dict)
+    """Whether a value may stay, by VR and value: frames repeat most of them."""
 
     def value(
         self, action: int, tag: int, vr: str, value: bytes, read: Charset, *, top: bool
@@ -34,7 +37,8 @@ class Treatment:
         if action == Action.GRAMMAR:
             return self._by_grammar(vr, value)
         if action == Action.TEXT:
-            return value if self._is_plain(value, read) else None
+            # Many of these are needed by their modules: a value that says nothing keeps the object valid.
+            return value if self._is_plain(value, read) else dummy(vr)
         if action == Action.UID or action == Action.FOREIGN_UID:
             return self._uids(value)
         if action == Action.DATE:
@@ -47,12 +51,19 @@ class Treatment:
         return b""
 
     def _by_grammar(self, vr: str, value: bytes) -> bytes | None:
-        named = self.identity.named_in(value, self.identity.charset) if vr in {"CS", "AS"} else (
-            self.identity.numbered_in(value)
-        )  # fmt: skip
-        if GRAMMAR[vr](value) and not named:
+        stays = self.judged.get((vr, value))
+        if stays is None:
+            stays = bool(GRAMMAR[vr](value)) and not self._named(vr, value)
+            if len(self.judged) < _MOST_JUDGED:
+                self.judged[vr, value] = stays
+        if stays:
             return value
         return None if vr in _DATES else b""
+
+    def _named(self, vr: str, value: bytes) -> bool:
+        if vr in {"CS", "AS"}:
+            return self.identity.named_in(value, self.identity.charset)
+        return self.identity.numbered_in(value)
 
     def _is_plain(self, value: bytes, read: Charset) -> bool:
         if not is_readable(value) or self.identity.named_in(value, read):

@@ -5,6 +5,7 @@ elements are copied whole, large ones only named. Sequences get undefined length
 """
 
 import struct
+from functools import lru_cache
 from typing import Any, Final
 
 from dicomweb_box.deid import stand_ins
@@ -26,6 +27,7 @@ _NEVER: Final = 1 << 32
 _RECURSE, _REMOVE, _DUMMY = int(Action.RECURSE), int(Action.REMOVE), int(Action.DUMMY)
 
 
+@lru_cache(maxsize=8)
 def writer_of(encoding: Encoding) -> Writer:
     """What writes elements in an encoding."""
     return Writer(explicit=encoding.explicit, order=encoding.order, long_vrs=LONG_LENGTH)
@@ -100,7 +102,14 @@ class Walker:
                         undefined = False
                         break
                     last = tag
-                    self._flush(run, pos)
+                    if pos > run:
+                        if pos - run > LARGE:
+                            append(Stretch(run, pos - run))
+                        else:
+                            append(data[run:pos])
+                    if action == _REMOVE and stop >= 0:
+                        pos = run = stop
+                        continue
                     if action == _RECURSE and vr == "SQ":
                         if not length:
                             more = self._items.get(tag) if not stack else None

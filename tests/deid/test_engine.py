@@ -5,6 +5,7 @@ import random
 import struct
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,10 @@ from pydicom.uid import (
 )
 
 from dicomweb_box.deid.doubt import Doubt
+from dicomweb_box.deid.engine import deidentify
 from dicomweb_box.deid.policy import BASIC, BUILT_IN, Policy
 from dicomweb_box.deid.table import table
+from dicomweb_box.dicom.explicit import Stretch
 from tests.deid.planted import (
     KEY,
     NUMERIC,
@@ -344,9 +347,9 @@ def test_a12_kinds_that_cannot_be_cleaned_are_refused_whatever_is_allowed(sop_cl
         deid(written(instance(SOPClassUID=sop_class)), allowed)
 
 
-def test_a_name_repeated_in_a_kept_attribute_is_removed_with_it():
+def test_a_name_repeated_in_a_kept_attribute_takes_its_value_with_it():
     out = read(deid(written(instance(ManufacturerModelName="Scanner of JANE", SoftwareVersions="VB19A"))))
-    assert "ManufacturerModelName" not in out
+    assert out.ManufacturerModelName == "REMOVED"
     assert out.SoftwareVersions == "VB19A"
 
 
@@ -382,3 +385,17 @@ def test_a16_reasons_hold_no_value():
             reasons.add(str(doubt))
     assert len(reasons) > 3
     assert not [reason for reason in reasons if "Jane" in reason or "4711" in reason]
+
+
+def test_a17_pixels_are_named_and_never_held():
+    ds = instance(Rows=1024, Columns=1024, NumberOfFrames=16, PixelData=bytes(16 << 20))
+    source = written(ds)
+    tracemalloc.start()
+    found = deidentify(source, len(source), BASIC, KEY)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1 << 20
+    held = sum(len(piece) for piece in found.pieces if not isinstance(piece, Stretch))
+    assert held < 4096
+    assert sum(piece.length for piece in found.pieces if isinstance(piece, Stretch)) == 16 << 20
+    assert max(map(len, found.chunks())) <= 1 << 20
