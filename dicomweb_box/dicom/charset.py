@@ -6,24 +6,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-# Defined terms of PS3.3 Tables C.12-2..5 and the Python codec that reads their bytes. Latin-1 stands in for
-# the default repertoire: it reads ASCII, and what is not ASCII is more often Latin-1 than anything else.
+from dicomweb_box.dicom.repertoires import DESIGNATIONS, SINGLE_BYTE, UTF8
+
+# Codecs that read the bytes of each term before any escape sequence. Latin-1 stands in for the default
+# repertoire: it reads ASCII, and what is not ASCII is more often Latin-1 than anything else.
 _CODECS: Final = {
     "": "latin-1",
     "ISO_IR 6": "latin-1",
     "ISO_IR 13": "shift_jis",
-    "ISO_IR 100": "latin-1",
-    "ISO_IR 101": "iso8859_2",
-    "ISO_IR 109": "iso8859_3",
-    "ISO_IR 110": "iso8859_4",
-    "ISO_IR 126": "iso8859_7",
-    "ISO_IR 127": "iso8859_6",
-    "ISO_IR 138": "iso8859_8",
-    "ISO_IR 144": "iso8859_5",
-    "ISO_IR 148": "iso8859_9",
-    "ISO_IR 166": "tis_620",
-    "ISO_IR 192": "utf-8",
-    "ISO_IR 203": "iso8859_15",
+    **{term: single.codec for term, single in SINGLE_BYTE.items()},
+    UTF8: "utf-8",
     "GB18030": "gb18030",
     "GBK": "gb18030",
     # Terms that only make sense with an escape sequence; before one, ASCII.
@@ -37,33 +29,15 @@ DEFINED_TERMS: Final = tuple(term for term in _CODECS if term)
 # PS3.3 C.12.1.1.2 Table C.12-5: these stand alone, an escape in them means nothing.
 _WITHOUT_EXTENSIONS: Final = frozenset({"utf-8", "gb18030"})
 
-# PS3.3 Tables C.12-3 and C.12-4: escape sequence → (code element, codec of the set it designates there).
+# Escape sequence without its first byte → (code element, codec of the set it designates there).
 _ESCAPES: Final = {
     b"(B": (0, "ascii"),
-    b"(J": (
-        0,
-        "ascii",
-    ),  # ISO-IR 14: yen and overline stand where backslash and tilde do, and are read as those
+    # ISO-IR 14: yen and overline stand where backslash and tilde do, and are read as those.
+    b"(J": (0, "ascii"),
+    # ISO-IR 42, the older edition of JIS X 0208; not in the standard, seen in the field.
+    b"$@": (0, "jis0208"),
+    **{escape[1:]: (element, codec) for element, escape, codec in DESIGNATIONS.values()},
     b")I": (1, "shift_jis"),
-    b"-A": (1, "latin-1"),
-    b"-B": (1, "iso8859_2"),
-    b"-C": (1, "iso8859_3"),
-    b"-D": (1, "iso8859_4"),
-    b"-F": (1, "iso8859_7"),
-    b"-G": (1, "iso8859_6"),
-    b"-H": (1, "iso8859_8"),
-    b"-L": (1, "iso8859_5"),
-    b"-M": (1, "iso8859_9"),
-    b"-T": (1, "tis_620"),
-    b"-b": (1, "iso8859_15"),
-    b"$B": (0, "jis0208"),
-    b"$(D": (0, "jis0212"),
-    b"$@": (
-        0,
-        "jis0208",
-    ),  # ISO-IR 42, the older edition of the same set; not in the standard, seen in the field
-    b"$)C": (1, "euc_kr"),
-    b"$)A": (1, "gb2312"),
 }
 _ESCAPE: Final = re.compile(rb"\x1b(\([BJ]|\)I|-[A-DFGHLMTb]|\$B|\$@|\$\(D|\$\)[AC])")
 # In G0: runs of pairs, or of anything else. PS3.5 6.1.2.5.3: controls and delimiters bring the first set.
@@ -100,7 +74,7 @@ def defined_term(term: str) -> str:
     found = re.fullmatch(r"ISO[ _-](?:2022[ _-])?(?:IR[ _-]?)?(\d+)", term)
     if found:
         return f"ISO_IR {int(found[1])}"
-    return {"ISO 2022 GBK": "GBK", "UTF-8": "ISO_IR 192", "UTF8": "ISO_IR 192"}.get(term, term)
+    return {"ISO 2022 GBK": "GBK", "UTF-8": UTF8, "UTF8": UTF8}.get(term, term)
 
 
 def _plain(codec: str) -> Decode:

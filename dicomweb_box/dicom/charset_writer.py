@@ -8,44 +8,15 @@ from functools import lru_cache
 from typing import Final
 
 from dicomweb_box.dicom.charset import defined_term
+from dicomweb_box.dicom.repertoires import DESIGNATIONS, SINGLE_BYTE, UTF8
 
-UTF8: Final = "ISO_IR 192"
 # Sets without code extensions: the whole text is of one codec.
 _WHOLE: Final = {UTF8: "utf-8", "GB18030": "gb18030", "GBK": "gbk"}
-# Sets of one byte for each character, as G0 and G1 (PS3.3 Table C.12-2).
+# The first halves of the sets of one byte, and all of them where nothing is designated.
 _SINGLE: Final = {
     "": "ascii",
     "ISO_IR 6": "ascii",
-    "ISO_IR 100": "latin-1",
-    "ISO_IR 101": "iso8859_2",
-    "ISO_IR 109": "iso8859_3",
-    "ISO_IR 110": "iso8859_4",
-    "ISO_IR 126": "iso8859_7",
-    "ISO_IR 127": "iso8859_6",
-    "ISO_IR 138": "iso8859_8",
-    "ISO_IR 144": "iso8859_5",
-    "ISO_IR 148": "iso8859_9",
-    "ISO_IR 166": "tis_620",
-    "ISO_IR 203": "iso8859_15",
-}
-# Escape sequences of PS3.3 Tables C.12-3 and C.12-4, by the term that allows them.
-_ESCAPES: Final = {
-    "ISO_IR 13": (1, b"\x1b)I", "katakana"),
-    "ISO_IR 58": (1, b"\x1b$)A", "gb2312"),
-    "ISO_IR 87": (0, b"\x1b$B", "jis0208"),
-    "ISO_IR 100": (1, b"\x1b-A", "latin-1"),
-    "ISO_IR 101": (1, b"\x1b-B", "iso8859_2"),
-    "ISO_IR 109": (1, b"\x1b-C", "iso8859_3"),
-    "ISO_IR 110": (1, b"\x1b-D", "iso8859_4"),
-    "ISO_IR 126": (1, b"\x1b-F", "iso8859_7"),
-    "ISO_IR 127": (1, b"\x1b-G", "iso8859_6"),
-    "ISO_IR 138": (1, b"\x1b-H", "iso8859_8"),
-    "ISO_IR 144": (1, b"\x1b-L", "iso8859_5"),
-    "ISO_IR 148": (1, b"\x1b-M", "iso8859_9"),
-    "ISO_IR 149": (1, b"\x1b$)C", "euc_kr"),
-    "ISO_IR 159": (0, b"\x1b$(D", "jis0212"),
-    "ISO_IR 166": (1, b"\x1b-T", "tis_620"),
-    "ISO_IR 203": (1, b"\x1b-b", "iso8859_15"),
+    **{term: single.codec for term, single in SINGLE_BYTE.items()},
 }
 _JIS: Final = {"jis0208": (b"\x1b$B", "iso2022_jp"), "jis0212": (b"\x1b$(D", "iso2022_jp_1")}
 _ASCII_AGAIN, _ROMAN_AGAIN = b"\x1b(B", b"\x1b(J"
@@ -93,7 +64,7 @@ def repertoire(value: str) -> Repertoire | None:
     terms = [defined_term(term) for term in value.split("\\")]
     if len(terms) == 1 and terms[0] in _WHOLE:
         return Repertoire(terms[0], _plain(_WHOLE[terms[0]]))
-    if any(term not in _SINGLE and term not in _ESCAPES for term in terms):
+    if any(term not in _SINGLE and term not in DESIGNATIONS for term in terms):
         return None
     if len(terms) == 1 and terms[0] in _SINGLE:
         return Repertoire(terms[0], _plain(_SINGLE[terms[0]]))
@@ -121,10 +92,10 @@ class _Extended:
 
     def __init__(self, terms: Sequence[str]) -> None:
         self._roman = terms[0] == "ISO_IR 13"
-        first = _ESCAPES.get(terms[0])
-        self._initial = first[2] if first and first[0] == 1 else ""
+        first = DESIGNATIONS.get(terms[0])
+        self._initial = first.codec if first and first.element == 1 else ""
         """The set in G1 where nothing was designated."""
-        self._sets = [_ESCAPES[term] for term in terms if term in _ESCAPES]
+        self._sets = [DESIGNATIONS[term] for term in terms if term in DESIGNATIONS]
 
     def __call__(self, text: str) -> bytes:
         if text.isascii():

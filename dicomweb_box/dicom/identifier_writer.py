@@ -8,9 +8,10 @@ from functools import lru_cache
 from typing import Any, Final, Literal
 
 from dicomweb_box.dicom import attribute_path
-from dicomweb_box.dicom.charset_writer import UTF8, Repertoire, readable_name, repertoire
+from dicomweb_box.dicom.charset_writer import Repertoire, readable_name, repertoire
 from dicomweb_box.dicom.encoded_values import BINARY, VRS, BadValue, encoded, inline, padded, text_of
 from dicomweb_box.dicom.identifier import CHARACTER_SET, Key, item_matches
+from dicomweb_box.dicom.repertoires import UTF8
 from dicomweb_box.dicom.uids import EXPLICIT_BIG, IMPLICIT_LITTLE
 from dicomweb_box.dicom.vr_lookup import LONG_VRS, SWAP_UNIT
 

@@ -8,9 +8,10 @@ from typing import Any, Final, Literal
 import orjson
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from dicomweb_box.dicom.charset_writer import UTF8, Repertoire, repertoire
+from dicomweb_box.dicom.charset_writer import Repertoire, repertoire
 from dicomweb_box.dicom.header_reader import Reader
 from dicomweb_box.dicom.header_tables import EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from dicomweb_box.dicom.repertoires import UTF8
 from dicomweb_box.dicom.uids import IMPLICIT_LITTLE as IMPLICIT_UID
 from dicomweb_box.errors import BadQuery
 

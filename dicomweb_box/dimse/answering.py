@@ -9,9 +9,9 @@ from typing import Any, Final, Protocol, TypeVar
 
 from dicomweb_box.accounts.audit_reads import reads
 from dicomweb_box.accounts.audit_words import Action, Outcome
-from dicomweb_box.dicom.charset_writer import UTF8
 from dicomweb_box.dicom.identifier import WrongIdentifier
 from dicomweb_box.dicom.identifier_writer import IdentifierWriter
+from dicomweb_box.dicom.repertoires import UTF8
 from dicomweb_box.dimse import statuses
 from dicomweb_box.dimse.call import Call
 from dicomweb_box.errors import BadRequest, Forbidden, OutOfResources
