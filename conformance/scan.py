@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import httpx
+from pydicom.data import get_testdata_file
 
 from conformance.server import Server, command, environment, started
 from tests.certificates import make_certificate
@@ -23,6 +24,8 @@ MODULES = (
     "backup,cookieflags,crlf,csp,csrf,exec,file,htaccess,http_headers,methods,permanentxss,redirect,sql,timesql,"
     "upload,xss,xxe"
 )
+OBJECTS = ("CT_small.dcm", "examples_ybr_color.dcm", "test-SR.dcm")
+"""A slice, a film and a report, of pydicom's: every kind of page is there, and none a hundred times."""
 LEFT_ALONE = ("/logout", "/profile/*", "/users/*", "/ohif*")
 """What would end the scanner's own log-in, and the viewer of others."""
 ANSWERED = {"Cross Site Request Forgery"}
@@ -30,7 +33,7 @@ ANSWERED = {"Cross Site Request Forgery"}
 SECONDS = 300
 TOLD = re.compile(r"Launching module|Max attack time was reached|requests were skipped")
 """What it says of how far it came; which modules were stopped it tells at this loudness alone."""
-LEAST_CRAWLED = 300
+LEAST_CRAWLED = 200
 """Addresses: a scanner that was shut out, or stopped early, finds nothing either."""
 
 
@@ -38,7 +41,8 @@ def main() -> int:
     """Scan; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m conformance.scan", description=__doc__)
     parser.add_argument("--secs", type=int, default=90, help="seconds of each module at most (default 90)")
-    seconds = parser.parse_args().secs
+    parser.add_argument("--modules", default=MODULES, help=f"of the scanner, with commas (default {MODULES})")
+    asked = parser.parse_args()
     wapiti = shutil.which("wapiti")
     if wapiti is None:
         print("wapiti is not installed: pipx install wapiti3", file=sys.stderr)
@@ -47,8 +51,9 @@ def main() -> int:
         cert, key = Path(folder, "cert.pem"), Path(folder, "key.pem")
         make_certificate(cert, key)
         settings = {"DICOMWEB_BOX_TLS_CERT": str(cert), "DICOMWEB_BOX_TLS_KEY": str(key)}
-        with started(Path(folder, "data"), "--demo", accounts=True, settings=settings) as server:
-            found, crawled = _found(wapiti, server, Path(folder), seconds)
+        _fill(Path(folder, "data"))
+        with started(Path(folder, "data"), accounts=True, settings=settings) as server:
+            found, crawled = _found(wapiti, server, Path(folder), asked.modules, asked.secs)
     print(f"{crawled} addresses crawled")
     if crawled < LEAST_CRAWLED:
         print(f"less than {LEAST_CRAWLED}: this was no scan", file=sys.stderr)
@@ -60,17 +65,24 @@ def main() -> int:
     return int(bool(found.keys() - ANSWERED))
 
 
+def _fill(data: Path) -> None:
+    files = [str(get_testdata_file(name, download=False)) for name in OBJECTS]
+    subprocess.run(
+        command("import", *files, "--data", str(data)), env=environment(), check=True, capture_output=True
+    )
+
+
 def _found(
-    wapiti: str, server: Server, folder: Path, seconds: int
+    wapiti: str, server: Server, folder: Path, modules: str, seconds: int
 ) -> tuple[dict[str, list[dict[str, str]]], int]:
     """What was found by its kind, and how many addresses were crawled."""
     report = folder / "report.json"
     leave = [word for path in LEFT_ALONE for word in ("-x", server.url + path)]
     scan = subprocess.Popen(
         [
-            wapiti, "-u", f"{server.url}/studies", "--scope", "domain", "--flush-session", "-m", MODULES,
+            wapiti, "-u", f"{server.url}/studies", "--scope", "domain", "--flush-session", "-m", modules,
             "-H", f"Cookie: {_cookie(server)}", "-H", f"Origin: {server.url}", *leave,
-            "--max-links-per-page", "40", "--max-files-per-dir", "20", "--max-parameters", "12",
+            "--max-links-per-page", "200", "--max-files-per-dir", "100", "--max-parameters", "12",
             "--max-scan-time", str(SECONDS), "--max-attack-time", str(seconds), "--tasks", "4",
             "-f", "json", "-o", str(report), "--no-bugreport", "--store-session", str(folder),
             "--verbose", "1",
