@@ -2,8 +2,7 @@
 
 import json
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -12,6 +11,7 @@ from pynetdicom import AE
 
 from conformance.dimse import VERIFICATION, dcmtk, program, run
 from conformance.server import Server, command, environment, started
+from tests.waiting import until
 
 PATIENCE = 10.0
 
@@ -31,13 +31,6 @@ def told(*words: str, data: Path, code: int = 0) -> str:
     )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
-
-
-def until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.2)
 
 
 def echo(server: Server, title: str) -> str:

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ from conformance.dimse import AE_TITLE, association, dataset_of, dcmtk, part10, 
 from conformance.objects import encode, plain
 from conformance.server import Server, free_port, started
 from tests.outbound.receiver import receiving
+from tests.waiting import until
 
 pytestmark = [pytest.mark.xdist_group("dimse"), pytest.mark.filterwarnings("ignore::UserWarning")]
 
@@ -284,6 +286,11 @@ def test_movescu_of_dcmtk_moves_to_itself_bit_for_bit(
     assert got(tmp_path) == study.data_sets
 
 
+def _listens(port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextlib.contextmanager
 def storescp(folder: Path, *flags: str) -> Iterator[int]:
     """DCMTK's receiver; gives its port."""
@@ -293,7 +300,7 @@ def storescp(folder: Path, *flags: str) -> Iterator[int]:
         env={**os.environ, "TCP_NODELAY": "1"},
     )
     try:
-        time.sleep(0.5)
+        until(lambda: _listens(port))
         yield port
     finally:
         process.send_signal(signal.SIGTERM)

@@ -2,8 +2,7 @@
 
 import socket
 import ssl
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from conformance.dimse import VERIFICATION, association, dcmtk
 from conformance.objects import encode, plain
 from conformance.server import Server, free_port, start
 from tests.certificates import make_certificate
+from tests.waiting import until
 
 pytestmark = [pytest.mark.xdist_group("dimse tls"), pytest.mark.dicom("PS3.15 B.12")]
 
@@ -150,13 +150,6 @@ def test_renewed_files_hold_for_who_calls_next_while_associations_stand(secured:
 
 def echoed(secured: Secured, pair: Pair) -> str:
     return dcmtk("echoscu", secured.server.dimse_tls, *secured.flags(pair), expected=None)
-
-
-def until(true: Callable[[], object], within: float = 30.0) -> None:
-    deadline = time.monotonic() + within
-    while not true():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.2)
 
 
 def shown(secured: Secured, pair: Pair) -> bytes | None:

@@ -57,7 +57,7 @@ async def test_a_lost_connection_is_replaced(database: Database, url: str):
     await database.fetch_value("select 1")
     other = await asyncpg.connect(url)
     await other.execute(
-        "select pg_terminate_backend(pid) from pg_stat_activity"
+        "select pg_terminate_backend(pid, 10000) from pg_stat_activity"
         " where datname = current_database() and pid <> pg_backend_pid()"
     )
     await other.close()

@@ -16,6 +16,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from conformance.dimse import VERIFICATION, association
 from conformance.server import Server, command, environment, free_port, start
+from tests.waiting import until
 
 PATIENCE = 15.0
 
@@ -38,13 +39,6 @@ def alive(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def until(true: object, within: float = PATIENCE) -> None:
-    deadline = time.monotonic() + within
-    while not true():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)
 
 
 def begun_request(server: Server) -> socket.socket:

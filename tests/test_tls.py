@@ -8,8 +8,7 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -20,6 +19,7 @@ from conformance.server import Server, command, environment, start
 from dicomweb_box.errors import BadSetting
 from dicomweb_box.tls import Certificate
 from tests.certificates import make_certificate
+from tests.waiting import until
 
 PATIENCE = 15.0
 
@@ -57,13 +57,6 @@ def shake_hands(server: Server, context: ssl.SSLContext | None = None) -> ssl.SS
 def shown_serial(server: Server) -> int:
     with shake_hands(server) as connection:
         return x509.load_der_x509_certificate(connection.getpeercert(binary_form=True) or b"").serial_number
-
-
-def until(true: Callable[[], object], within: float = PATIENCE) -> None:
-    deadline = time.monotonic() + within
-    while not true():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)
 
 
 def test_https_is_served_to_who_trusts_the_certificate(server: Server, files: tuple[Path, Path]) -> None:

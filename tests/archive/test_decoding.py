@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from dicomweb_box.errors import Damaged
 from tests.conftest import MakeBox
 from tests.dicomweb.pixel_objects import rle_frames
 from tests.dicomweb.retrieving import client_of, path_of, put
+from tests.waiting import turned
 
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
 
@@ -58,14 +58,6 @@ CELLS = np.arange(64 * 64, dtype="<u2").reshape(64, 64)
 
 def pool(**given: Any) -> DecoderPool:
     return DecoderPool(**({"seconds": 10.0, "most": 1 << 30} | given))
-
-
-async def until(true: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if true():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("it did not come true")
 
 
 def alive(process: int) -> bool:
@@ -214,7 +206,7 @@ async def test_what_is_dear_to_decode_is_kept_from_its_second_ask_on(box: Box) -
     async def asked() -> tuple[bytes, list[bytes]]:
         async with client_of(box) as client:
             given = await client.get(path_of(stored, "frames", "1"))
-        await until(lambda: not decoding._keeping)
+        await turned(lambda: not decoding._keeping)
         for remembered in (decoding._lately, box.resources[_Answers]):
             await remembered.close()
         return given.content, [path.read_bytes() for path in box.cache.rglob("*.frame")]

@@ -12,6 +12,7 @@ from dicomweb_box.accounts.addresses import client_key
 from dicomweb_box.asgi.shares import BURST, WRONG_PROOF, FairShares, Shares, by_address
 from dicomweb_box.errors import TooMany, Unauthenticated
 from tests.asgi.served import app_of, fine
+from tests.waiting import turned
 
 
 class Clock:
@@ -96,9 +97,10 @@ def test_counting_costs_next_to_nothing() -> None:
 
 
 async def test_who_asks_for_too_much_at_once_is_told_so_and_others_are_answered() -> None:
-    gate = asyncio.Event()
+    gate, entered = asyncio.Event(), []
 
     async def slow(request: Request) -> Response:
+        entered.append(1)
         await gate.wait()
         return Response("done")
 
@@ -110,7 +112,7 @@ async def test_who_asks_for_too_much_at_once_is_told_so_and_others_are_answered(
             return await client.get(path)
 
     running = [asyncio.create_task(asking("192.0.2.1", "/slow")) for _ in range(2)]
-    await asyncio.sleep(0.1)
+    await turned(lambda: len(entered) == 2)
     with pytest.raises(TooMany):
         await asking("192.0.2.1", "/")
     assert (await asking("192.0.2.2", "/")).status_code == 200

@@ -35,6 +35,7 @@ from tests.attacks.wire import (
 )
 from tests.builders import make_dataset, new_uid
 from tests.soak.processes import peaks, tree
+from tests.waiting import until
 
 NAME = "Secretsson^Tell-Nobody"
 SYNTAXES = {IMPLICIT: (True, True), EXPLICIT: (False, True), BIG: (False, False), DEFLATED: (False, True)}
@@ -306,10 +307,9 @@ def test_whoever_goes_amid_a_store_leaves_nothing_behind(dimse: Server, stop: st
         elif how == "reset":
             one.sock.setsockopt(1, 13, struct.pack("ii", 1, 0))  # SO_LINGER: close by RST
 
-    time.sleep(0.5)
+    until(lambda: not list((dimse.data / "blobs" / ".spool").iterdir()))
     found = held(dimse, ds.SOPInstanceUID)
     assert found in ({None, data} if stop == "before the answer" else {None})
-    assert not list((dimse.data / "blobs" / ".spool").iterdir())
 
 
 def test_descriptors_and_threads_come_back_after_a_thousand_connections(dimse: Server) -> None:

@@ -23,6 +23,7 @@ from dicomweb_box.storage import BlobStore
 from tests.builders import make_dataset, make_instance, new_uid, part10, pieces
 from tests.conftest import MakeBox
 from tests.dicomweb.doors import RELATED, body_of, client_of, post, serving
+from tests.waiting import turned
 
 
 def values(item: dict[str, Any], tag: str) -> list[Any]:
@@ -266,11 +267,14 @@ class Faulty:
         self.inner = inner
         self.room = room
         self.go = go
+        self.waits = 0
         self.lock = threading.Lock()
 
     def put(self, key: str, data: Iterable[bytes | bytearray | memoryview]) -> None:
         if self.go is not None:
-            self.go.wait(10)
+            with self.lock:
+                self.waits += 1
+            self.go.wait(60)
         with self.lock:
             self.room -= 1
             if self.room < 0:
@@ -313,7 +317,8 @@ async def test_no_more_than_a_bound_is_under_way_at_once(box: Box) -> None:
         yield b"--frontier--\r\n"
 
     request = asyncio.create_task(post(dataclasses.replace(box, blobs=slow), body()))
-    await asyncio.sleep(0.5)
+    await turned(lambda: sent >= 30)
+    await asyncio.sleep(0.2)
     sent_while_blocked = sent
     go.set()
     answer = await request
@@ -332,7 +337,7 @@ async def test_what_was_handed_over_is_finished_though_the_request_is_cancelled(
         await asyncio.sleep(60)
 
     request = asyncio.create_task(post(dataclasses.replace(box, blobs=slow), body()))
-    await asyncio.sleep(0.2)
+    await turned(lambda: slow.waits)
     request.cancel()
     await asyncio.wait({request}, timeout=1)
     go.set()

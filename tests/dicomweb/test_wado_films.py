@@ -16,6 +16,7 @@ from dicomweb_box.box import Box
 from dicomweb_box.errors import OutOfResources
 from tests.builders import make_dataset, part10
 from tests.dicomweb.retrieving import client_of, path_of, put
+from tests.waiting import turned
 
 CHROME_IMG = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 FIREFOX_VIDEO = "video/webm,video/ogg,video/*;q=0.9,application/ogg;q=0.7,audio/*;q=0.6,*/*;q=0.5"
@@ -157,7 +158,8 @@ async def test_equal_asks_make_one_film_which_ends_when_all_have_left(box: Box) 
         await going.wait()
 
     askers = [asyncio.create_task(films.get("films-00/a.film", make)) for _ in range(3)]
-    await asyncio.sleep(0.1)
+    await turned(lambda: made)
+    await asyncio.sleep(0.05)
     for asker in askers[:2]:
         asker.cancel()
     going.set()
@@ -171,12 +173,11 @@ async def test_equal_asks_make_one_film_which_ends_when_all_have_left(box: Box) 
 
     going.clear()
     left = asyncio.create_task(films.get("films-00/b.film", make))
-    await asyncio.sleep(0.1)
+    await turned(lambda: len(made) == 2)
     left.cancel()
-    await asyncio.sleep(0.1)
+    await turned(lambda: not made[1].exists())
 
     assert len(made) == 2
-    assert not made[1].exists()
     assert not (box.cache / "films-00/b.film").exists()
 
 

@@ -26,6 +26,7 @@ from dicomweb_box.upper_layer.errors import UpperLayerError
 from dicomweb_box.upper_layer.requestor import Proposed, request
 from tests.soak.load import counter, instance, uid
 from tests.soak.processes import peaks, tree
+from tests.waiting import until
 
 CT, VERIFICATION, EXPLICIT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.1", "1.2.840.10008.1.2.1"
 ASSOCIATIONS = 8
@@ -77,7 +78,7 @@ def test_what_was_answered_is_there_and_what_broke_off_is_not(
     assert len(sent.answered) > each
     assert sent.broken
     verify(server, sent)
-    until(lambda: held(server) == before, "files, threads or connections are left over")
+    until(lambda: held(server) == before, what="files, threads or connections are left over")
     assert [path for path in (server.data / "spool").rglob("*") if path.is_file()] == []
     assert max(peaks(server.process.pid).values()) < 400
     assert b"Traceback" not in server.log.read_bytes()
@@ -211,13 +212,6 @@ def verify(server: Server, sent: Sent) -> None:
             assert int(count.json()["count"]) == sum(one is not None for one in found.values())
 
 
-def until(true: object, sentence: str, within: float = 30.0) -> None:
-    deadline = time.monotonic() + within
-    while not true():  # type: ignore[operator]
-        assert time.monotonic() < deadline, sentence
-        time.sleep(0.1)
-
-
 def test_a_thousand_idle_connections_hold_up_no_echo(server: Server, soak: bool) -> None:
     count = 1000 if soak else 200
 
@@ -236,7 +230,7 @@ def test_a_thousand_idle_connections_hold_up_no_echo(server: Server, soak: bool)
 
     before, threads_before = held(server), threads(server)
     assert asyncio.run(idle_and_ask()) < 3.0
-    until(lambda: held(server) == before, "connections are left over")
+    until(lambda: held(server) == before, what="connections are left over")
     assert threads(server) == threads_before
     assert max(peaks(server.process.pid).values()) < 400
 

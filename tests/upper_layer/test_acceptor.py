@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import struct
+from collections.abc import Callable
 
 import pytest
 
@@ -32,6 +33,7 @@ from tests.upper_layer.peers import (
     store,
     wire,
 )
+from tests.waiting import turned
 
 BRIEF = Timeouts(connect=1, associate=0.3, close=0.3, idle=0.3, network=0.3, response=0.3)
 
@@ -87,7 +89,7 @@ async def test_an_abort_ends_the_association_in_any_state(before: bytes):
             peer.send(before)
             await peer.writer.drain()
             peer.writer.transport.abort()
-        await until(lambda: archive.ended == ["Aborted"])
+        await turned(lambda: archive.ended == ["Aborted"])
 
 
 @pytest.mark.dicom("PS3.8 9.2.3 AA-2")
@@ -152,7 +154,7 @@ async def test_it_aborts_what_breaks_the_protocol(pdu: bytes, reason: int, caplo
         await peer.associate()
         peer.send(pdu)
         await answered(peer, source=2, reason=reason)
-        await until(lambda: archive.ended == ["Aborted"])
+        await turned(lambda: archive.ended == ["Aborted"])
     assert "Traceback" not in caplog.text
 
 
@@ -218,7 +220,7 @@ async def test_over_the_limit_of_associations_it_rejects_for_now():
         one.send(RELEASE_RQ)
         await one.pdu()
         one.writer.close()
-        await until(lambda: archive.ended == ["released"])
+        await turned(lambda: archive.ended == ["released"])
         await asyncio.sleep(0.05)
         async with wire(port) as four:
             await four.associate()
@@ -405,7 +407,7 @@ async def test_a_peer_that_falls_silent_is_aborted(sent: bytes):
         await peer.associate()
         peer.send(sent)
         await answered(peer, source=2, reason=0)
-        await until(lambda: archive.ended == ["TimedOut"])
+        await turned(lambda: archive.ended == ["TimedOut"])
 
 
 async def test_a_data_set_that_drips_is_aborted():
@@ -442,7 +444,7 @@ async def test_a_peer_that_takes_nothing_is_aborted():
     async with serving(talk, limits=Limits(timeouts=BRIEF)) as port, wire(port) as peer:
         await peer.associate()
         peer.send(echo())
-        await until(lambda: archive.ended == ["TimedOut"])
+        await turned(lambda: archive.ended == ["TimedOut"])
 
 
 # Data sets.
@@ -476,12 +478,8 @@ async def test_nothing_is_read_while_nobody_takes_what_came():
         await peer.associate()
         data = bytes(14 << 20)
         peer.send(store(data))
-        await asyncio.sleep(0.5)
         # What is neither in our buffers nor in those of the sockets still waits on the other side.
-        waiting = peer.writer.transport.get_write_buffer_size()
-        assert waiting > 2 << 20
-        await asyncio.sleep(0.2)
-        assert peer.writer.transport.get_write_buffer_size() == waiting
+        assert await standing(peer.writer.transport.get_write_buffer_size) > 2 << 20
         gate.set()
         await peer.message()
         assert lengths == [len(data)]
@@ -578,7 +576,11 @@ async def test_when_cancelled_it_aborts_what_is_left():
     assert archive.ended == ["CancelledError"]
 
 
-async def until(condition) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
+async def standing(measured: Callable[[], int]) -> int:
+    """What is measured once it does not change any more."""
+    async with asyncio.timeout(30):
+        while True:
+            before = measured()
+            await asyncio.sleep(0.3)
+            if measured() == before:
+                return before
