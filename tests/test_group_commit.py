@@ -1,6 +1,7 @@
 """What waits while one transaction commits goes together into the next."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -132,3 +133,79 @@ async def test_a_result_too_few_is_a_failure_and_not_a_loss(database: Database):
 
     assert [type(result) for result in results] == [RuntimeError, RuntimeError]
     await commit.close()
+
+
+class Held(Marks):
+    """Holds the first group back until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began, self.go = threading.Event(), threading.Event()
+
+    async def __call__(self, write: Writer, names: Sequence[str]) -> Sequence[int]:
+        if not self.began.is_set():
+            self.began.set()
+            assert self.go.wait(60)
+        return await super().__call__(write, names)
+
+
+async def test_one_alone_is_written_at_once_where_the_database_can(database: Database):
+    commit = GroupCommit(database, Marks())
+
+    done = await asyncio.to_thread(commit.now, "alone")
+
+    assert done == ((5,) if database.dialect == "sqlite" else None)
+    assert await stored(database) == (["alone"] if done else [])
+    assert await commit("after") == 5
+    await commit.close()
+    assert await asyncio.to_thread(commit.now, "late") is None
+
+
+async def test_one_that_fails_at_once_leaves_nothing_and_hinders_nobody(database: Database):
+    if database.dialect != "sqlite":
+        pytest.skip("written at once on SQLite alone")
+    commit = GroupCommit(database, Marks())
+
+    with pytest.raises(ValueError, match="bad"):
+        await asyncio.to_thread(commit.now, "bad")
+
+    assert await asyncio.to_thread(commit.now, "good") == (4,)
+    assert await stored(database) == ["good"]
+    await commit.close()
+
+
+async def test_what_comes_while_one_is_written_at_once_goes_together_after_it(database: Database):
+    if database.dialect != "sqlite":
+        pytest.skip("written at once on SQLite alone")
+    held = Held()
+    commit = GroupCommit(database, held)
+    first = asyncio.create_task(asyncio.to_thread(commit.now, "first"))
+    assert await asyncio.to_thread(held.began.wait, 60)
+
+    assert await asyncio.to_thread(commit.now, "at once") is None
+    rest = asyncio.gather(commit("b"), commit("cc"))
+    closing = asyncio.create_task(commit.close())
+    await asyncio.sleep(0)
+    held.go.set()
+
+    assert await first == (5,)
+    assert await rest == [1, 2]
+    await closing
+    assert held.batches == [["first"], ["b", "cc"]]
+
+
+async def test_closing_waits_for_what_is_written_at_once(database: Database):
+    if database.dialect != "sqlite":
+        pytest.skip("written at once on SQLite alone")
+    held = Held()
+    commit = GroupCommit(database, held)
+    first = asyncio.create_task(asyncio.to_thread(commit.now, "first"))
+    assert await asyncio.to_thread(held.began.wait, 60)
+
+    closing = asyncio.create_task(commit.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    held.go.set()
+
+    await closing
+    assert await first == (5,)

@@ -7,24 +7,20 @@ Store). Many `store` calls at once share folder fsyncs and commits.
 
 import asyncio
 import mmap
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 
-from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import EVERYTHING, Actor, Scope
-from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.archive import index
-from dicomweb_box.archive.arrival import Blob, Origin, arrival_of, recompressed
+from dicomweb_box.archive.arrival import Blob, Origin, arrival_of
 from dicomweb_box.archive.blob_keys import new_key
-from dicomweb_box.archive.digests import Digests, dataset_equal
-from dicomweb_box.archive.outcomes import Outcome, Refused, Stored
+from dicomweb_box.archive.digests import Digests
+from dicomweb_box.archive.outcomes import Outcome, Refused
 from dicomweb_box.archive.realms import is_lasting
+from dicomweb_box.archive.searchable import RowWriter, make_searchable, row_writer
 from dicomweb_box.archive.series_dictionary import Dictionaries
 from dicomweb_box.box import Box, in_thread
-from dicomweb_box.database import GroupCommit, Writer
 from dicomweb_box.dicom.header import Header, read_header
 from dicomweb_box.errors import FailureReason, NotDicom, OutOfResources, UnreadableInstance
 from dicomweb_box.storage import SpoolFile
@@ -148,21 +144,35 @@ async def store(
     # What is cached is told to the audit by whoever reads it.
     by = actor if is_lasting(realm) else None
     origin = Origin(realm=realm, source=source, actor=actor.name, by=by, scope=scope)
+    rows = row_writer(box)
     try:
-        settled = await in_thread(box, _settle, box, dictionaries, received, origin, expected)
+        settled = await in_thread(box, _settle, box, dictionaries, rows, received, origin, expected)
         if isinstance(settled, Refused):
             return settled
-        return await make_searchable(box, settled)
+        return await make_searchable(box, settled.arrival, settled.result)
     except OutOfResources:
         return Refused(reason=FailureReason.OUT_OF_RESOURCES, message="the archive's storage is full")
     finally:
         await received.discard(box)
 
 
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """A durable blob, and what became of its rows where nobody else was writing."""
+
+    arrival: index.Arrival
+    result: index.Result | None
+
+
 def _settle(
-    box: Box, dictionaries: Dictionaries, received: Received, origin: Origin, expected: Expected
-) -> index.Arrival | Refused:
-    """Read the header, then make the blob durable. One thread, so that a small object costs one hop."""
+    box: Box,
+    dictionaries: Dictionaries,
+    rows: RowWriter,
+    received: Received,
+    origin: Origin,
+    expected: Expected,
+) -> _Settled | Refused:
+    """Read the header, make the blob durable, write its rows unless others write: one turn in a thread."""
     try:
         header = _header(box, received)
     except UnreadableInstance as error:
@@ -184,7 +194,9 @@ def _settle(
         key=key, size=received.size + len(header.part10_prefix), sha256=digests[0], dataset_digest=digests[1]
     )
     policy: index.Policy = box.settings.duplicates if is_lasting(origin.realm) else "replace"
-    return arrival_of(header, blob, dictionaries, origin, at=now, policy=policy)
+    arrival = arrival_of(header, blob, dictionaries, origin, at=now, policy=policy)
+    done = rows.now(arrival)
+    return _Settled(arrival, None if done is None else done[0])
 
 
 def _header(box: Box, received: Received) -> Header:
@@ -226,100 +238,3 @@ def _prefixed(prefix: bytes, spool: SpoolFile) -> Iterator[bytes]:
     with spool.path.open("rb") as file:
         while piece := file.read(_PIECE):
             yield piece
-
-
-class _RowWriter(GroupCommit[index.Arrival, index.Result]):
-    """This process's group commit of arrived instances."""
-
-
-async def _apply(box: Box, w: Writer, arrivals: Sequence[index.Arrival]) -> Sequence[index.Result]:
-    """The rows of a group, and in the same transaction who brought how much of which study."""
-    results = await index.apply(w, arrivals)
-    told = Counter(
-        (one.by.name, one.by.kind, one.by.address, one.study_uid, isinstance(result, index.Held))
-        for one, result in zip(arrivals, results, strict=True)
-        if one.by is not None and isinstance(result, index.Indexed | index.Held)
-    )
-    for (name, kind, address, study_uid, held), count in told.items():
-        entry = audit.Entry(
-            actor=Actor(name=name, kind=kind, address=address),
-            action=Action.STORE,
-            study=study_uid,
-            about={"held": count} if held else {},
-            count=count,
-        )
-        await audit.record(w, box, entry)
-    return results
-
-
-async def make_searchable(box: Box, arrival: index.Arrival) -> Outcome:
-    """Write the rows of a durable blob; the outcome is durable too. A data set held already gives its blob
-    up.
-    """
-    dictionaries = box.resource(Dictionaries, Dictionaries)
-    key = (arrival.realm, arrival.study_uid, arrival.series_uid)
-    commit = box.resource(_RowWriter, lambda box: _RowWriter(box.database, partial(_apply, box)))
-    while True:
-        result = await commit(arrival)
-        if isinstance(result, index.StaleDictionary):
-            arrival = await in_thread(box, recompressed, dictionaries.learn(key, result.dictionary), arrival)
-        elif isinstance(result, index.SameDigest):
-            if await in_thread(box, dataset_equal, box, arrival.columns, result):
-                return await _again(box, arrival, result)
-            arrival = replace(arrival, different=True)
-        else:
-            break
-    if isinstance(result, index.Outside):
-        await in_thread(box, box.blobs.delete, arrival.columns["blob_key"])
-        return replace(_held(arrival, _NOT_YOURS), held=False, reason=FailureReason.NOT_AUTHORIZED)
-    if isinstance(result, index.Held):
-        return _held(arrival, _REJECTED if result.rejected else _OTHER)
-    if result.dictionary is not None:
-        dictionaries.learn(key, result.dictionary)
-    return _stored(arrival, replaced=result.replaced)
-
-
-async def _again(box: Box, arrival: index.Arrival, twin: index.SameDigest) -> Outcome:
-    """The same data set as before: nothing to keep. A held one stays held, and its sender is told
-    so again.
-    """
-    await in_thread(box, box.blobs.delete, arrival.columns["blob_key"])
-    if twin.state == "held":
-        return _held(arrival)
-    if twin.state == "rejected":
-        return _refused_as_rejected(arrival)
-    return _stored(arrival, already=True)
-
-
-def _stored(arrival: index.Arrival, *, already: bool = False, replaced: bool = False) -> Stored:
-    return Stored(
-        study_uid=arrival.study_uid,
-        series_uid=arrival.series_uid,
-        instance_uid=arrival.instance_uid,
-        sop_class_uid=arrival.columns["sop_class_uid"],
-        already=already,
-        replaced=replaced,
-        warnings=tuple(filter(None, arrival.columns["warnings"].split("\n"))),
-    )
-
-
-_OTHER = "another data set is served under this SOP Instance UID; this one is held for a decision"
-_REJECTED = "the instance of this SOP Instance UID was rejected here; this other one is held for a decision"
-_NOT_YOURS = "it belongs to what is outside of the part of the archive that you may store into"
-_STAYS_REJECTED = "this instance was rejected here and stays so until a person restores it"
-
-
-def _held(arrival: index.Arrival, message: str = _OTHER) -> Refused:
-    return Refused(
-        reason=FailureReason.DUPLICATE_INSTANCE,
-        message=message,
-        study_uid=arrival.study_uid,
-        sop_class_uid=arrival.columns["sop_class_uid"],
-        instance_uid=arrival.instance_uid,
-        sha256=arrival.columns["sha256"].hex(),
-        held=True,
-    )
-
-
-def _refused_as_rejected(arrival: index.Arrival) -> Refused:
-    return replace(_held(arrival, _STAYS_REJECTED), held=False)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import xxhash
 
-from dicomweb_box.archive import index, ingest, rules
+from dicomweb_box.archive import index, rules, searchable
 from dicomweb_box.archive.arrival import Blob, Origin, arrival_of
 from dicomweb_box.archive.blob_keys import is_cached, moment_of, tag_of
 from dicomweb_box.archive.outcomes import Refused
@@ -91,7 +91,7 @@ async def index_blob(box: Box, key: str) -> bool:
 
 async def _finish(box: Box, arrival: index.Arrival) -> bool:
     try:
-        outcome = await ingest.make_searchable(box, arrival)
+        outcome = await searchable.make_searchable(box, arrival)
     except Exception as error:  # noqa: BLE001 - one blob must not keep the others out of the index
         log.error("indexing %s failed: %s", arrival.columns["blob_key"], type(error).__name__)  # noqa: TRY400
         return False

@@ -56,6 +56,13 @@ class Database:
         """
         return await self._engine.write(work)
 
+    def write_now(self, work: Callable[[Writer], Awaitable[T]]) -> tuple[T] | None:
+        """As `write`, here in the calling thread; None, and nothing done, where that cannot be at once.
+
+        Blocking. It spares the turns to the event loop and to the writer's thread, and back.
+        """
+        return self._engine.write_now(work)
+
     def moment(self) -> int | None:
         """A number that every commit of any process changes, told without waiting; None where there is none.
 

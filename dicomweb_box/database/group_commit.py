@@ -1,8 +1,10 @@
 """GroupCommit: what waits while one transaction commits goes together into the next."""
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -35,6 +37,11 @@ class GroupCommit(Generic[Item, Result]):
         self._room = asyncio.Semaphore(most * _WAITING_BATCHES)
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._draining: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._busy = False
+        """Whether somebody writes, the draining task or the thread of a `now`; changed behind the lock."""
+        self._left = asyncio.Event()
         self._closed = False
 
     async def __call__(self, item: Item) -> Result:
@@ -44,15 +51,50 @@ class GroupCommit(Generic[Item, Result]):
                 raise RuntimeError("this group commit is closed")
             future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
             self._waiting.append((item, future))
-            if self._draining is None:
-                self._draining = asyncio.create_task(self._drain())
+            self._begin()
             return await future
+
+    def now(self, item: Item) -> tuple[Result] | None:
+        """The item's result, once it is durable, written in the calling thread (not the loop's); raises what
+        applying it raised.
+
+        None, and nothing done, where others write or wait: then await the call, which shares a transaction.
+        """
+        with self._lock:
+            if self._closed or self._busy:
+                return None
+            self._busy = True
+        try:
+            done = self._database.write_now(partial(self._applied, items=[item]))
+            return None if done is None else (done[0][0],)
+        finally:
+            with self._lock:
+                self._busy = False
+                wanted = self._closed or bool(self._waiting)
+            if wanted:
+                # The loop is closed: nobody waits any more.
+                with suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(self._go_on)
 
     async def close(self) -> None:
         """Takes no more, and returns when all that waited is settled."""
-        self._closed = True
-        if self._draining is not None:
-            await self._draining
+        with self._lock:
+            self._closed = True
+        while self._busy:
+            await (self._draining or self._left.wait())
+
+    def _go_on(self) -> None:
+        self._left.set()
+        if self._waiting:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Let what waits be written, unless somebody writes already, who looks after that."""
+        with self._lock:
+            if self._busy:
+                return
+            self._busy = True
+        self._draining = asyncio.create_task(self._drain())
 
     async def _drain(self) -> None:
         try:
@@ -60,6 +102,8 @@ class GroupCommit(Generic[Item, Result]):
                 await self._commit()
         finally:
             self._draining = None
+            with self._lock:
+                self._busy = False
             # Reached with something waiting only when the loop itself ends this task.
             for _, future in self._waiting:
                 future.cancel()

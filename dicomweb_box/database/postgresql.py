@@ -114,6 +114,9 @@ class PostgreSQL:
                 await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - spreads the attempts
         return await self._write(work)
 
+    def write_now(self, work: Callable[[Writer], Awaitable[T]]) -> tuple[T] | None:
+        return None  # its connections belong to the event loop
+
     async def fetch_all(self, sql: str, params: Parameters) -> Sequence[Row]:
         async with self._connection() as connection:
             return await _fetch_all(connection, sql, params)

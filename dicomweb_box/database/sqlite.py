@@ -85,6 +85,8 @@ class HeldBackend(DatabaseBackend):
             os.close(self.lock)
             raise
         self.connections = [writer, *reading]
+        # Whoever holds it may use the writer's connection: its own thread, or one that writes at once.
+        self.writing = threading.Lock()
         self.read_lane = Lane(reading, "database-read")
         self.write_lane = Lane([writer], "database-write")
         self.checkpointer = Checkpointer(self.path)
@@ -130,9 +132,20 @@ class SQLite:
         return result
 
     async def write(self, work: Callable[[Writer], Awaitable[T]]) -> T:
-        result: T = await self._backend.write_lane.run(_write, self._backend.lock, work)
+        result: T = await self._backend.write_lane.run(_write_in_turn, self._backend, work)
         self._backend.checkpointer.wake()
         return result
+
+    def write_now(self, work: Callable[[Writer], Awaitable[T]]) -> tuple[T] | None:
+        backend = self._backend
+        if not backend.writing.acquire(blocking=False):
+            return None
+        try:
+            result = _write(backend.connections[0], backend.lock, work)
+        finally:
+            backend.writing.release()
+        backend.checkpointer.wake()
+        return (result,)
 
     def moment(self) -> int | None:
         # Answered from the log's index in shared memory: 3 µs, without a hop to a thread.
@@ -262,6 +275,13 @@ def _read(connection: sqlite3.Connection, work: Callable[[Reader], Awaitable[T]]
     finally:
         # Nothing was changed, so that a rollback ends it as well as a commit and cannot fail.
         connection.rollback()
+
+
+def _write_in_turn(
+    connection: sqlite3.Connection, backend: HeldBackend, work: Callable[[Writer], Awaitable[T]]
+) -> T:
+    with backend.writing:
+        return _write(connection, backend.lock, work)
 
 
 def _write(connection: sqlite3.Connection, lock: int, work: Callable[[Writer], Awaitable[T]]) -> T:

@@ -11,7 +11,7 @@ from pydicom.uid import CTImageStorage
 
 from dicomweb_box.accounts.access import SYSTEM
 from dicomweb_box.accounts.audit_reads import reads
-from dicomweb_box.archive import ingest
+from dicomweb_box.archive import ingest, searchable
 from dicomweb_box.box import Box
 from dicomweb_box.dimse import store_scp
 from dicomweb_box.errors import OutOfResources
@@ -251,14 +251,14 @@ async def test_an_association_that_breaks_off_leaves_nothing(box: Box, port: int
 
 async def test_many_associations_share_commits(box: Box, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     groups: list[int] = []
-    apply = ingest._apply
+    apply = searchable._apply
 
     async def counting(box: Box, w: Any, arrivals: Any) -> Any:
         groups.append(len(arrivals))
         time.sleep(0.05)  # on SQLite this runs in the writer's thread, without a loop
         return await apply(box, w, arrivals)
 
-    monkeypatch.setattr(ingest, "_apply", counting)
+    monkeypatch.setattr(searchable, "_apply", counting)
     associations = [await call(port, CT) for _ in range(8)]
 
     answers = await asyncio.gather(*(store(one, make_instance()) for one in associations))
