@@ -66,8 +66,10 @@ async def make_room(box: Box) -> int:
     The worker calls this until it answers 0.
     """
     now, gone = box.clock(), 0
-    await box.database.write(lambda w: _know_all(w, _text(now)))
-    over = await size(box) - box.settings.proxy_cache
+    held = await size(box)
+    if held:
+        await box.database.write(lambda w: _know_all(w, _text(now)))
+    over = held - box.settings.proxy_cache
     for row in await _idle(box, now, over=over > 0):
         if over <= 0 and row["size"] and row["fetched_at"] >= _text(now - OLDEST):
             break

@@ -7,6 +7,7 @@ the rows of a level carry what was found above them (PS3.18 10.6.3.3).
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import quote
 
 from dicomweb_box.dicom.attribute_path import parse
 from dicomweb_box.dicom.attributes import (
@@ -24,6 +25,7 @@ from dicomweb_box.dicom.attributes import (
 from dicomweb_box.dicom.matches import Combined, Match
 from dicomweb_box.dicom.matching import Query, at_level, from_parameters
 from dicomweb_box.dicom.remote_query import MATCHED
+from dicomweb_box.dicom.uids import clean_uid
 from dicomweb_box.errors import BadQuery
 
 UNIQUE: Final[Mapping[Level, str]] = {"study": "0020000D", "series": "0020000E", "instance": "00080018"}
@@ -82,6 +84,9 @@ def question_of(
 
     Raises BadQuery for what cannot be meant, with `strict=1` also for what would be left out.
     """
+    if any(clean_uid(uid.encode("ascii", "replace")) != uid for uid in path_uids.values()):
+        # A peer would take it as a list, or as a pattern.
+        raise BadQuery("The address holds what is no UID.")
     query, warnings = from_parameters(level, pairs, path_uids)
     reading = _Reading(level=level, warnings=warnings)
     several = [one for one in query.keys if one.tests and not _can_be_asked(one)]
@@ -191,7 +196,7 @@ def row_of(answer: Mapping[str, Any], above: Mapping[str, Any], level: Level, ba
     row = {**above, **{tag: element for tag, element in answer.items() if tag not in _NOT_ASKED}}
     path = base
     for one, name in zip(LEVELS[: LEVELS.index(level) + 1], ("studies", "series", "instances"), strict=False):
-        path += f"/{name}/{first(row, UNIQUE[one])}"
+        path += f"/{name}/{quote(first(row, UNIQUE[one]), safe='')}"
     row["00081190"] = {"vr": "UR", "Value": [path]}
     # PS3.18 8.8: what is answered is UTF-8, whatever the peer wrote.
     row["00080005"] = {"vr": "CS", "Value": ["ISO_IR 192"]}

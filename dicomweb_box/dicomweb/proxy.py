@@ -118,7 +118,8 @@ def _searching(level: Level) -> Handler:
         peer = await _entered(request)
         box: Box = request.app.state.box
         uids = cast(dict[str, str], request.path_params)
-        question, warnings = question_of(level, request.query_params.multi_items(), uids)
+        named = {name: uid for name, uid in uids.items() if name != "peer"}
+        question, warnings = question_of(level, request.query_params.multi_items(), named)
         most = box.settings.query_limit
         limit = most if question.limit is None else min(question.limit, most)
         page = await proxy_search.search(box, peer, question, limit=limit, base=service_url(request))

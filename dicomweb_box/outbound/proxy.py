@@ -48,8 +48,13 @@ class Proxies:
         found = self._fetches.get(wanted)
         if found is None or found.task.done():
             found = self._fetches[wanted] = Fetch(self.box, peer, wanted, partial(self.turn, peer), first)
-            found.task.add_done_callback(lambda _: self._fetches.pop(wanted, None))
+            found.task.add_done_callback(lambda task: self._forget(wanted, task))
         return found
+
+    def _forget(self, wanted: Wanted, task: asyncio.Task[None]) -> None:
+        # The next one may have begun already.
+        if (found := self._fetches.get(wanted)) is not None and found.task is task:
+            del self._fetches[wanted]
 
     @asynccontextmanager
     async def turn(self, peer: Peer) -> AsyncIterator[None]:

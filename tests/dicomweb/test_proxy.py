@@ -66,6 +66,26 @@ async def test_several_values_of_a_key_are_matched_here(box: Box) -> None:
     assert there.asked[0][1].AccessionNumber == ""
 
 
+@pytest.mark.parametrize("uid", ["*", "1.2%5C1.3", "1.2,1.3", "a", "1.2?"])
+async def test_an_address_names_one_study(box: Box, uid: str) -> None:
+    async with proxy(box, dataset()) as (there, client):
+        answer = await client.get(f"/studies/{uid.replace('?', '%3F')}/series")
+
+    assert (answer.status_code, there.asked) == (400, [])
+
+
+async def test_a_range_of_moments_is_one_range(box: Box) -> None:
+    days, times = ("20260101", "20260102", "20260103"), ("0800", "2000")
+    held = [dataset(StudyDate=day, StudyTime=time) for day in days for time in times]
+    async with proxy(box, *held) as (there, client):
+        asked_for = {"StudyDate": "20260101-20260103", "StudyTime": "1200-1200"}
+        found = (await client.get("/studies", params=asked_for)).json()
+
+    moments = sorted(values(row, "00080020")[0] + values(row, "00080030")[0] for row in found)
+    assert moments == ["202601012000", "202601020800", "202601022000", "202601030800"]
+    assert there.asked[0][1].StudyTime == ""
+
+
 async def test_what_cannot_be_asked_is_said(box: Box) -> None:
     async with proxy(box, dataset()) as (_, client):
         fuzzy = await client.get("/studies", params={"fuzzymatching": "true", "PatientName": "Doe"})

@@ -1,6 +1,7 @@
 """What was fetched of a peer is bounded, and never part of the archive."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import httpx
 
@@ -98,3 +99,26 @@ async def test_what_was_used_longest_ago_goes_first(box: Box) -> None:
 
         rows = await box.database.fetch_all("select study_uid from study")
         assert [row["study_uid"] for row in rows] == [second[0].StudyInstanceUID]
+
+
+async def test_what_came_a_day_ago_goes(box: Box) -> None:
+    theirs = study(2)
+    async with proxy(box, *theirs) as (_, client):
+        await client.get(path(theirs[0]))
+        later = replace(box, clock=lambda: box.clock() + timedelta(minutes=6))
+        assert await proxied.make_room(later) == 0
+        tomorrow = replace(box, clock=lambda: box.clock() + timedelta(days=1, minutes=6))
+        assert await proxied.make_room(tomorrow) == 1
+
+    assert await box.database.fetch_value("select count(*) from instance") == 0
+    assert await box.database.fetch_value("select count(*) from study_day where study_count > 0") == 0
+
+
+async def test_what_somebody_who_died_stored_is_known_and_goes_too(box: Box) -> None:
+    theirs = study(2)
+    async with proxy(box, *theirs) as (_, client):
+        await client.get(path(theirs[0]))
+    await box.database.write(lambda w: w.execute("delete from proxied_study"))
+
+    assert await proxied.make_room(box) == 0
+    assert await box.database.fetch_value("select count(*) from proxied_study") == 1
