@@ -14,6 +14,7 @@ from conformance.objects import multipart
 from conformance.server import Server
 from dicomweb_box.upper_layer import commands
 from dicomweb_box.upper_layer.association import Association
+from dicomweb_box.upper_layer.limits import Timeouts
 from dicomweb_box.upper_layer.requestor import Proposed, request
 from tests.dimse.associations import encoded
 from tests.soak.load import RELATED, instance
@@ -47,7 +48,15 @@ def fill(server: Server, studies: int) -> None:
 
 async def associated(port: int) -> Association:
     context = Proposed(abstract_syntax=FIND, transfer_syntaxes=[EXPLICIT])
-    return await request("127.0.0.1", port, calling="SOAK", called="DICOMWEB_BOX", contexts=[context])
+    return await request(
+        "127.0.0.1",
+        port,
+        calling="SOAK",
+        called="DICOMWEB_BOX",
+        contexts=[context],
+        # This process asks for much at once, and may be long in hearing that it was answered.
+        timeouts=Timeouts(connect=120, associate=120, network=120, response=600),
+    )
 
 
 def identifier() -> bytes:
@@ -124,7 +133,7 @@ async def search_on(port: int, studies: int, each: int, ended: Ended, chance: ra
 def test_searches_that_are_cancelled_end_so_and_leave_nothing_open(
     server: Server, soak: bool, chance: random.Random
 ) -> None:
-    studies, each = (5000, 200) if soak else (400, 10)
+    studies, each = (2000, 100) if soak else (400, 10)
     fill(server, studies)
     ended = Ended()
 
