@@ -266,3 +266,10 @@ def pynetdicom_acceptor(
         yield server.server_address[1]
     finally:
         server.shutdown()
+
+
+async def answered(peer: Wire, *, source: int, reason: int) -> None:
+    """A-ABORT has to come next, and then the end."""
+    kind, body = await peer.pdu()
+    assert (kind, tuple(body)) == (framing.ABORT, (0, 0, source, reason))
+    peer.writer.close()

@@ -1,49 +1,29 @@
 """Files that a program uploads: announced, sent whole or in chunks, gone on with, settled."""
 
 import asyncio
-import io
-import os
-import zipfile
 from dataclasses import replace
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from dicomweb_box.accounts.access import EVERYTHING, Actor, Scope
-from dicomweb_box.archive import importing, upload_chunks, upload_settling, uploads
-from dicomweb_box.archive.partial_files import PartialFile
-from dicomweb_box.archive.reindex import reindex
+from dicomweb_box.archive import upload_chunks, uploads
 from dicomweb_box.box import Box
-from dicomweb_box.errors import NotFound, OutOfResources
+from dicomweb_box.errors import NotFound
 from tests.builders import make_instance, new_uid, pieces
 from tests.web.uploading import (
     JSON,
     announced,
     begun,
+    begun_with_one,
     content_digest,
+    counts,
+    partial_files,
     patch,
     sent,
     session_of,
-    zipped,
 )
-
-
-def partial_files(box: Box) -> list[Path]:
-    return [path for path in (box.settings.data / "uploads").rglob("*") if path.is_file()]
-
-
-def counts(session: dict[str, Any]) -> tuple[int, ...]:
-    return tuple(session[name] for name in ("files", "received", "stored", "already", "skipped", "refused"))
-
-
-async def begun_with_one(client: httpx.AsyncClient) -> tuple[str, bytes, dict[str, Any]]:
-    """A new session, and one instance that is announced in it."""
-    session = await begun(client)
-    data = make_instance()
-    return session, data, await announced(client, session, "a.dcm", len(data))
 
 
 async def test_a_small_file_is_stored_by_one_request(client: httpx.AsyncClient, box: Box) -> None:
@@ -197,94 +177,6 @@ async def test_a_last_chunk_that_is_not_the_last_is_refused(client: httpx.AsyncC
     assert (await client.head(file["address"])).headers["upload-offset"] == "0"
 
 
-async def test_an_archive_is_unpacked_by_the_worker(client: httpx.AsyncClient, box: Box) -> None:
-    data = make_instance()
-    study = new_uid()
-    archive = zipped(
-        a__one_dot_dcm=make_instance(study=study),
-        a__two_dot_dcm=make_instance(study=study),
-        a__again_dot_dcm=data,
-        a__notes_dot_txt=b"Words for people, none of them DICOM.",
-        a__DICOMDIR=b"any",
-        a__cut_dot_dcm=make_instance()[:200],
-        a__inner_dot_zip=zipped(x_dot_dcm=make_instance()),
-    )
-    session = await begun(client)
-    await sent(client, session, "again.dcm", data)
-
-    arrived = await sent(client, session, "study.zip", archive)
-    assert (arrived["state"], (await session_of(client, session))["active"]) == ("arrived", True)
-    assert await upload_settling.settle_arrived(box) == 1
-
-    settled = (await client.get(arrived["address"])).json()
-    assert settled["state"] == "unpacked"
-    assert [settled[name] for name in ("stored", "already", "skipped", "refused")] == [2, 1, 2, 2]
-    shown = await session_of(client, session)
-    assert counts(shown) == (2, 2, 3, 1, 2, 2)
-    assert study in shown["studies"]
-    refused = (await client.get(f"{session}/files.json?state=refused")).json()["files"]
-    assert {one["path"] for one in refused} == {"study.zip!a/cut.dcm", "study.zip!a/inner.zip"}
-    assert any("archive within an archive" in one["message"] for one in refused)
-    assert partial_files(box) == []
-    assert await upload_settling.settle_arrived(box) == 0
-
-
-@pytest.mark.parametrize("cut", ["before", "between", "behind"])
-async def test_an_archive_says_so_where_its_list_leaves_members_out(
-    client: httpx.AsyncClient, box: Box, cut: str
-) -> None:
-    session = await begun(client)
-
-    file = await sent(client, session, "study.zip", leaving_out(cut))
-    await upload_settling.settle_arrived(box)
-
-    settled = (await client.get(file["address"])).json()
-    assert (settled["state"], settled["stored"], settled["refused"]) == ("unpacked", 2, 1)
-    [refused] = (await client.get(f"{session}/files.json?state=refused")).json()["files"]
-    assert refused["path"] == "study.zip!what its list does not name"
-    assert "pack it anew" in refused["message"]
-
-
-class Pipe(io.BytesIO):
-    """Where nobody can go back: sizes are written behind the data."""
-
-    def tell(self) -> int:
-        raise OSError("not seekable")
-
-
-def leaving_out(cut: str) -> bytes:
-    """An archive of three instances, one of which its list does not name."""
-    made = Pipe()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-        for number in range(3):
-            archive.writestr(f"{number}.dcm", make_instance())
-        del archive.filelist[["before", "between", "behind"].index(cut)]
-    return made.getvalue()
-
-
-async def test_an_archive_behind_another_says_so(client: httpx.AsyncClient, box: Box) -> None:
-    session = await begun(client)
-    both = zipped(a_dot_dcm=make_instance()) + zipped(b_dot_dcm=make_instance())
-
-    file = await sent(client, session, "both.zip", both)
-    await upload_settling.settle_arrived(box)
-
-    settled = (await client.get(file["address"])).json()
-    assert (settled["stored"], settled["refused"]) == (1, 1)
-
-
-async def test_a_damaged_archive_is_refused(client: httpx.AsyncClient, box: Box) -> None:
-    session = await begun(client)
-    archive = zipped(a=make_instance())
-
-    file = await sent(client, session, "a.zip", archive[: len(archive) - 30])
-    await upload_settling.settle_arrived(box)
-
-    settled = (await client.get(file["address"])).json()
-    assert (settled["state"], settled["message"]) == ("refused", "the archive is damaged")
-    assert counts(await session_of(client, session)) == (1, 1, 0, 0, 0, 1)
-
-
 async def test_what_never_is_an_instance_is_not_asked_for(client: httpx.AsyncClient) -> None:
     session = await begun(client)
 
@@ -374,70 +266,6 @@ async def test_two_browsers_that_send_one_chunk_write_it_once(client: httpx.Asyn
     assert (await patch(client, file, data[100:], 100)).json()["state"] == "stored"
 
 
-async def test_what_a_dead_process_wrote_behind_the_durable_bytes_is_cut_away(
-    client: httpx.AsyncClient, box: Box
-) -> None:
-    _, data, file = await begun_with_one(client)
-    await patch(client, file, data[:100])
-    [partly] = partial_files(box)
-    with partly.open("ab") as torn:
-        torn.write(b"rest of a chunk that broke off")
-
-    assert (await patch(client, file, data[100:], 100)).json()["state"] == "stored"
-
-
-async def test_a_file_whose_bytes_are_not_here_any_more_begins_anew(
-    client: httpx.AsyncClient, box: Box
-) -> None:
-    session, data, file = await begun_with_one(client)
-    await patch(client, file, data[:100])
-    partial_files(box)[0].unlink()
-
-    lost = await patch(client, file, data[100:], 100)
-
-    assert (lost.status_code, lost.headers["upload-offset"]) == (409, "0")
-    assert (await session_of(client, session))["received_size"] == 0
-    assert (await patch(client, file, data)).json()["state"] == "stored"
-
-
-async def test_a_file_that_arrived_before_its_process_died_is_stored_by_the_worker(
-    client: httpx.AsyncClient, box: Box, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session, data, file = await begun_with_one(client)
-    await patch(client, file, data[:100])
-
-    async def dies(*arguments: Any, **more: Any) -> None:
-        raise KeyError("as if the process ended here")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(upload_settling, "settle", dies)
-        assert (await patch(client, file, data[100:], 100)).status_code == 500
-    assert (await client.get(file["address"])).json()["state"] == "arrived"
-
-    assert await upload_settling.settle_arrived(box) == 1
-    assert (await client.get(file["address"])).json()["state"] == "stored"
-    assert counts(await session_of(client, session)) == (1, 1, 1, 0, 0, 0)
-
-
-async def test_a_session_removed_meanwhile_takes_its_partial_files_along(
-    client: httpx.AsyncClient, box: Box
-) -> None:
-    session, data, file = await begun_with_one(client)
-    await patch(client, file, data[:100])
-
-    assert (await client.delete(session, headers=JSON)).status_code == 200
-
-    assert partial_files(box) == []
-    for answer in (
-        await patch(client, file, data[100:], 100),
-        await client.get(f"{session}.json"),
-        await client.post(f"{session}/files", json={"files": [{"path": "a", "size": 1}]}, headers=JSON),
-        await client.delete(session, headers=JSON),
-    ):
-        assert answer.status_code == 404
-    assert partial_files(box) == []
-
-
 async def test_listed_files_come_in_pages_and_by_state(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -456,110 +284,6 @@ async def test_listed_files_come_in_pages_and_by_state(
     assert [one["path"] for one in (*first["files"], *second["files"])] == ["2.dcm", "1.dcm", "0.dcm"]
     assert second["next"] is None
     assert bad.status_code == 400
-
-
-async def test_an_archive_with_too_many_members_is_refused_before_they_are_listed(
-    client: httpx.AsyncClient, box: Box, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(importing, "MOST_DIRECTORY", 500)
-    session = await begun(client)
-    few = await sent(
-        client, session, "few.zip", zipped(**{f"{n}_dot_dcm": make_instance() for n in range(5)})
-    )
-    many = await sent(client, session, "many.zip", zipped(**{f"{n}_dot_txt": b"x" for n in range(50)}))
-    await upload_settling.settle_arrived(box)
-
-    assert (await client.get(few["address"])).json()["stored"] == 5
-    refused = (await client.get(many["address"])).json()
-    assert (refused["state"], "too many members" in refused["message"]) == ("refused", True)
-
-
-async def test_a_bomb_is_refused_member_by_member(client: httpx.AsyncClient, box: Box) -> None:
-    session = await begun(client)
-    bomb = zipped(zeros_dot_dcm=bytes(80 << 20), good_dot_dcm=make_instance())
-    file = await sent(client, session, "bomb.zip", bomb)
-    await upload_settling.settle_arrived(box)
-
-    settled = (await client.get(file["address"])).json()
-    assert [settled[name] for name in ("state", "stored", "refused")] == ["unpacked", 1, 1]
-    [refused] = (await client.get(f"{session}/files.json?state=refused")).json()["files"]
-    assert "times its size" in refused["message"]
-
-
-async def test_what_never_became_complete_is_given_up_after_a_week_and_begins_again(
-    client: httpx.AsyncClient, box: Box
-) -> None:
-    session, data, file = await begun_with_one(client)
-    await patch(client, file, data[:100])
-
-    assert await upload_settling.expire(box) == 0
-    later = replace(box, clock=lambda: box.clock() + upload_settling.KEPT + timedelta(hours=1))
-    assert await upload_settling.expire(later) == 1
-
-    assert partial_files(box) == []
-    assert (await client.get(file["address"])).json()["state"] == "expired"
-    shown = await session_of(client, session)
-    assert (shown["active"], shown["refused"], shown["received_size"]) == (False, 1, 0)
-    again = await announced(client, session, "a.dcm", len(data))
-    assert (again["id"], again["state"], again["received"]) == (file["id"], "waiting", 0)
-    assert (await patch(client, again, data)).json()["state"] == "stored"
-    assert counts(await session_of(client, session)) == (1, 1, 1, 0, 0, 0)
-
-
-async def test_partial_files_that_no_record_knows_are_deleted_after_a_week(box: Box) -> None:
-    stray = box.settings.data / "uploads" / "gone" / "file"
-    fresh = box.settings.data / "uploads" / "new" / "file"
-    for path in (stray, fresh):
-        path.parent.mkdir(parents=True)
-        path.write_bytes(b"x")
-    os.utime(stray, (0, 0))
-
-    await upload_settling.expire(box)
-
-    assert partial_files(box) == [fresh]
-
-
-@pytest.mark.parametrize("whole", [True, False])
-async def test_a_full_disk_is_507_and_the_file_goes_on_later(
-    client: httpx.AsyncClient, box: Box, monkeypatch: pytest.MonkeyPatch, whole: bool
-) -> None:
-    _, data, file = await begun_with_one(client)
-    offset = 0 if whole else 100
-    if not whole:
-        await patch(client, file, data[:100])
-
-    def full(*arguments: Any) -> None:
-        raise OutOfResources("the disk is full")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(box.blobs, "put", full)
-        patched.setattr(PartialFile, "write", full)
-        answer = await patch(client, file, data[offset:], offset)
-        assert (answer.status_code, list(answer.json())) == (507, ["error"])
-    assert (await client.head(file["address"])).headers["upload-offset"] == str(offset)
-
-    assert (await patch(client, file, data[offset:], offset)).json()["state"] == "stored"
-
-
-async def test_an_archive_waits_for_room_and_is_unpacked_then(
-    client: httpx.AsyncClient, box: Box, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session = await begun(client)
-    file = await sent(client, session, "a.zip", zipped(a_dot_dcm=make_instance()))
-
-    def full(*arguments: Any) -> None:
-        raise OutOfResources("the disk is full")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(box.blobs, "put", full)
-        assert await upload_settling.settle_arrived(box) == 0
-    waiting = (await client.get(file["address"])).json()
-    assert (waiting["state"], "storage is full" in waiting["message"]) == ("arrived", True)
-    assert await upload_settling.settle_arrived(box) == 0  # only a minute later
-
-    later = replace(box, clock=lambda: box.clock() + timedelta(minutes=2))
-    assert await upload_settling.settle_arrived(later) == 1
-    assert (await client.get(file["address"])).json()["state"] == "unpacked"
 
 
 async def test_the_sessions_of_others_are_not_seen_by_who_does_not_see_everything(box: Box) -> None:
@@ -589,14 +313,3 @@ async def test_a_corrected_file_of_the_same_user_is_served_and_of_another_held(b
     assert await brought(carol, one) == "stored "
     assert await brought(carol, corrected) == "stored "
     assert "held for a decision" in await brought(bob, other)
-
-
-async def test_records_outlive_a_rebuilt_index(client: httpx.AsyncClient, box: Box) -> None:
-    study = new_uid()
-    session = await begun(client)
-    await sent(client, session, "a.dcm", make_instance(study=study))
-
-    await reindex(box)
-
-    shown = await session_of(client, session)
-    assert (shown["stored"], shown["studies"]) == (1, [study])

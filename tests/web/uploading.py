@@ -4,9 +4,13 @@ import base64
 import hashlib
 import io
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import httpx
+
+from dicomweb_box.box import Box
+from tests.builders import make_instance
 
 JSON = {"Accept": "application/json"}
 
@@ -66,3 +70,18 @@ async def session_of(client: httpx.AsyncClient, session: str) -> dict[str, Any]:
     answer = await client.get(f"{session}.json")
     assert answer.status_code == 200
     return dict(answer.json())
+
+
+def partial_files(box: Box) -> list[Path]:
+    return [path for path in (box.settings.data / "uploads").rglob("*") if path.is_file()]
+
+
+def counts(session: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(session[name] for name in ("files", "received", "stored", "already", "skipped", "refused"))
+
+
+async def begun_with_one(client: httpx.AsyncClient) -> tuple[str, bytes, dict[str, Any]]:
+    """A new session, and one instance that is announced in it."""
+    session = await begun(client)
+    data = make_instance()
+    return session, data, await announced(client, session, "a.dcm", len(data))
