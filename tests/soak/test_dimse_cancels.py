@@ -19,7 +19,8 @@ from dicomweb_box.upper_layer.requestor import Proposed, request
 from tests.dimse.associations import encoded
 from tests.soak.load import RELATED, instance
 from tests.soak.processes import peaks
-from tests.soak.test_dimse import ASSOCIATIONS, EXPLICIT, held, server, threads, until
+from tests.soak.test_dimse import ASSOCIATIONS, EXPLICIT, held, server, threads
+from tests.waiting import until
 
 __all__ = ["server"]  # the fixture
 
@@ -155,8 +156,8 @@ def test_searches_that_are_cancelled_end_so_and_leave_nothing_open(
     assert ended.ways["cancelled"] > 0, ended.ways
     assert ended.ways.total() == ASSOCIATIONS * each
     assert asyncio.run(once()) == (studies, SUCCESS)
-    until(lambda: held(server) == before, "connections or files are left over")
+    until(lambda: held(server) == before, what="connections or files are left over")
     # Readers of the database begin as they are needed.
-    until(lambda: threads(server) <= threads_before + 8, "threads are left over")
+    until(lambda: threads(server) <= threads_before + 8, what="threads are left over")
     assert max(peaks(server.process.pid).values()) < 400
     assert b"Traceback" not in server.log.read_bytes()
