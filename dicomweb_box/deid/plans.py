@@ -10,12 +10,13 @@ from dicomweb_box.deid.policy import Policy
 from dicomweb_box.dicom.header_tables import Encoding, standard_vr
 
 # Beside rules.Action: what only the walker knows of.
-PIXELS, DELIMITER, CHARSET, MARKER, OFFSETS = range(20, 25)
+PIXELS, DELIMITER, CHARSET, MARKER, OFFSETS, OVERLAY_BIT = range(20, 26)
 KEEP: Final = int(rules.Action.KEEP)
 _MARKERS: Final = frozenset((0x00120062, 0x00120063, 0x00280303))
 METHOD_CODES, CONTRIBUTING_EQUIPMENT = 0x00120064, 0x0018A001
 _PIXELS: Final = frozenset((0x7FE00008, 0x7FE00009, PIXEL_DATA))
 _OFFSETS: Final = frozenset((0x7FE00001, 0x7FE00002))
+_BIT_POSITION: Final = 0x0102
 _MOST: Final = 50_000
 
 
@@ -79,6 +80,8 @@ def _planned(policy: Policy, tag: int, written: str, long: bool) -> tuple[int, b
         return OFFSETS, long, tag, vr, written
     if tag == CHARACTER_SET:
         return CHARSET, long, tag, vr, written
+    if tag >> 16 & 0xFF00 == 0x6000 and tag & 0xFFFF == _BIT_POSITION:
+        return OVERLAY_BIT, long, tag, vr, written
     if tag in _MARKERS:
         return MARKER, long, tag, vr, written
     if tag == METHOD_CODES:

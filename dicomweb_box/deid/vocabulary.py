@@ -53,16 +53,9 @@ DUMMIED: Final = frozenset(
 
 STRUCTURAL_UIDS: Final = frozenset(
     (
-        0x00080016,  # SOP Class UID
-        0x0008001A,  # Related General SOP Class UID
-        0x0008001B,  # Original Specialized SOP Class UID
-        0x00080062,  # SOP Classes in Study
         0x0008010C,  # Coding Scheme UID
         0x00080117,  # Context UID
         0x00080118,  # Mapping Resource UID
-        0x00081150,  # Referenced SOP Class UID
-        0x0008115A,  # SOP Classes Supported
-        0x00083002,  # Available Transfer Syntax UID
     )
 )
-"""Kept as they are."""
+"""Kept as they are: they name vocabularies, of which PS3.6 registers only some."""

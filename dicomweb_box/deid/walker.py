@@ -12,7 +12,17 @@ from dicomweb_box.deid import stand_ins
 from dicomweb_box.deid.doubt import Doubt
 from dicomweb_box.deid.elements import ITEM, SEQUENCE_END, UNDEFINED, inside, skipped
 from dicomweb_box.deid.pixels import Fragments, fragments, native_length
-from dicomweb_box.deid.plans import CHARSET, DELIMITER, KEEP, MARKER, OFFSETS, PIXELS, Plan, Plans
+from dicomweb_box.deid.plans import (
+    CHARSET,
+    DELIMITER,
+    KEEP,
+    MARKER,
+    OFFSETS,
+    OVERLAY_BIT,
+    PIXELS,
+    Plan,
+    Plans,
+)
 from dicomweb_box.deid.rules import Action
 from dicomweb_box.deid.treatment import Treatment
 from dicomweb_box.deid.values import GRAMMAR, Writer
@@ -149,6 +159,9 @@ class Walker:
                         if not stack:
                             self._offsets[tag] = (len(pieces), data[start:stop])
                             append(data[pos:stop])
+                    elif action == OVERLAY_BIT:
+                        if any(data[start:stop]):
+                            raise Doubt("an overlay lies in unused bits of the pixels")
                     elif action == _DUMMY and vr == "SQ":
                         append(self._stand_in(plan, plans, writer))
                     elif action != MARKER and action != _REMOVE and action != _RECURSE:

@@ -97,7 +97,7 @@ def sentinel(vr: str) -> str:
     if vr == "TM":
         return f"1147{number % 60:02}.{718000 + number}"
     return {
-        "AS": f"{number % 1000:03}Y", "CS": f"QZX{number:06}", "DS": f"27182.{number:06}",
+        "AS": f"{200 + number % 700}Y", "CS": f"QZX{number:06}", "DS": f"27182.{number:06}",
         "IS": f"{314000000 + number}", "UI": f"1.2.826.0.1.3680043.9.271828.{number}",
         "PN": f"Qzx{number:06}^Zqx{number:06}", "UR": f"http://qzx{number:06}.example",
     }.get(vr, f"Qzx{number:06}")  # fmt: skip
