@@ -13,7 +13,7 @@ from dicomweb_box.deid.values import GRAMMAR, dummy, is_readable, padded
 from dicomweb_box.dicom.charset import Charset
 
 _STUDY_UID: Final = 0x0020000D
-_MOST_JUDGED: Final = 10_000
+_MOST_STAYING: Final = 10_000
 _DATES: Final = frozenset(("DA", "DT", "TM"))
 _ONLY_IN_ITEMS: Final = frozenset((PATIENT_NAME, PATIENT_ID, STUDY_ID))
 
@@ -27,8 +27,8 @@ class Treatment:
     identity: Identity
     days: int
     """By how many its dates move."""
-    judged: dict[tuple[str, bytes], bool] = field(default_factory=dict)
-    """Whether a value may stay, by VR and value: frames repeat most of them."""
+    staying: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
+    """Values that may stay, by VR and value: frames repeat most of them."""
 
     def value(
         self, action: int, tag: int, vr: str, value: bytes, read: Charset, *, top: bool
@@ -51,12 +51,9 @@ class Treatment:
         return b""
 
     def _by_grammar(self, vr: str, value: bytes) -> bytes | None:
-        stays = self.judged.get((vr, value))
-        if stays is None:
-            stays = bool(GRAMMAR[vr](value)) and not self._named(vr, value)
-            if len(self.judged) < _MOST_JUDGED:
-                self.judged[vr, value] = stays
-        if stays:
+        if GRAMMAR[vr](value) and not self._named(vr, value):
+            if len(self.staying) < _MOST_STAYING:
+                self.staying[vr, value] = value
             return value
         return None if vr in _DATES else b""
 

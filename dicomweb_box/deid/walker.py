@@ -35,6 +35,8 @@ LARGE: Final = 1 << 16
 """Kept bytes beyond this are named, not copied."""
 _NEVER: Final = 1 << 32
 _RECURSE, _REMOVE, _DUMMY = int(Action.RECURSE), int(Action.REMOVE), int(Action.DUMMY)
+_GRAMMAR: Final = int(Action.GRAMMAR)
+_STAYING: Final = frozenset((_GRAMMAR, int(Action.TEXT)))
 
 
 @lru_cache(maxsize=8)
@@ -70,7 +72,7 @@ class Walker:
     def walk(self, pos: int) -> None:  # noqa: C901 - one loop: calls cost more
         """Rewrite the data set from `pos`. Raises Doubt where it cannot be followed wholly."""
         data, size, pieces = self._data, self._size, self.pieces
-        append, treat = pieces.append, self._treatment.value
+        append, treat, judged = pieces.append, self._treatment.value, self._treatment.staying
         stack: list[Any] = []
         plans = self._plans
         head, long_length, known = plans.encoding.head, plans.encoding.long, plans.known
@@ -102,6 +104,20 @@ class Walker:
                         following = self._insert(tag, writer)
                     if action == KEEP and stop >= 0:
                         last = tag
+                        pos = stop
+                        continue
+                    if stop >= 0 and action in _STAYING:
+                        # Most stay: the stretch that is kept goes on.
+                        old = data[start:stop]
+                        new = judged.get((vr, old)) if action == _GRAMMAR else None
+                        if new is None:
+                            new = treat(action, tag, vr, old, read, top=not stack)
+                        last = tag
+                        if new != old:
+                            self._flush(run, pos)
+                            if new is not None:
+                                append(writer.element(tag, written, new))
+                            run = stop
                         pos = stop
                         continue
                     if action == DELIMITER:
@@ -167,9 +183,7 @@ class Walker:
                     elif action != MARKER and action != _REMOVE and action != _RECURSE:
                         old = data[start:stop]
                         new = treat(action, tag, vr, old, read, top=not stack)
-                        if new is old:
-                            append(data[pos:stop])
-                        elif new is not None:
+                        if new is not None:
                             append(writer.element(tag, written, new))
                     pos = run = stop
                 # The end of an item or of a sequence's head: on to the next item, or up.
@@ -215,7 +229,8 @@ class Walker:
                 else:
                     raise Doubt("a sequence is not ended")
         except struct.error:
-            if stack or not _is_padding(data, pos, size):
+            # Less than an element's head is no attribute, and is left out.
+            if stack or size - pos >= 8:
                 raise Doubt("a data set ends within an element") from None
         self._flush(run, pos)
         self._insert(_NEVER, writer)
@@ -288,8 +303,3 @@ class Walker:
                 whole = self.pieces[place]
                 assert isinstance(whole, bytes)  # noqa: S101  (it was made above)
                 self.pieces[place] = whole[:12] + struct.pack(f"<{count}Q", *numbers)
-
-
-def _is_padding(data: Any, pos: int, size: int) -> bool:
-    """Whether less than an element's head is left, which is no attribute and is left out."""
-    return size - pos < 8
