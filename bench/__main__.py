@@ -194,6 +194,8 @@ def _do(server: Server, work: Work, seconds: float, paths: list[str]) -> Done:
     if work.retrieval:
         asked = work.retrieval
         return dimse_retrieval.retrieve(server, asked.service, asked.study_uid, asked.count)
+    if work.found:
+        return dimse.find(server.dimse, server.ae_title, work.found, seconds=seconds)
     assert work.template is not None
     if work.dimse:
         return dimse.store(

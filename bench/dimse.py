@@ -2,17 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 
 from bench.load import Done
 from bench.objects import Made
+from dicomweb_box.dicom.remote_query import identifier, remote_query
 from dicomweb_box.upper_layer import commands
 from dicomweb_box.upper_layer.association import Association
 from dicomweb_box.upper_layer.errors import UpperLayerError
 from dicomweb_box.upper_layer.requestor import Proposed, request
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
+FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 EXPLICIT = "1.2.840.10008.1.2.1"
 
 
@@ -33,8 +35,35 @@ async def _store(port: int, called: str, made: Iterator[Made], count: int, secon
     return Done(count=sum(stored for stored, _ in results), seconds=took, failed="; ".join(failed[:1]))
 
 
-async def _associated(port: int, called: str) -> Association:
-    contexts = [Proposed(abstract_syntax=CT, transfer_syntaxes=[EXPLICIT])]
+def find(port: int, called: str, patients: Sequence[str], *, seconds: float) -> Done:
+    """Asks for the studies of one patient after another over one association; counts what was answered."""
+    return asyncio.run(_find(port, called, patients, seconds))
+
+
+async def _find(port: int, called: str, patients: Sequence[str], seconds: float) -> Done:
+    association = await _associated(port, called, FIND)
+    (context,) = association.contexts.values()
+    command = {"CommandField": commands.C_FIND_RQ, "Priority": 0, "AffectedSOPClassUID": FIND}
+    asked = [
+        identifier(remote_query("study", {"PatientID": one}), transfer_syntax=EXPLICIT, charset=None)
+        for one in patients
+    ]
+    count, failed, began = 0, "", time.monotonic()
+    while not failed and time.monotonic() < began + seconds:
+        statuses = [
+            message.command["Status"]
+            async for message in association.ask(context, command, asked[count % len(asked)])
+        ]
+        if statuses[-1] != 0 or len(statuses) < 2:
+            failed = f"answers {len(statuses) - 1} studies, {statuses[-1]:04X}"
+        count += 1
+    took = time.monotonic() - began
+    await association.release()
+    return Done(count=count, seconds=took, failed=failed)
+
+
+async def _associated(port: int, called: str, service: str = CT) -> Association:
+    contexts = [Proposed(abstract_syntax=service, transfer_syntaxes=[EXPLICIT])]
     return await request("127.0.0.1", port, calling="BENCH", called=called, contexts=contexts)
 
 

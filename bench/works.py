@@ -55,7 +55,7 @@ class Retrieval:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """One row: a read (`ask`, `first`, `visit`, `retrieval`) or a store (`template`, instances counted)."""
+    """One row: a read (`ask`, `first`, `visit`, `retrieval`, `found`) or a store."""
 
     name: str
     target: Target
@@ -63,6 +63,8 @@ class Work:
     first: First | None = None
     visit: Visit | None = None
     retrieval: Retrieval | None = None
+    found: Sequence[str] = ()
+    """Patient IDs that are searched for by C-FIND, one after another over one association."""
     template: Callable[[], bytes] | None = None
     connections: int = 1
     batch: int = 1
@@ -101,7 +103,7 @@ def works(studies: int) -> list[Work]:
     """Every row of the table, reads before stores, so that the index has its size when it is searched."""
     return [
         *_searches(studies), *_metadata(), *_retrievals(), *_decoded(), *_rendered(), *_visits(),
-        *_by_dimse(), *_stores(),
+        *_by_dimse(studies), *_stores(),
     ]  # fmt: skip
 
 
@@ -254,17 +256,26 @@ def _visits() -> list[Work]:
     ]
 
 
-def _by_dimse() -> list[Work]:
+def _by_dimse(studies: int) -> list[Work]:
+    some = range(0, studies, max(1, studies // 64))
     aims: tuple[tuple[dimse_retrieval.Service, float], ...] = (("C-GET", 1), ("C-MOVE", 1.5))
     return [
         Work(
-            name=f"{service}, 500 instances",
-            target=Target(ratio=ratio),
-            retrieval=Retrieval(service=service, study_uid=objects.uid(1, CT_SERIES), count=IN_CT_SERIES),
-            unit=" inst/s",
-        )
-        for service, ratio in aims
+            name="C-FIND, a patient's studies",
+            target=Target(ratio=1),
+            found=[_said(FIRST_INDEXED + n)["patient"] for n in some],
+        ),
+        *(_retrieved(service, ratio) for service, ratio in aims),
     ]
+
+
+def _retrieved(service: dimse_retrieval.Service, ratio: float) -> Work:
+    return Work(
+        name=f"{service}, 500 instances",
+        target=Target(ratio=ratio),
+        retrieval=Retrieval(service=service, study_uid=objects.uid(1, CT_SERIES), count=IN_CT_SERIES),
+        unit=" inst/s",
+    )
 
 
 def _stores() -> list[Work]:
