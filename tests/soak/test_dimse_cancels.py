@@ -125,8 +125,9 @@ async def search_on(port: int, studies: int, each: int, ended: Ended, chance: ra
             ended.ways["whole"] += 1
         else:
             assert (status, cancel_after is not None) == (CANCELLED, True), f"{status:04X}"
-            assert count < studies
-            ended.ways["cancelled" if count else "cancelled at once"] += 1
+            # All may have been sent already when the cancel came before the final response.
+            assert count <= studies
+            ended.ways["cancelled at once" if not count else "cancelled" if count < studies else "late"] += 1
     await association.release()
 
 
