@@ -145,6 +145,7 @@ async def store(
     by = actor if is_lasting(realm) else None
     origin = Origin(realm=realm, source=source, actor=actor.name, by=by, scope=scope)
     rows = row_writer(box)
+    rows.under_way += 1
     try:
         settled = await in_thread(box, _settle, box, dictionaries, rows, received, origin, expected)
         if isinstance(settled, Refused):
@@ -153,12 +154,13 @@ async def store(
     except OutOfResources:
         return Refused(reason=FailureReason.OUT_OF_RESOURCES, message="the archive's storage is full")
     finally:
+        rows.under_way -= 1
         await received.discard(box)
 
 
 @dataclass(frozen=True, slots=True)
 class _Settled:
-    """A durable blob, and what became of its rows where nobody else was writing."""
+    """A durable blob, and what became of its rows where they are written already."""
 
     arrival: index.Arrival
     result: index.Result | None
@@ -172,7 +174,7 @@ def _settle(
     origin: Origin,
     expected: Expected,
 ) -> _Settled | Refused:
-    """Read the header, make the blob durable, write its rows unless others write: one turn in a thread."""
+    """Read the header, make the blob durable, write its rows if it is alone: one turn in a thread."""
     try:
         header = _header(box, received)
     except UnreadableInstance as error:
@@ -195,8 +197,7 @@ def _settle(
     )
     policy: index.Policy = box.settings.duplicates if is_lasting(origin.realm) else "replace"
     arrival = arrival_of(header, blob, dictionaries, origin, at=now, policy=policy)
-    done = rows.now(arrival)
-    return _Settled(arrival, None if done is None else done[0])
+    return _Settled(arrival, rows.now_if_alone(arrival))
 
 
 def _header(box: Box, received: Received) -> Header:

@@ -21,6 +21,14 @@ from dicomweb_box.errors import FailureReason
 class RowWriter(GroupCommit[index.Arrival, index.Result]):
     """This process's group commit of arrived instances."""
 
+    under_way = 0
+    """Instances that are being stored now; of several, none is written alone: they are to share."""
+
+    def now_if_alone(self, arrival: index.Arrival) -> index.Result | None:
+        """What became of an arrival whose rows are written now, in the calling thread; None: not yet."""
+        done = self.now(arrival) if self.under_way == 1 else None
+        return None if done is None else done[0]
+
 
 async def _apply(box: Box, w: Writer, arrivals: Sequence[index.Arrival]) -> Sequence[index.Result]:
     """The rows of a group, and in the same transaction who brought how much of which study."""
