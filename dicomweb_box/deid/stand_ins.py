@@ -45,7 +45,7 @@ def _elements(tag: int, writer: Writer, uid: str) -> bytes:
     if tag == _WAVEFORM_NOTE:
         order = ">" if writer.item[:2] == b"\xff\xfe" else "<"
         channels = writer.element(0x0040A0B0, "US", struct.pack(order + "HH", 1, 1))
-        return writer.element(0x00700006, "ST", dummy("ST")) + channels
+        return channels + writer.element(0x00700006, "ST", dummy("ST"))
     if tag == _FLOW:
         return writer.element(0x00340002, "OB", dummy("OB"))
     if tag == _GRAPHICS:

@@ -22,10 +22,14 @@ from pydicom.uid import (
 )
 
 from dicomweb_box.deid.doubt import Doubt
+from dicomweb_box.deid.elements import element_at, skipped
 from dicomweb_box.deid.engine import deidentify
 from dicomweb_box.deid.policy import BASIC, BUILT_IN, Policy
+from dicomweb_box.deid.stand_ins import stand_in
 from dicomweb_box.deid.table import table
+from dicomweb_box.deid.walker import writer_of
 from dicomweb_box.dicom.explicit import Stretch
+from dicomweb_box.dicom.header_tables import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Encoding
 from tests.deid.planted import (
     KEY,
     NUMERIC,
@@ -114,6 +118,24 @@ def test_nothing_planted_is_found_in_any_byte_of_the_output(syntax: str):
     out = inflated(deid(source))
 
     assert not {where for where, value in planted.sentinels.items() if value in out}
+
+
+@pytest.mark.parametrize(
+    "encoding", [EXPLICIT_LITTLE, EXPLICIT_BIG, IMPLICIT_LITTLE], ids=["explicit", "big", "implicit"]
+)
+def test_items_that_say_nothing_have_their_attributes_in_order(encoding: Encoding):
+    sequences = [int(row.mask, 16) for row in table().rows if vr_of(row) == "SQ" and "D" in row.basic]
+    assert len(sequences) > 8
+    for tag in sequences:
+        item = stand_in(tag, writer_of(encoding), "1.2.3")
+        tags, pos = [], 8
+        while pos < len(item) - 8:
+            element = element_at(item, pos, len(item), encoding)
+            tags.append(element.tag)
+            pos = element.stop
+            if element.undefined:
+                pos = skipped(item, pos, len(item), encoding, element.vr)
+        assert tags == sorted(set(tags))
 
 
 def test_research_keeps_what_it_says_and_nothing_else():
