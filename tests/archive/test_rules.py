@@ -1,13 +1,9 @@
 """Rules that label, as instances come and go and rules change."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING, SYSTEM, Scope
 from dicomweb_box.archive import (
@@ -21,49 +17,14 @@ from dicomweb_box.archive import (
     rules,
 )
 from dicomweb_box.archive.ingest import receive, store
-from dicomweb_box.archive.labelling import Target
-from dicomweb_box.archive.outcomes import Stored
 from dicomweb_box.archive.reject import Target as RejectTarget
 from dicomweb_box.archive.reject import Why, reject
 from dicomweb_box.archive.restore import restore
 from dicomweb_box.archive.rules import Wanted
 from dicomweb_box.box import Box
 from dicomweb_box.errors import BadRequest, Conflict, Forbidden, NotFound
-from tests.builders import make_dataset, new_uid, part10, pieces
-
-CT = (("Modality", "CT"),)
-
-
-async def keep(
-    box: Box, *, of_study: str | None = None, source: str = "test", **attributes: object
-) -> tuple[str, str, str]:
-    """Store one instance; its study, series and instance."""
-    dataset = make_dataset(study=of_study, **attributes)
-    outcome = await store(box, await receive(box, pieces(part10(dataset))), source=source, actor=SYSTEM)
-    assert isinstance(outcome, Stored)
-    return outcome.study_uid, outcome.series_uid, outcome.instance_uid
-
-
-async def make(box: Box, *pairs: tuple[str, str], level: rules.Target = "series", label: str = "x") -> str:
-    wanted = Wanted(name=f"rule {label} {level} {pairs}"[:60], conditions=pairs, level=level, label=label)
-    return await rules.make(box, wanted, scope=EVERYTHING, actor=ANONYMOUS)
-
-
-async def catch_up(box: Box) -> int:
-    """Do what the worker does until nothing is left; the number of its steps."""
-    steps = 0
-    while await rule_runs.step(box):
-        steps += 1
-        assert steps < 500
-    return steps
-
-
-async def labelled(box: Box, *, by_hand: bool = False) -> set[tuple[str, Target]]:
-    rows = await box.database.fetch_all(
-        "select label.name, study_uid, series_uid from label_member"
-        f" join label on label.id = label_id where (rule_id = '') = {'true' if by_hand else 'false'}"
-    )
-    return {(row["name"], (row["study_uid"], row["series_uid"])) for row in rows}
+from tests.archive.ruling import CT, catch_up, keep, labelled, make
+from tests.builders import make_dataset, part10, pieces
 
 
 async def test_what_is_stored_already_and_what_comes_is_labelled(box: Box) -> None:
@@ -361,111 +322,3 @@ async def test_a_preview_tells_how_many_it_would_be(box: Box) -> None:
     assert (whole.matches, whole.studies, whole.more) == (2, 3, False)
     assert (part.studies, part.more) == (2, True)
     assert await labelled(box) == set()
-
-
-# In any order
-
-
-@dataclass
-class World:
-    """What a run of steps left, by a reckoning of its own."""
-
-    instances: dict[str, tuple[str, str, dict[str, str]]] = field(default_factory=dict)
-    rules: dict[str, tuple[dict[str, str], str, str, bool]] = field(default_factory=dict)
-
-    def expected(self) -> set[tuple[str, Target]]:
-        return {
-            (label, (study, "" if level == "study" else series))
-            for wanted, level, label, enabled in self.rules.values()
-            for study, series, values in self.instances.values()
-            if enabled and all(values.get(name) == value for name, value in wanted.items())
-        }
-
-
-STUDIES = [new_uid() for _ in range(2)]
-VALUES = {"Modality": ("CT", "MR"), "StationName": ("A", "B"), "ImageComments": ("c", "d")}
-some_values = st.fixed_dictionaries(
-    {}, optional={name: st.sampled_from(found) for name, found in VALUES.items()}
-)
-one_rule = st.tuples(
-    some_values.filter(bool), st.sampled_from(("study", "series")), st.sampled_from(("x", "y")), st.booleans()
-)
-steps = st.lists(
-    st.one_of(
-        st.tuples(st.just("store"), st.sampled_from((0, 1)), st.sampled_from((0, 1)), some_values),
-        st.tuples(st.just("remove"), st.integers(0, 9)),
-        st.tuples(st.just("make"), one_rule),
-        st.tuples(st.just("change"), st.integers(0, 9), one_rule),
-        st.tuples(st.just("delete"), st.integers(0, 9)),
-        st.tuples(st.just("work"), st.integers(1, 4)),
-    ),
-    max_size=14,
-)
-
-
-@pytest.mark.parametrize("batch", [1, 500])
-@settings(
-    max_examples=8,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(steps=steps)
-def test_labels_are_the_same_in_whatever_order_things_come(
-    make_box: Callable[..., object], batch: int, steps: list[tuple]
-) -> None:
-    from tests.databases import run_apart
-
-    run_apart(_whatever_order(make_box, batch, steps))
-
-
-async def _whatever_order(make_box: Callable[..., object], batch: int, steps: list[tuple]) -> None:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(rule_runs, "_CHANGES", batch)
-        patched.setattr(rule_runs, "_STUDIES", 1 if batch == 1 else 40)
-        async with make_box() as box:
-            world = World()
-            for number, (what, *given_) in enumerate(steps):
-                await _do(box, world, number, what, given_)
-            await catch_up(box)
-            assert await labelled(box) == world.expected()
-
-
-async def _do(box: Box, world: World, number: int, what: str, given_: list) -> None:
-    as_system = {"scope": EVERYTHING, "actor": SYSTEM}
-    if what == "store":
-        study, series, values = STUDIES[given_[0]], f"{STUDIES[given_[0]]}.{given_[1]}", given_[2]
-        lacking = {"Modality": None} if "Modality" not in values else {}
-        uid = (await keep(box, of_study=study, series=series, **lacking, **values))[2]
-        world.instances[uid] = (study, series, values)
-    elif what == "remove" and world.instances:
-        uid = sorted(world.instances)[given_[0] % len(world.instances)]
-        study, series, _ = world.instances.pop(uid)
-        await remove.remove(box, study, series, uid, **as_system)
-    elif what == "make":
-        wanted, level, label, enabled = given_[0]
-        made = Wanted(
-            name=f"rule {number}",
-            conditions=tuple(wanted.items()),
-            level=level,
-            label=label,
-            enabled=enabled,
-        )
-        world.rules[await rules.make(box, made, **as_system)] = given_[0]
-    elif what == "change" and world.rules:
-        key = sorted(world.rules)[given_[0] % len(world.rules)]
-        wanted, level, label, enabled = world.rules[key] = given_[1]
-        made = Wanted(
-            name=f"rule {number}",
-            conditions=tuple(wanted.items()),
-            level=level,
-            label=label,
-            enabled=enabled,
-        )
-        await rules.change(box, key, made, **as_system)
-    elif what == "delete" and world.rules:
-        key = sorted(world.rules)[given_[0] % len(world.rules)]
-        del world.rules[key]
-        await rules.delete(box, key, **as_system)
-    elif what == "work":
-        for _ in range(given_[0]):
-            await rule_runs.step(box)
