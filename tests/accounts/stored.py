@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 
 from dicomweb_box.accounts.access import EVERYTHING, SYSTEM
 from dicomweb_box.archive import ingest, labelling
+from dicomweb_box.archive.outcomes import Stored as StoredOutcome
 from dicomweb_box.assets import static_digest
 from dicomweb_box.box import Box
 from tests.accounts.asking import ask
@@ -72,7 +73,7 @@ async def store(box: Box, one: Object, *, source: str) -> None:
     data = make_instance(study=one.study, series=one.series, instance=one.instance, PatientID=source)
     received = await ingest.receive(box, pieces(data))
     outcome = await ingest.store(box, received, source=source, actor=SYSTEM)
-    assert isinstance(outcome, ingest.Stored), outcome
+    assert isinstance(outcome, StoredOutcome), outcome
 
 
 STEP = {
