@@ -1,6 +1,8 @@
 """The command that de-identifies, from the outside."""
 
+import fcntl
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -126,3 +128,23 @@ def test_what_cannot_be_meant_is_said(arguments: list[str], sentence: str, tmp_p
     assert done.returncode == 2
     assert sentence in done.stderr
     assert not (tmp_path / "there").exists()
+
+
+def test_what_a_killed_run_left_half_written_is_swept_away(source: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".deid-left").write_bytes(b"half")
+    with (out / ".deid-busy").open("wb") as busy:
+        fcntl.flock(busy, fcntl.LOCK_EX)
+        deidentify(source, out, data=tmp_path / "data")
+    assert not (out / ".deid-left").exists()
+    assert (out / ".deid-busy").exists()
+
+
+def test_it_writes_over_no_original_and_reads_no_pipe(source: Path, tmp_path: Path):
+    original = next(path for path in source.rglob("*.dcm"))
+    done = deidentify(original, original.parent, data=tmp_path / "data")
+    assert (done.returncode, "--out is the folder" in done.stderr) == (2, True)
+    os.mkfifo(tmp_path / "pipe")
+    done = deidentify(tmp_path / "pipe", tmp_path / "out", data=tmp_path / "data")
+    assert (done.returncode, "neither" in done.stderr) == (2, True)

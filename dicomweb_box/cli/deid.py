@@ -99,12 +99,17 @@ def _files(paths: list[Path], out: Path) -> Iterator[Path]:
             raise BadSetting("--out is within what is to be de-identified")
         if path.is_dir():
             yield from sorted(one for one in path.rglob("*") if one.is_file())
+        elif not path.is_file():
+            raise BadSetting(f"{path} is neither a file nor a folder")
+        elif out.resolve() == path.resolve().parent:
+            raise BadSetting("--out is the folder of what is to be de-identified")
         else:
             yield path
 
 
 def _run(policy: "Policy", files: list[Path], out: Path, key: "Keyed", project: str | None) -> Report:
     from dicomweb_box.deid.doubt import Doubt
+    from dicomweb_box.deid.files import swept
     from dicomweb_box.deid.table import table
 
     report = Report(
@@ -117,6 +122,7 @@ def _run(policy: "Policy", files: list[Path], out: Path, key: "Keyed", project: 
         project=project,
     )
     out.mkdir(parents=True, exist_ok=True)
+    swept(out)
     written: set[str] = set()
     with progress("De-identifying", len(files)) as advance:
         for path in files:

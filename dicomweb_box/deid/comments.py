@@ -18,6 +18,18 @@ _MARKERS: Final = {
     "jpeg": re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]", re.DOTALL),
     "jpeg-ls": re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]", re.DOTALL),
 }
+# ISO/IEC 10918-1 Table B.1 without what it reserves; ISO/IEC 14495-1 Table C.1.
+_SEGMENTS: Final = {
+    "jpeg": frozenset((*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xDA, 0xE0))),
+    "jpeg-ls": frozenset((0xDA, 0xDC, 0xDD, 0xF7, 0xF8)),
+}
+_JPEG_2000_SEGMENTS: Final = frozenset(
+    (
+        *(0x4F, 0x50, 0x51, 0x52, 0x53, 0x55, 0x56, 0x57, 0x58, 0x59, 0x5C, 0x5D, 0x5E, 0x5F),
+        *(0x60, 0x61, 0x63, *range(0x70, 0x79)),
+    )
+)
+"""Without comments (ISO/IEC 15444-1 Table A.2, 15444-2 A.1, 15444-15)."""
 _MOST_SEGMENTS: Final = 100_000
 
 
@@ -68,6 +80,8 @@ def _jpeg(data: Any, start: int, stop: int, kind: Family) -> list[Span]:
             kept.append(Stretch(run, at - run))
             kept.append(_application(marker, bytes(data[after + 2 : following])))
             run = following
+        elif marker not in _SEGMENTS[kind]:
+            raise Doubt("a compressed frame has a segment that is not of its kind")
         in_scan = in_scan or marker == _SOS
         at = following
     raise Doubt("a compressed frame has absurdly many segments")
@@ -143,6 +157,8 @@ def _jpeg_2000(data: Any, start: int, stop: int) -> list[Span]:
         if marker == 0xFF64:
             kept.append(Stretch(run, at - run))
             run = at + 2 + size
+        elif marker & 0xFF not in _JPEG_2000_SEGMENTS:
+            raise Doubt("a JPEG 2000 codestream has a segment that is not of its kind")
         at += 2 + size
     raise Doubt("a compressed frame has absurdly many segments")
 
@@ -172,7 +188,12 @@ def _check_tile_header(data: Any, at: int, stop: int) -> None:
         if marker == 0xFF93:
             return
         (size,) = struct.unpack_from(">H", data, at + 2)
-        if marker == 0xFF64 or marker < 0xFF00 or size < 2 or at + 2 + size > stop:
+        if (
+            marker >> 8 != 0xFF
+            or marker & 0xFF not in _JPEG_2000_SEGMENTS
+            or size < 2
+            or at + 2 + size > stop
+        ):
             raise Doubt("the header of a tile-part holds a comment, or cannot be followed")
         at += 2 + size
     raise Doubt("a compressed frame has absurdly many segments")

@@ -4,7 +4,7 @@ import mmap
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from dicomweb_box.deid import markers, verdict
@@ -15,8 +15,9 @@ from dicomweb_box.deid.pixels import BITS, COLUMNS, FRAMES, PHOTOMETRIC, ROWS, S
 from dicomweb_box.deid.plans import CONTRIBUTING_EQUIPMENT, METHOD_CODES, plans
 from dicomweb_box.deid.policy import Policy
 from dicomweb_box.deid.pseudonyms import Pseudonyms
-from dicomweb_box.deid.registry import TRANSFER_SYNTAXES
+from dicomweb_box.deid.registry import REGISTERED, TRANSFER_SYNTAXES
 from dicomweb_box.deid.treatment import Treatment
+from dicomweb_box.deid.values import Writer
 from dicomweb_box.deid.walker import Piece, Walker, writer_of
 from dicomweb_box.dicom.header_tables import Encoding
 from dicomweb_box.dicom.part10 import open_part10, written_meta
@@ -96,7 +97,9 @@ def deidentify(data: Any, size: int, policy: Policy, pseudonyms: Pseudonyms) -> 
         raise Doubt("it has no SOP Class UID or no SOP Instance UID")
     verdict.judge(raw, syntax, policy)
     treatment = _treatment(policy, pseudonyms, raw)
-    new_uid = instance_uid if "retain-uids" in policy.options else pseudonyms.uid(instance_uid)
+    # What PS3.6 registers, such as a colour palette, is nobody's (and stays in the data set, too).
+    kept = "retain-uids" in policy.options or instance_uid in REGISTERED
+    new_uid = instance_uid if kept else pseudonyms.uid(instance_uid)
     return Deidentified(
         instance_uid=new_uid,
         transfer_syntax_uid=syntax,
@@ -131,10 +134,14 @@ def _pieces(
         treatment=treatment,
         transfer_syntax_uid=syntax,
         elements=elements,
-        items={tag: items[tag] for tag in _SEQUENCES if tag in found.raw and items[tag]},
+        items={tag: partial(_more, policy, found.raw, tag) for tag in _SEQUENCES if tag in found.raw},
     )
     walker.walk(start)
     return walker.pieces
+
+
+def _more(policy: Policy, raw: Mapping[int, bytes], tag: int, writer: Writer) -> bytes:
+    return markers.items(policy, raw, writer)[tag]
 
 
 @lru_cache

@@ -1,15 +1,20 @@
 """A file in, a de-identified file out, or none."""
 
+import fcntl
 import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from dicomweb_box.deid.doubt import Doubt
 from dicomweb_box.deid.engine import deidentify
 from dicomweb_box.deid.policy import Policy
 from dicomweb_box.deid.pseudonyms import Pseudonyms
+
+_HALF: Final = ".deid-"
 
 
 def deidentified_file(
@@ -30,12 +35,22 @@ def deidentified_file(
     return path
 
 
+def swept(folder: Path) -> None:
+    """Remove what a run that was killed left half-written; what a run is at now stays."""
+    for path in folder.glob(f"{_HALF}*"):
+        with suppress(OSError), path.open("rb") as half:
+            fcntl.flock(half, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
 def _write(path: Path, chunks: Iterable[bytes]) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=".deid-", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=_HALF, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as out:
+            fcntl.flock(out, fcntl.LOCK_EX)
             out.writelines(chunks)
-        Path(name).replace(path)
+            out.flush()
+            Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

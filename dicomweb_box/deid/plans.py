@@ -4,6 +4,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from dicomweb_box.deid import rules
+from dicomweb_box.deid.doubt import Doubt
 from dicomweb_box.deid.elements import ITEM_END, PIXEL_DATA, inside, named_by
 from dicomweb_box.deid.identity import CHARACTER_SET
 from dicomweb_box.deid.policy import Policy
@@ -41,7 +42,9 @@ class Plans:
 
     def plan(self, key: bytes) -> Plan:
         """The Plan for the bytes of a head. Raises Doubt for a VR that is none."""
-        tag, written, long = named_by(key, self._encoding) if key[:2] not in _ITEMS else (0, "", False)
+        tag, written, long = (
+            named_by(key, self._encoding) if key[:2] != _ITEMS[self._encoding.order] else (0, "", False)
+        )
         plan = Plan(*_planned(self._policy, tag, written, long)) if written else self._delimiter(key)
         if len(self.known) < _MOST:  # a hostile instance must not fill the memory
             self.known[key] = plan
@@ -58,10 +61,12 @@ class Plans:
 
     def _delimiter(self, key: bytes) -> Plan:
         number = int.from_bytes(key[2:4], "little" if self._encoding.order == "<" else "big")
-        return Plan(DELIMITER, False, number, "", "") if number == ITEM_END else Plan(-1, False, 0, "", "")
+        if number != ITEM_END:
+            raise Doubt("an item or a delimiter stands where it does not belong")
+        return Plan(DELIMITER, False, number, "", "")
 
 
-_ITEMS: Final = (b"\xfe\xff", b"\xff\xfe")
+_ITEMS: Final = {"<": b"\xfe\xff", ">": b"\xff\xfe"}
 
 
 @lru_cache(maxsize=256)
@@ -74,6 +79,8 @@ def _planned(policy: Policy, tag: int, written: str, long: bool) -> tuple[int, b
     vr = written
     if written == "UN" and not tag >> 16 & 1:
         vr = standard_vr(tag).rpartition(" ")[2]
+    if tag in {METHOD_CODES, CONTRIBUTING_EQUIPMENT} and vr != "SQ":
+        raise Doubt(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is not written as a sequence")
     if tag in _PIXELS:
         return PIXELS, long, tag, vr, written
     if tag in _OFFSETS:

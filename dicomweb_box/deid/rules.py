@@ -7,7 +7,7 @@ from typing import Final
 
 from dicomweb_box.deid.policy import Policy
 from dicomweb_box.deid.table import EDITION, Option, Row, table
-from dicomweb_box.deid.vocabulary import DUMMIED, STRUCTURAL_UIDS, TECHNICAL
+from dicomweb_box.deid.vocabulary import BINARY, DUMMIED, STRUCTURAL_UIDS, TECHNICAL
 from dicomweb_box.dicom.header_tables import standard_vr
 
 
@@ -33,6 +33,8 @@ class Action(IntEnum):
     RECURSE = 9
     """A sequence whose items are treated attribute by attribute."""
     PSEUDONYM = 10
+    STRUCTURAL_UID = 11
+    """Kept where it is a UID that holds no number of the patient, else another UID."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +87,7 @@ def _listed(policy: Policy, row: Row, tag: int, vr: str) -> Rule:
     # What is to be cleaned is not kept, whatever another option says.
     for code in ("C", "K"):
         for option in sorted(option for option, letter in given.items() if letter == code):
-            action = _cleaned(option, tag, vr) if code == "C" else _kept(vr)
+            action = _cleaned(option, tag, vr) if code == "C" else _kept(tag, vr)
             if action is not None:
                 return _said(action, f"{name}, {code}", _KEPT_WHY[option], option)
         if code == "C" and "C" in given.values():
@@ -112,15 +114,26 @@ def _cleaned(option: Option, tag: int, vr: str) -> Action | None:
     return None
 
 
-def _kept(vr: str) -> Action:
+def _kept(tag: int, vr: str) -> Action:
+    if _is_disguised(vr, standard_vr(tag).split(" or ")):
+        return Action.REMOVE
     if vr == "SQ":
         return Action.RECURSE
     if vr in _TEXT_VRS:
         return Action.TEXT
-    if vr in _GRAMMAR_VRS or vr in _DATE_VRS:
+    if vr in _GRAMMAR_VRS or vr in _DATE_VRS or vr == "UI":
         return Action.GRAMMAR
     # What is not known cannot be read, and so not be judged.
     return Action.REMOVE if vr in {"UN", "PN"} else Action.KEEP
+
+
+def _is_disguised(vr: str, meant: list[str]) -> bool:
+    """Whether text, a name or a date may hide behind another VR than the attribute's own."""
+    if vr in meant or vr == "UN" or any(one not in _READ_VRS for one in meant):
+        return False
+    if vr in _GRAMMAR_VRS:
+        return not set(meant) & _GRAMMAR_VRS
+    return vr not in _READ_VRS
 
 
 def _basic(row: Row, tag: int, vr: str, name: str) -> Rule:
@@ -147,7 +160,7 @@ def _unlisted(policy: Policy, tag: int, vr: str) -> Rule:
     meant = standard_vr(tag).split(" or ")
     if meant == ["UN"] or vr == "UN":
         return _said(Action.REMOVE, name, "an attribute that no dictionary knows is removed")
-    if vr not in _READ_VRS and not any(one not in _READ_VRS for one in meant):
+    if _is_disguised(vr, meant):
         return _said(Action.REMOVE, name, "text may hide behind a VR that is not the attribute's own")
     if vr == "SQ":
         return _said(Action.RECURSE, name, "its items are treated attribute by attribute")
@@ -163,6 +176,8 @@ def _unlisted(policy: Policy, tag: int, vr: str) -> Rule:
 def _unlisted_text(tag: int, vr: str, name: str) -> Rule:
     if vr in _GRAMMAR_VRS:
         return _said(Action.GRAMMAR, name, "kept where it is what its VR allows and names nobody")
+    if vr == "OB" and standard_vr(tag) == "OB" and tag not in BINARY:
+        return _said(Action.REMOVE, name, "bytes that nothing here can read are removed")
     if vr not in _TEXT_VRS:
         return _said(Action.KEEP, name, "numbers and pixels are kept")
     if tag in TECHNICAL:
@@ -174,7 +189,7 @@ def _unlisted_text(tag: int, vr: str, name: str) -> Rule:
 
 def _unlisted_uid(tag: int, name: str) -> Rule:
     if tag in STRUCTURAL_UIDS:
-        return _said(Action.KEEP, name, "it says what the instance is, not whose")
+        return _said(Action.STRUCTURAL_UID, name, "it says what the instance is, not whose")
     return _said(Action.FOREIGN_UID, name, "UIDs that PS3.6 does not register are replaced")
 
 

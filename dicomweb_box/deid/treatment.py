@@ -39,6 +39,9 @@ class Treatment:
         if action == Action.TEXT:
             # Many of these are needed by their modules: a value that says nothing keeps the object valid.
             return value if self._is_plain(value, read) else dummy(vr)
+        if action == Action.STRUCTURAL_UID:
+            known = GRAMMAR["UI"](value) and not self.identity.numbered_in(value.replace(b".", b"\\"))
+            return value if known else self._uids(value)
         if action == Action.UID or action == Action.FOREIGN_UID:
             return self._uids(value)
         if action == Action.DATE:

@@ -19,7 +19,7 @@ _DOCUMENTS: Final = f"{_STORAGE}104."
 _ULTRASOUND: Final = frozenset(_STORAGE + tail for tail in ("3", "3.1", "6", "6.1", "6.2"))
 _VIDEO: Final = frozenset(_STORAGE + tail for tail in ("77.1.1.1", "77.1.2.1", "77.1.4.1"))
 _REPORTS: Final = f"{_STORAGE}88."
-_VOICE: Final = f"{_STORAGE}9.4.1"
+_VOICE: Final = f"{_STORAGE}9.4."
 _DIRECTORY: Final = "1.2.840.10008.1.3.10"
 _SCREENS: Final = (b"SCREEN SAVE", b"SCREENSHOT", b"DOSE", b"DOSE_INFO", b"REPORT")
 
@@ -47,7 +47,7 @@ def _held_back(sop_class: str, raw: Mapping[int, bytes], transfer_syntax_uid: st
     if sop_class.startswith(_REPORTS) or CONTENT in raw:
         return "a structured report or key object selection"
     if sop_class.startswith(_VOICE):
-        return "a voice"
+        return "sound"
     if sop_class in _VIDEO or transfer_syntax_uid in VIDEO:
         return "a video"
     return ""
@@ -56,8 +56,8 @@ def _held_back(sop_class: str, raw: Mapping[int, bytes], transfer_syntax_uid: st
 def _shown(sop_class: str, raw: Mapping[int, bytes]) -> str:
     """Why the pixels are not trusted; empty where nothing speaks against them."""
     burned_in = raw.get(BURNED_IN, b"").strip(b" \0").upper()
-    if burned_in == b"YES":
-        return "Burned In Annotation is YES"
+    if burned_in not in {b"", b"NO"}:
+        return "Burned In Annotation is not NO"
     if sop_class == _SECONDARY_CAPTURE or sop_class.startswith(f"{_SECONDARY_CAPTURE}."):
         return "it is a secondary capture"
     if raw.get(CONVERSION, b"").strip(b" \0"):

@@ -51,6 +51,16 @@ DUMMIED: Final = frozenset(
 )
 """A value stands in their place: their modules need one, and a person may have written it."""
 
+BINARY: Final = frozenset(
+    (
+        0x00282000,  # ICC Profile
+        0x00700256,  # Fill Pattern
+        0x00701808,  # Weighting Lookup Table Data
+        0x40101006,  # Threat ROI Bitmap
+    )
+)
+"""Of VR OB, and of machines: what others hold (maker notes, positions, signatures) nobody can read here."""
+
 STRUCTURAL_UIDS: Final = frozenset(
     (
         0x0008010C,  # Coding Scheme UID

@@ -5,6 +5,7 @@ elements are copied whole, large ones only named. Sequences get undefined length
 """
 
 import struct
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ Piece = Stretch | bytes
 LARGE: Final = 1 << 16
 """Kept bytes beyond this are named, not copied."""
 _NEVER: Final = 1 << 32
+_OFFSET_TABLE, _LENGTH_TABLE = 0x7FE00001, 0x7FE00002
 _RECURSE, _REMOVE, _DUMMY = int(Action.RECURSE), int(Action.REMOVE), int(Action.DUMMY)
 _GRAMMAR: Final = int(Action.GRAMMAR)
 _STAYING: Final = frozenset((_GRAMMAR, int(Action.TEXT)))
@@ -57,7 +59,7 @@ class Walker:
         treatment: Treatment,
         transfer_syntax_uid: str,
         elements: dict[int, bytes],
-        items: dict[int, bytes],
+        items: dict[int, Callable[[Writer], bytes]],
     ) -> None:
         self._data, self._size = data, size
         self._plans, self._treatment = plans, treatment
@@ -65,9 +67,10 @@ class Walker:
         self._elements = sorted(elements.items(), reverse=True)
         """Whole elements still to be written at the top, the next one last."""
         self._items = items
+        """What to add to sequences at the top, as their items are written."""
         self.pieces: list[Piece] = []
-        self._offsets: dict[int, tuple[int, bytes]] = {}
-        """Extended offset tables: which piece, and their values."""
+        self._offsets: dict[int, tuple[int, bytes, bytes]] = {}
+        """Extended offset tables: which piece, their heads and their values."""
 
     def walk(self, pos: int) -> None:  # noqa: C901 - one loop: calls cost more
         """Rewrite the data set from `pos`. Raises Doubt where it cannot be followed wholly."""
@@ -139,8 +142,10 @@ class Walker:
                     if action == _RECURSE and vr == "SQ":
                         if not length:
                             more = self._items.get(tag) if not stack else None
-                            if more:
-                                append(writer.open_sequence(tag, written) + more + writer.sequence_end)
+                            within = writer_of(inside(plans.encoding, written))
+                            added = more(within) if more else b""
+                            if added:
+                                append(writer.open_sequence(tag, written) + added + within.sequence_end)
                             else:
                                 append(writer.head(tag, written, 0))
                             pos = run = start
@@ -173,8 +178,9 @@ class Walker:
                             append(writer.head(tag, written, 0))
                     elif action == OFFSETS:
                         if not stack:
-                            self._offsets[tag] = (len(pieces), data[start:stop])
-                            append(data[pos:stop])
+                            # What they are to say is known once the fragments are.
+                            self._offsets[tag] = (len(pieces), data[pos:start], data[start:stop])
+                            append(b"")
                     elif action == OVERLAY_BIT:
                         if any(data[start:stop]):
                             raise Doubt("an overlay lies in unused bits of the pixels")
@@ -218,7 +224,7 @@ class Walker:
                         raise Doubt("a sequence is not ended")
                     end, undefined, last, read, outer, _, _, tag = stack.pop()
                     if not stack and tag in self._items:
-                        append(self._items[tag])
+                        append(self._items[tag](writer))
                     append(writer.sequence_end)
                     if outer is not plans:
                         plans = outer
@@ -286,20 +292,14 @@ class Walker:
 
     def _move_offsets(self, found: Fragments) -> None:
         """Extended offset tables that tell of the fragments as they are now (PS3.3 C.7.6.3.1.8)."""
-        table = self._offsets.get(0x7FE00001)
+        table, sizes = self._offsets.get(_OFFSET_TABLE), self._offsets.get(_LENGTH_TABLE)
         if table is None:
             return
-        count = len(table[1]) // 8
-        offsets = struct.unpack(f"<{count}Q", table[1])
+        count = len(table[2]) // 8
+        offsets = struct.unpack_from(f"<{count}Q", table[2])
+        if sizes is None or any(len(one[2]) != 8 * count or len(one[1]) != 12 for one in (table, sizes)):
+            raise Doubt("the extended offset tables are not of the same whole offsets")
         if any(offset not in found.moved for offset in offsets):
             raise Doubt("an extended offset table names no fragment")
-        columns = {
-            0x7FE00001: [found.moved[offset] for offset in offsets],
-            0x7FE00002: [found.lengths[offset] for offset in offsets],
-        }
-        for tag, numbers in columns.items():
-            if tag in self._offsets:
-                place, _ = self._offsets[tag]
-                whole = self.pieces[place]
-                assert isinstance(whole, bytes)  # noqa: S101  (it was made above)
-                self.pieces[place] = whole[:12] + struct.pack(f"<{count}Q", *numbers)
+        for (place, head, _), new in ((table, found.moved), (sizes, found.lengths)):
+            self.pieces[place] = head + struct.pack(f"<{count}Q", *(new[offset] for offset in offsets))
