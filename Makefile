@@ -3,7 +3,7 @@
 
 BIN := .venv/bin
 PYTEST_FLAGS ?= -n auto --dist loadgroup
-SOURCES := dicomweb_box tests conformance bench
+SOURCES := dicomweb_box tests conformance bench tools
 
 help: ## show these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
