@@ -14,6 +14,8 @@ _ITEM: Final = struct.Struct("<HHI")
 _MOST_FRAGMENTS: Final = 10_000_000
 ROWS, COLUMNS, SAMPLES, BITS, FRAMES = 0x00280010, 0x00280011, 0x00280002, 0x00280100, 0x00280008
 PHOTOMETRIC: Final = 0x00280004
+_RLE, _UNCOMPRESSED = "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.1.98"
+_START, _EOI = b"\xff\xd8", b"\xff\xd9"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,11 +53,14 @@ def fragments(data: Any, pos: int, end: int, transfer_syntax_uid: str) -> Fragme
     pieces: list[Span] = []
     moved: dict[int, int] = {}
     lengths: dict[int, int] = {}
-    first, written, changed = pos, 0, False
+    first, written, changed, ended = pos, 0, False, False
     for start, stop in _items(data, pos, end):
         kept: list[Span] = (
             without_comments(data, start, stop, kind) if kind else [Stretch(start, stop - start)]
         )
+        if ended and data[start : start + 2] != _START:
+            raise Doubt("something that is no frame follows a compressed frame")
+        ended = kind in {"jpeg", "jpeg-ls"} and _end(data, kept) == _EOI
         size = sum(span.length if isinstance(span, Stretch) else len(span) for span in kept)
         moved[start - 8 - first], lengths[start - 8 - first] = written, size
         changed = changed or size != stop - start
@@ -65,6 +70,30 @@ def fragments(data: Any, pos: int, end: int, transfer_syntax_uid: str) -> Fragme
     pieces.append(_ITEM.pack(0xFFFE, SEQUENCE_END, 0))
     pieces.insert(0, _written_table(table, moved))
     return Fragments(pieces=pieces, moved=moved, lengths=lengths, changed=changed)
+
+
+def _end(data: Any, kept: list[Span]) -> bytes:
+    """The last two bytes that are not padding."""
+    span = next(span for span in reversed(kept) if span not in (b"", b"\0"))
+    return bytes(
+        span[-2:]
+        if isinstance(span, bytes)
+        else data[span.offset + span.length - 2 : span.offset + span.length]
+    )
+
+
+def check_amount(found: Fragments, transfer_syntax_uid: str, raw: Mapping[int, bytes]) -> None:
+    """Raises Doubt where fragments nobody follows hold more than frames: one each (PS3.5 A.4.2, A.4.11)."""
+    if transfer_syntax_uid not in {_RLE, _UNCOMPRESSED}:
+        return
+    count = raw.get(FRAMES, b"").strip(b" \0") or b"1"
+    if not count.isdigit() or len(found.lengths) != max(1, int(count)):
+        raise Doubt("there are more or fewer fragments than frames")
+    one = {tag: value for tag, value in raw.items() if tag != FRAMES}
+    if transfer_syntax_uid == _UNCOMPRESSED and any(
+        native_length(one, "<", length) < length for length in found.lengths.values()
+    ):
+        raise Doubt("a fragment is longer than its frame")
 
 
 def _table(data: Any, pos: int, end: int) -> tuple[bytes, int]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from dicomweb_box.deid import stand_ins
 from dicomweb_box.deid.doubt import Doubt
 from dicomweb_box.deid.elements import ITEM, SEQUENCE_END, UNDEFINED, inside, skipped
-from dicomweb_box.deid.pixels import Fragments, fragments, native_length
+from dicomweb_box.deid.pixels import Fragments, check_amount, fragments, native_length
 from dicomweb_box.deid.plans import (
     CHARSET,
     DELIMITER,
@@ -287,6 +287,7 @@ class Walker:
         if plan.written_vr not in {"OB", "OW"} or order != "<" or not self._plans.encoding.explicit:
             raise Doubt("Pixel Data has an undefined length where it cannot be encapsulated")
         found = fragments(self._data, start, self._size, self._syntax)
+        check_amount(found, self._syntax, self._treatment.identity.raw)
         self._move_offsets(found)
         self.pieces += [self._data[pos:start], *found.pieces]
 

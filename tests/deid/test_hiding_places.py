@@ -82,10 +82,11 @@ def test_burned_in_annotation_that_is_not_no_holds_back(value: str):
         deid(with_element(0x00280301, "CS", value.encode() + b" " * (len(value) % 2)))
 
 
-def encapsulated(frame: bytes, syntax: str) -> bytes:
+def encapsulated(frame: bytes, syntax: str, *more: bytes) -> bytes:
     ds = instance()
-    frame += b"\0" * (len(frame) % 2)
-    items = EXPLICIT.item[:4] + bytes(4) + EXPLICIT.item[:4] + struct.pack("<I", len(frame)) + frame
+    items = EXPLICIT.item[:4] + bytes(4)
+    for one in (frame, *more):
+        items += EXPLICIT.item[:4] + struct.pack("<I", len(one) + len(one) % 2) + one + bytes(len(one) % 2)
     del ds.PixelData
     return written(ds, syntax) + EXPLICIT.open_sequence(0x7FE00010, "OB") + items + EXPLICIT.sequence_end
 
@@ -146,3 +147,22 @@ def test_an_item_in_an_item_without_a_sequence_holds_back():
 def test_a_registered_instance_keeps_its_uid_in_the_meta_information_too():
     ds = read(deid(written(instance(SOPInstanceUID="1.2.840.10008.1.5.1"))))
     assert ds.file_meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID == "1.2.840.10008.1.5.1"
+
+
+RLE_FRAME = struct.pack("<16I", 1, 64, *[0] * 14) + b"\3\1\2\3\4\0"
+JPEG_FRAME = b"\xff\xd8" + segment(0xFFDA, b"\1\1\0\0\x3f\0") + b"\1\2\3\xff\xd9"
+
+
+@pytest.mark.parametrize(
+    ("frame", "syntax", "more"),
+    [
+        (RLE_FRAME, "1.2.840.10008.1.2.5", [HIDDEN]),
+        (JPEG_FRAME, JPEG, [HIDDEN]),
+        (b"\1\2\3\4", "1.2.840.10008.1.2.1.98", [HIDDEN]),
+        (b"\1\2\3\4" + HIDDEN, "1.2.840.10008.1.2.1.98", []),
+    ],
+)
+def test_what_lies_beside_the_frames_holds_back(frame: bytes, syntax: str, more: list[bytes]):
+    assert deid(encapsulated(frame.removesuffix(HIDDEN), syntax))
+    with pytest.raises(Doubt):
+        deid(encapsulated(frame, syntax, *more))
