@@ -1,22 +1,18 @@
-"""Fetches what is missing of a study from a DICOM peer: by C-GET, or by C-MOVE to ourselves.
-
-A fetch is watched while it lasts: an association on which nothing is heard for long is aborted.
-"""
+"""Fetches what is missing of a study from a DICOM peer: by C-GET, or by C-MOVE to ourselves."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
 from dicomweb_box.archive.outcomes import Outcome, Refused, Stored
 from dicomweb_box.box import Box
-from dicomweb_box.database import chunks, in_list
 from dicomweb_box.dicom import remote_query
-from dicomweb_box.errors import PeerRefused, PeerUnreachable
-from dicomweb_box.outbound import arrivals, dimse_scu, storing_what_comes
-from dicomweb_box.outbound.dimse_scu import GET, MOVE, PLAIN, context_of, sentence
+from dicomweb_box.outbound import arrivals, dimse_scu
+from dicomweb_box.outbound.bringing_here import calling, here, taking
+from dicomweb_box.outbound.dimse_scu import GET, MOVE, context_of
 from dicomweb_box.outbound.known_peers import Peer
 from dicomweb_box.outbound.remote_studies import Remote, Request
 from dicomweb_box.outbound.retrieval_contexts import storage_contexts
@@ -27,14 +23,10 @@ from dicomweb_box.upper_layer.association import Association
 from dicomweb_box.upper_layer.commands import Command
 from dicomweb_box.upper_layer.errors import UpperLayerError
 from dicomweb_box.upper_layer.message import Context, Message
-from dicomweb_box.upper_layer.requestor import Proposed
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 500
 _LOOK_EVERY = 2.0
-_SILENCE = 5
-"""So many times its time to answer a peer may be silent while it fetches: from tape, say."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -59,24 +51,10 @@ class Fetch:
         self.desk.progress(self.item.number, done=self.here, expected=len(self.remote.uids))
 
 
-async def here(box: Box, uids: Iterable[str]) -> set[str]:
-    """Which of these instances the archive serves."""
-    found: set[str] = set()
-    for some in chunks(sorted(uids), _AT_ONCE):
-        names, params = in_list("uid", some)
-        rows = await box.database.fetch_all(
-            "select instance_uid from instance where realm = 'main' and state = 'current'"
-            f" and instance_uid in {names}",
-            params,
-        )
-        found.update(row["instance_uid"] for row in rows)
-    return found
-
-
 async def by_get(fetch: Fetch, wanted: Sequence[Request]) -> int | None:
     """The status of C-GET; None where the peer does not serve it."""
     contexts = storage_contexts(fetch.remote.classes, fetch.peer.syntaxes)
-    async with _calling(fetch, GET, contexts) as association:
+    async with calling(fetch, GET, contexts) as association:
         context = None if association is None else context_of(association, GET)
         if association is None or context is None:
             return None
@@ -88,7 +66,7 @@ async def by_get(fetch: Fetch, wanted: Sequence[Request]) -> int | None:
 async def by_move(fetch: Fetch, wanted: Sequence[Request]) -> int | None:
     """The status of C-MOVE to ourselves; None where the peer does not serve it."""
     before = fetch.here
-    async with _calling(fetch, MOVE) as association:
+    async with calling(fetch, MOVE, look=partial(_look, fetch)) as association:
         context = None if association is None else context_of(association, MOVE)
         if association is None or context is None:
             return None
@@ -120,39 +98,10 @@ async def _look(fetch: Fetch) -> None:
         fetch.more(found - fetch.here)
 
 
-@asynccontextmanager
-async def _calling(
-    fetch: Fetch, service: str, more: Sequence[Proposed] = ()
-) -> AsyncIterator[Association | None]:
-    """An association for a service, watched while it lasts; None where the peer does not want it."""
-    proposed = [Proposed(abstract_syntax=service, transfer_syntaxes=PLAIN), *more]
-    try:
-        association = await dimse_scu.called(fetch.box, fetch.peer, proposed, patient=True)
-    except PeerRefused:
-        yield None
-        return
-    watching = asyncio.create_task(_watch(fetch, association))
-    try:
-        yield association
-    except UpperLayerError as error:
-        raise PeerUnreachable(sentence(error)) from error
-    finally:
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
-        await dimse_scu.ended(association)
-
-
 async def _get(fetch: Fetch, association: Association, context: Context, wanted: Sequence[Request]) -> int:
     """C-GET (PS3.4 C.4.3): the instances come over the same association."""
-    serving = asyncio.create_task(
-        storing_what_comes.serve(association, partial(_take, fetch, association), fetch.peer.name)
-    )
-    try:
+    async with taking(association, partial(_take, fetch, association), fetch.peer.name):
         return await _ask_all(fetch, association, context, commands.C_GET_RQ, wanted)
-    finally:
-        association.leave()
-        await serving
 
 
 async def _take(fetch: Fetch, association: Association, message: Message) -> Outcome:
@@ -241,17 +190,3 @@ async def _cancel(fetch: Fetch, association: Association, context: Context, mess
     await fetch.desk.stopped.wait()
     with suppress(UpperLayerError):
         await association.cancel(context, message_id)
-
-
-async def _watch(fetch: Fetch, association: Association) -> None:
-    """Abort where nothing is heard for long: neither answers (pending ones are optional) nor instances."""
-    fetch.more()
-    while True:
-        await asyncio.sleep(_LOOK_EVERY)
-        if context_of(association, GET) is None:
-            await _look(fetch)
-        silent = asyncio.get_running_loop().time() - fetch.heard
-        if silent > _SILENCE * fetch.peer.response_timeout:
-            log.warning("peer %s was silent for %d seconds", fetch.peer.name, silent)
-            await association.abort()
-            return

@@ -18,8 +18,9 @@ from dicomweb_box.box import Box
 from dicomweb_box.dicom.uids import clean_uid
 from dicomweb_box.errors import NotFound, OutOfResources
 from dicomweb_box.outbound import remote_studies
+from dicomweb_box.outbound.bringing_here import here
 from dicomweb_box.outbound.known_peers import Peer
-from dicomweb_box.outbound.proxy_bringing import LOOK_EVERY, Wanted, here
+from dicomweb_box.outbound.proxy_bringing import LOOK_EVERY, Wanted
 from dicomweb_box.outbound.proxy_fetch import Fetch
 from dicomweb_box.outbound.remote_studies import Remote
 
@@ -183,7 +184,7 @@ def _series_of(remote: Remote, instance_uid: str) -> str:
 
 
 async def _is_here(box: Box, realm: str, instance_uid: str) -> bool:
-    return bool(await here(box, realm, {instance_uid}))
+    return bool(await here(box, {instance_uid}, realm=realm))
 
 
 async def _has_some(box: Box, realm: str, study_uid: str, series_uid: str | None) -> bool:

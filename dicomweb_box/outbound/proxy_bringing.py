@@ -7,8 +7,8 @@ nor what is to be kept for good in the cache.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -17,29 +17,25 @@ from dicomweb_box.accounts.access import SYSTEM, Scope
 from dicomweb_box.archive import proxied
 from dicomweb_box.archive.outcomes import Outcome, Refused, Stored
 from dicomweb_box.box import Box
-from dicomweb_box.database import chunks, in_list
+from dicomweb_box.database import chunks
 from dicomweb_box.dicom import remote_query
 from dicomweb_box.dicom.remote_query import Level
 from dicomweb_box.errors import PeerRefused, PeerUnreachable
-from dicomweb_box.outbound import arrivals, dimse_scu, storing_what_comes
-from dicomweb_box.outbound.dimse_scu import GET, MOVE, PLAIN, context_of, sentence
+from dicomweb_box.outbound import arrivals, dimse_scu
+from dicomweb_box.outbound.bringing_here import AT_ONCE, calling, here, taking
+from dicomweb_box.outbound.dimse_scu import GET, MOVE, context_of
 from dicomweb_box.outbound.known_peers import Peer
 from dicomweb_box.outbound.proxy_leases import Thing
 from dicomweb_box.outbound.remote_studies import Remote
 from dicomweb_box.outbound.retrieval_contexts import storage_contexts
 from dicomweb_box.upper_layer import commands
 from dicomweb_box.upper_layer.association import Association
-from dicomweb_box.upper_layer.errors import UpperLayerError
 from dicomweb_box.upper_layer.message import Context, Message
-from dicomweb_box.upper_layer.requestor import Proposed
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY: Final = 0.2
 """Seconds between two looks at what comes by another process."""
-_AT_ONCE: Final = 500
-_SILENCE: Final = 5
-"""So many times its time to answer a peer may be silent while it fetches: from tape, say."""
 _NEITHER: Final = "The peer serves neither C-GET nor C-MOVE."
 _NO_GET: Final = "The peer does not serve C-GET; for C-MOVE this box needs the setting proxy_ae_title."
 _SENT: Final = (dimse_scu.SUCCESS, 0xB000)
@@ -115,20 +111,14 @@ async def _get(coming: Coming, remote: Remote, asked: set[str]) -> int | None:
     None where the peer does not serve it.
     """
     contexts = storage_contexts(remote.classes, coming.peer.syntaxes)
-    async with _association(coming, GET, contexts) as association:
+    async with calling(coming, GET, contexts) as association:
         context = None if association is None else context_of(association, GET)
         if association is None or context is None:
             return None
         if not any(one.as_scp for one in association.contexts.values()):
             return None
-        serving = asyncio.create_task(
-            storing_what_comes.serve(association, partial(_take, coming, association), coming.peer.name)
-        )
-        try:
+        async with taking(association, partial(_take, coming, association), coming.peer.name):
             return await _ask_all(coming, association, context, remote, asked)
-        finally:
-            association.leave()
-            await serving
 
 
 async def _move(coming: Coming, remote: Remote, asked: set[str]) -> int | None:
@@ -136,7 +126,7 @@ async def _move(coming: Coming, remote: Remote, asked: set[str]) -> int | None:
 
     None where the peer does not serve it.
     """
-    async with _association(coming, MOVE) as association:
+    async with calling(coming, MOVE) as association:
         context = None if association is None else context_of(association, MOVE)
         if association is None or context is None:
             return None
@@ -158,7 +148,7 @@ async def _move(coming: Coming, remote: Remote, asked: set[str]) -> int | None:
 async def _look(coming: Coming, asked: set[str]) -> None:
     """Hear of what comes to our door, in whichever process, until all is here."""
     while not asked <= coming.here:
-        came = await here(coming.box, coming.wanted.realm, asked - coming.here)
+        came = await here(coming.box, asked - coming.here, realm=coming.wanted.realm)
         if came:
             coming.here |= came
             coming.came = True
@@ -185,7 +175,7 @@ def _requests(coming: Coming, remote: Remote, asked: set[str]) -> Iterator[tuple
         yield "series", ""
         return
     # PS3.4 C.4.2.1.4: a list of UIDs at the level of the request.
-    for some in chunks(sorted(lacking - {coming.first}), _AT_ONCE):
+    for some in chunks(sorted(lacking - {coming.first}), AT_ONCE):
         yield "instance", "\\".join(some)
 
 
@@ -230,52 +220,3 @@ async def _take(coming: Coming, association: Association, message: Message) -> O
     coming.more()
     await proxied.used(coming.box, wanted.realm, wanted.study_uid)
     return outcome
-
-
-@asynccontextmanager
-async def _association(
-    coming: Coming, service: str, more: Sequence[Proposed] = ()
-) -> AsyncIterator[Association | None]:
-    """An association for a service, watched while it lasts; None where the peer does not want it."""
-    proposed = [Proposed(abstract_syntax=service, transfer_syntaxes=PLAIN), *more]
-    try:
-        association = await dimse_scu.called(coming.box, coming.peer, proposed, patient=True)
-    except PeerRefused:
-        yield None
-        return
-    watching = asyncio.create_task(_watch(coming, association))
-    try:
-        yield association
-    except UpperLayerError as error:
-        raise PeerUnreachable(sentence(error)) from error
-    finally:
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
-        await dimse_scu.ended(association)
-
-
-async def _watch(coming: Coming, association: Association) -> None:
-    """Abort where nothing is heard for long: pending answers are optional (PS3.4 C.4.3.2.2)."""
-    coming.heard = asyncio.get_running_loop().time()
-    while True:
-        await asyncio.sleep(1.0)
-        silent = asyncio.get_running_loop().time() - coming.heard
-        if silent > _SILENCE * coming.peer.response_timeout:
-            log.warning("peer %s was silent for %d seconds", coming.peer.name, silent)
-            await association.abort()
-            return
-
-
-async def here(box: Box, realm: str, uids: set[str]) -> set[str]:
-    """Which of these instances are in the cache."""
-    found: set[str] = set()
-    for some in chunks(sorted(uids), _AT_ONCE):
-        names, params = in_list("uid", some)
-        rows = await box.database.fetch_all(
-            "select instance_uid from instance where realm = :realm and state = 'current'"
-            f" and instance_uid in {names}",
-            params | {"realm": realm},
-        )
-        found.update(row["instance_uid"] for row in rows)
-    return found

@@ -13,8 +13,9 @@ from dicomweb_box.archive import proxied
 from dicomweb_box.box import Box
 from dicomweb_box.errors import NotFound, PeerRefused, PeerUnreachable
 from dicomweb_box.outbound import dimse_scu, proxy_leases, remote_studies
+from dicomweb_box.outbound.bringing_here import here
 from dicomweb_box.outbound.known_peers import Peer
-from dicomweb_box.outbound.proxy_bringing import LOOK_EVERY, Coming, Wanted, bring, here
+from dicomweb_box.outbound.proxy_bringing import LOOK_EVERY, Coming, Wanted, bring
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class Fetch:
             if not remote.uids or (wanted.alone and wanted.alone not in remote.uids):
                 raise NotFound("the peer has no such study, series or instance")
             asked = {wanted.alone} if wanted.alone else remote.uids
-            coming.here = await here(box, wanted.realm, remote.uids)
+            coming.here = await here(box, remote.uids, realm=wanted.realm)
             coming.more()
             if coming.first not in remote.uids:
                 coming.first = None

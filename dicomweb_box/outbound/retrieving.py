@@ -10,7 +10,8 @@ from typing import Final
 from dicomweb_box.box import Box
 from dicomweb_box.errors import PeerRefused, PeerUnreachable
 from dicomweb_box.outbound import dimse_scu
-from dicomweb_box.outbound.fetching import Fetch, by_get, by_move, here
+from dicomweb_box.outbound.bringing_here import here
+from dicomweb_box.outbound.fetching import Fetch, by_get, by_move
 from dicomweb_box.outbound.known_peers import Peer
 from dicomweb_box.outbound.remote_studies import look, requests
 from dicomweb_box.outbound.transfers import Item
