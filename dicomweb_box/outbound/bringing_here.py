@@ -38,15 +38,26 @@ class Retrieval(Protocol):
     """When something was heard of it, by the loop's clock."""
 
 
-async def here(box: Box, uids: Iterable[str], *, realm: str = "main") -> set[str]:
-    """Which of these instances are served in a realm."""
+async def here(
+    box: Box,
+    uids: Iterable[str],
+    *,
+    realm: str = "main",
+    study_uid: str | None = None,
+    series_uid: str | None = None,
+) -> set[str]:
+    """Which of these instances are served in a realm, in a study and series where they are named."""
     found: set[str] = set()
+    place = {"study": study_uid, "series": series_uid}
+    within = "".join(f" and {name}.{name}_uid = :{name}" for name, uid in place.items() if uid is not None)
+    values = {"realm": realm} | {name: uid for name, uid in place.items() if uid is not None}
     for some in chunks(sorted(uids), AT_ONCE):
         names, params = in_list("uid", some)
         rows = await box.database.fetch_all(
-            "select instance_uid from instance where realm = :realm and state = 'current'"
-            f" and instance_uid in {names}",
-            params | {"realm": realm},
+            "select instance.instance_uid from instance join series on series.id = instance.series_id"
+            " join study on study.id = series.study_id where instance.realm = :realm"
+            f" and instance.state = 'current'{within} and instance.instance_uid in {names}",
+            params | values,
         )
         found.update(row["instance_uid"] for row in rows)
     return found

@@ -91,7 +91,11 @@ async def instance(box: Box, peer: Peer, study_uid: str, series_uid: str | None,
     _check(study_uid, series_uid, instance_uid)
     realm = cache_of(peer.id)
     await proxied.used(box, realm, study_uid)
-    while not (_is_sure(box, (realm, instance_uid)) or await _is_here(box, realm, instance_uid)):
+    key = (realm, study_uid, series_uid or "", instance_uid)
+    while not (
+        _is_sure(box, key)
+        or await here(box, {instance_uid}, realm=realm, study_uid=study_uid, series_uid=series_uid)
+    ):
         if series_uid is None:
             series_uid = _series_of(await _looked(box, peer, study_uid), instance_uid)
         wanted = Wanted(realm=realm, study_uid=study_uid, series_uid=series_uid)
@@ -101,7 +105,7 @@ async def instance(box: Box, peer: Peer, study_uid: str, series_uid: str | None,
             raise NotFound(_NOTHING)
         if not fetch.leads:
             await asyncio.sleep(LOOK_EVERY)
-    box.resource(_Sure, _Sure).put((realm, instance_uid), time.monotonic())
+    box.resource(_Sure, _Sure).put(key, time.monotonic())
 
 
 async def series(box: Box, peer: Peer, study_uid: str, series_uid: str) -> None:
@@ -181,10 +185,6 @@ def _series_of(remote: Remote, instance_uid: str) -> str:
         if instance_uid in held:
             return series_uid
     raise NotFound(_NOTHING)
-
-
-async def _is_here(box: Box, realm: str, instance_uid: str) -> bool:
-    return bool(await here(box, {instance_uid}, realm=realm))
 
 
 async def _has_some(box: Box, realm: str, study_uid: str, series_uid: str | None) -> bool:

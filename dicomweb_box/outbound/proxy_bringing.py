@@ -148,7 +148,14 @@ async def _move(coming: Coming, remote: Remote, asked: set[str]) -> int | None:
 async def _look(coming: Coming, asked: set[str]) -> None:
     """Hear of what comes to our door, in whichever process, until all is here."""
     while not asked <= coming.here:
-        came = await here(coming.box, asked - coming.here, realm=coming.wanted.realm)
+        wanted = coming.wanted
+        came = await here(
+            coming.box,
+            asked - coming.here,
+            realm=wanted.realm,
+            study_uid=wanted.study_uid,
+            series_uid=wanted.series_uid,
+        )
         if came:
             coming.here |= came
             coming.came = True
@@ -213,7 +220,9 @@ async def _take(coming: Coming, association: Association, message: Message) -> O
         study_uid=wanted.study_uid,
     )
     if isinstance(outcome, Stored):
-        coming.here.add(outcome.instance_uid)
+        # A peer may give what it was not asked for.
+        if outcome.series_uid == wanted.series_uid:
+            coming.here.add(outcome.instance_uid)
         coming.came = True
     else:
         coming.refused.append(outcome)

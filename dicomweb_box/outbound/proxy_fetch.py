@@ -75,7 +75,13 @@ class Fetch:
             if not remote.uids or (wanted.alone and wanted.alone not in remote.uids):
                 raise NotFound("the peer has no such study, series or instance")
             asked = {wanted.alone} if wanted.alone else remote.uids
-            coming.here = await here(box, remote.uids, realm=wanted.realm)
+            coming.here = await here(
+                box,
+                remote.uids,
+                realm=wanted.realm,
+                study_uid=wanted.study_uid,
+                series_uid=wanted.series_uid,
+            )
             coming.more()
             if coming.first not in remote.uids:
                 coming.first = None
