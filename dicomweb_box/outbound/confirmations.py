@@ -130,16 +130,17 @@ async def told(w: Writer, box: Box, said: Told, peer: str) -> bool:
     if row is None or row["peer"] != peer:
         return False
     sent, now = row["transfer_id"], stamp(box.clock())
-    kept = await _keep(w, sent, row["number"], [one.instance_uid for one in said.kept], now)
-    await w.execute(
-        "update transfer set verified = verified + :kept, changed_at = :now where id = :id",
-        {"kept": kept, "now": now, "id": sent},
-    )
+    # What is named as both is not kept: a doubt must not count as a proof.
     lost = 0
     for reason in sorted({reason for _, reason in said.failed}):
         uids = [one.instance_uid for one, why in said.failed if why == reason]
         lost += await _lose(w, sent, row["number"], uids, _sentence(reason), now)
     await count(w, sent, {"delivered": -lost, "failed": lost}, now)
+    kept = await _keep(w, sent, row["number"], [one.instance_uid for one in said.kept], now)
+    await w.execute(
+        "update transfer set verified = verified + :kept, changed_at = :now where id = :id",
+        {"kept": kept, "now": now, "id": sent},
+    )
     if not await _unsaid(w, sent, row["number"]):
         words = f"The peer does not keep {lost} of {lost + kept} instances." if lost else ""
         await _end(w, row["asking_id"], row["number"], kept, words, now)

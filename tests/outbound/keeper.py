@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -27,6 +28,8 @@ class Keeper:
     """… of N-ACTION."""
     lost: dict[str, int] = field(default_factory=dict)
     """Instances that it does not keep, with the reason of each."""
+    contradicts: bool = False
+    """It names these among those that it keeps as well."""
     got: list[str] = field(default_factory=list)
     asked: list[Dataset] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
@@ -61,9 +64,11 @@ class Keeper:
         kept, lost = [], []
         for one in asked.ReferencedSOPSequence:
             reason = self.lost.get(one.ReferencedSOPInstanceUID)
-            (kept if reason is None else lost).append(one)
+            if reason is None or self.contradicts:
+                kept.append(deepcopy(one))
             if reason is not None:
                 one.FailureReason = reason
+                lost.append(one)
         if kept:
             told.ReferencedSOPSequence = kept
         if lost:

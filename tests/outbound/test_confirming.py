@@ -131,6 +131,18 @@ async def test_what_the_peer_does_not_keep_has_failed_with_the_reason_and_is_sen
     assert (await asking(box, key)).reason == ""
 
 
+@pytest.mark.usefixtures("patient_ear")
+async def test_what_is_named_as_kept_and_as_not_kept_is_not_kept(box: Box) -> None:
+    with keeping() as there:
+        key = await send(box, there)
+        first = (await transfers.items(box, key))[0].instance_uid
+        there.lost, there.contradicts = {first: 0x0110}, True
+        await work(box)
+
+    found = await get(box, key)
+    assert (found.state, found.failed, found.verified) == ("failed", 1, 2)
+
+
 async def test_a_peer_that_does_not_report_in_time_is_asked_again_and_may_answer_late(
     timed: Box, clock: Clock
 ) -> None:
