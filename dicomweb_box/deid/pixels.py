@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from dicomweb_box.deid import run_lengths
 from dicomweb_box.deid.comments import Span, family, without_comments
 from dicomweb_box.deid.doubt import Doubt
 from dicomweb_box.deid.elements import ITEM, SEQUENCE_END, UNDEFINED
@@ -29,6 +30,8 @@ class Fragments:
     lengths: dict[int, int]
     """Their lengths, by where they began."""
     changed: bool
+    spans: list[tuple[int, int]]
+    """Where they begin and end in the source."""
 
 
 def native_length(raw: Mapping[int, bytes], order: str, length: int) -> int:
@@ -53,6 +56,7 @@ def fragments(data: Any, pos: int, end: int, transfer_syntax_uid: str) -> Fragme
     pieces: list[Span] = []
     moved: dict[int, int] = {}
     lengths: dict[int, int] = {}
+    spans: list[tuple[int, int]] = []
     first, written, changed, ended = pos, 0, False, False
     for start, stop in _items(data, pos, end):
         kept: list[Span] = (
@@ -63,13 +67,14 @@ def fragments(data: Any, pos: int, end: int, transfer_syntax_uid: str) -> Fragme
         ended = kind in {"jpeg", "jpeg-ls"} and _end(data, kept) == _EOI
         size = sum(span.length if isinstance(span, Stretch) else len(span) for span in kept)
         moved[start - 8 - first], lengths[start - 8 - first] = written, size
+        spans.append((start, stop))
         changed = changed or size != stop - start
         padding = b"\0" * (size % 2)
         pieces += [_ITEM.pack(0xFFFE, ITEM, size + len(padding)), *kept, padding]
         written += 8 + size + len(padding)
     pieces.append(_ITEM.pack(0xFFFE, SEQUENCE_END, 0))
     pieces.insert(0, _written_table(table, moved))
-    return Fragments(pieces=pieces, moved=moved, lengths=lengths, changed=changed)
+    return Fragments(pieces=pieces, moved=moved, lengths=lengths, changed=changed, spans=spans)
 
 
 def _end(data: Any, kept: list[Span]) -> bytes:
@@ -82,8 +87,8 @@ def _end(data: Any, kept: list[Span]) -> bytes:
     )
 
 
-def check_amount(found: Fragments, transfer_syntax_uid: str, raw: Mapping[int, bytes]) -> None:
-    """Raises Doubt where fragments nobody follows hold more than frames: one each (PS3.5 A.4.2, A.4.11)."""
+def check_amount(data: Any, found: Fragments, transfer_syntax_uid: str, raw: Mapping[int, bytes]) -> None:
+    """Raises Doubt where fragments hold more than frames: one each (PS3.5 A.4.2, A.4.11)."""
     if transfer_syntax_uid not in {_RLE, _UNCOMPRESSED}:
         return
     count = raw.get(FRAMES, b"").strip(b" \0") or b"1"
@@ -94,6 +99,19 @@ def check_amount(found: Fragments, transfer_syntax_uid: str, raw: Mapping[int, b
         native_length(one, "<", length) < length for length in found.lengths.values()
     ):
         raise Doubt("a fragment is longer than its frame")
+    if transfer_syntax_uid == _RLE:
+        rows, columns, samples, bits = _described(raw)
+        # PS3.5 8.1.1: eight pixels of one bit are a byte.
+        size = rows * columns if bits > 1 else -(-rows * columns // 8)
+        for start, stop in found.spans:
+            run_lengths.check(data, start, stop, segments=samples * -(-bits // 8), size=size)
+
+
+def _described(raw: Mapping[int, bytes]) -> tuple[int, ...]:
+    try:
+        return tuple(struct.unpack("<H", raw[tag])[0] for tag in (ROWS, COLUMNS, SAMPLES, BITS))
+    except (KeyError, struct.error):
+        raise Doubt("its description does not tell how large a frame is") from None
 
 
 def _table(data: Any, pos: int, end: int) -> tuple[bytes, int]:

@@ -287,7 +287,7 @@ class Walker:
         if plan.written_vr not in {"OB", "OW"} or order != "<" or not self._plans.encoding.explicit:
             raise Doubt("Pixel Data has an undefined length where it cannot be encapsulated")
         found = fragments(self._data, start, self._size, self._syntax)
-        check_amount(found, self._syntax, self._treatment.identity.raw)
+        check_amount(self._data, found, self._syntax, self._treatment.identity.raw)
         self._move_offsets(found)
         self.pieces += [self._data[pos:start], *found.pieces]
 

@@ -157,6 +157,7 @@ JPEG_FRAME = b"\xff\xd8" + segment(0xFFDA, b"\1\1\0\0\x3f\0") + b"\1\2\3\xff\xd9
     ("frame", "syntax", "more"),
     [
         (RLE_FRAME, "1.2.840.10008.1.2.5", [HIDDEN]),
+        (RLE_FRAME + HIDDEN, "1.2.840.10008.1.2.5", []),
         (JPEG_FRAME, JPEG, [HIDDEN]),
         (b"\1\2\3\4", "1.2.840.10008.1.2.1.98", [HIDDEN]),
         (b"\1\2\3\4" + HIDDEN, "1.2.840.10008.1.2.1.98", []),
