@@ -17,7 +17,7 @@ from tests.builders import make_instance, new_uid
 
 PARTS = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=conformance-part'}
 NAME, OTHER = "Everywhere^Eve", "Elsewhere^Ed"
-NO_PAGES = re.compile(r"/(dicom-web|wado|ohif|static|healthz|readyz|metrics|events)(/|$)")
+NO_PAGES = re.compile(r"/(dicom-web|wado|ohif|static|healthz|readyz|metrics|events|transfers/events)(/|$)")
 MOST_OF_A_KIND = 3
 
 
