@@ -66,7 +66,8 @@ def finished(lines: list[str]) -> list[str]:
         process, _, call = line.partition(" ")
         call = call.strip()
         if call.endswith("<unfinished ...>"):
-            begun[process] = call.removesuffix("<unfinished ...>")
+            # A blank stands before it, also where the list of arguments goes on with its bracket.
+            begun[process] = call.removesuffix("<unfinished ...>").rstrip()
             if ANSWER.search(call):
                 calls.append(call)
         elif resumed := re.match(r"<\.\.\. \w+ resumed>(.*)", call):
