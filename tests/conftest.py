@@ -4,13 +4,14 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 from dicomweb_box import setting_sources
-from dicomweb_box.box import Box, open_box
+from dicomweb_box.box import Box, now, open_box
 from dicomweb_box.database import Database
 from tests.databases import NotInstalled, ScratchServer, run_apart
 
@@ -112,13 +113,13 @@ MakeBox = Callable[..., AbstractAsyncContextManager[Box]]
 
 @pytest.fixture
 def make_box(make_database_url: MakeDatabaseUrl, tmp_path: Path) -> MakeBox:
-    """Opens a box on a fresh database and folder; keyword arguments are settings."""
+    """Opens a box on a fresh database and folder; keyword arguments are settings, `clock` is its clock."""
     numbers = count(1)
 
-    def make(**flags: object) -> AbstractAsyncContextManager[Box]:
+    def make(*, clock: Callable[[], datetime] = now, **flags: object) -> AbstractAsyncContextManager[Box]:
         folder = tmp_path / f"box-{next(numbers)}"
         given = {"data": str(folder), "database_url": make_database_url(), "no_auth": True, **flags}
-        return open_box(setting_sources.load(given, {}))
+        return open_box(setting_sources.load(given, {}), clock=clock)
 
     return make
 

@@ -29,12 +29,12 @@ NAVIGATION = (
     ("/worklist", "Worklist"),
     ("/labels", "Labels"),
     ("/rules", "Rules"),
-    ("/held", "Decisions"),
-    ("/corrections", "Corrections"),
-    ("/rejected", "Rejected"),
 )
 """Address and name of what every page leads to, in the order of the bar."""
 ADMINISTRATION = (
+    ("/held", "Decisions"),
+    ("/corrections", "Corrections"),
+    ("/rejected", "Rejected"),
     ("/users", "Users"),
     ("/roles", "Roles"),
     ("/tokens", "Tokens"),

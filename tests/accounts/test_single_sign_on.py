@@ -220,8 +220,8 @@ NOW = int(time.time())
         {"exp": NOW - 3600},
         {"exp": None},
         {"exp": "tomorrow"},
-        {"iat": NOW + 3600},
-        {"nbf": NOW + 3600},
+        {"iat": NOW + 86400},
+        {"nbf": NOW + 86400},
         {"sub": None},
         {"sub": 7},
         {"sub": ""},
@@ -296,7 +296,7 @@ async def test_a_token_of_somebody_elses_making_lets_nobody_in(
         "aud": CLIENT,
         "sub": "boss",
         "iat": NOW,
-        "exp": NOW + 3600,
+        "exp": NOW + 86400,
         "groups": ["chiefs"],
     }
     fake.id_token = forged(fake, claims | {"nonce": fake.query["nonce"]})

@@ -93,6 +93,8 @@ def test_from_the_first_password_to_a_link_in_a_strangers_browser(
         log_in(page, "alice", first)
         choose_password(page, first, OWN)
 
+        page.get_by_role("button", name="Log out").wait_for()
+        assert page.locator(".bar").bounding_box()["height"] < 70  # one line for all that she may do
         administer(page, "Users")
         page.get_by_role("link", name="New user").click()
         page.get_by_label("Name to log in with").fill("bob")

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from conformance.server import Server
 from tests.browser.checks import overflows, violations
+from tests.browser.conftest import WIDE, opened
 from tests.builders import make_instance, new_uid
 
 Store = Callable[..., None]
@@ -48,6 +50,16 @@ def test_it_finds_while_one_types_and_the_address_follows(page: Any, knees: str)
     assert not overflows(page)
     page.reload()
     assert rows(page).count() == 2
+
+
+def test_a_window_of_1280_pixels_shows_every_column_of_the_studies(
+    browser: Any, server: Server, knees: str
+) -> None:
+    with opened(browser, server, size=WIDE) as page:
+        page.goto(f"/studies?q={knees}")
+        page.get_by_role("status").get_by_text("3 studies").wait_for()
+        hidden = page.locator(".scroll").evaluate("table => table.scrollWidth - table.clientWidth")
+        assert hidden == 0
 
 
 def test_it_searches_sorts_and_selects_without_scripts(plain_page: Any, knees: str) -> None:
