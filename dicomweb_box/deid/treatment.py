@@ -5,11 +5,13 @@ from typing import Final
 
 from dicomweb_box.deid.dates import moved
 from dicomweb_box.deid.identity import ACCESSION_NUMBER, PATIENT_ID, PATIENT_NAME, STUDY_ID, Identity
-from dicomweb_box.deid.policy import Policy
+from dicomweb_box.deid.policy import BASIC, Policy
 from dicomweb_box.deid.pseudonyms import Pseudonyms
 from dicomweb_box.deid.registry import REGISTERED
-from dicomweb_box.deid.rules import Action
+from dicomweb_box.deid.rules import Action, rule_of
+from dicomweb_box.deid.terms import TERMS
 from dicomweb_box.deid.values import GRAMMAR, dummy, is_readable, padded
+from dicomweb_box.deid.vocabulary import LABELS
 from dicomweb_box.dicom.charset import Charset
 
 _STUDY_UID: Final = 0x0020000D
@@ -35,7 +37,7 @@ class Treatment:
     ) -> bytes | None:
         """The new value, padded; None where the attribute is removed."""
         if action == Action.GRAMMAR:
-            return self._by_grammar(vr, value)
+            return self._by_grammar(tag, vr, value)
         if action == Action.TEXT:
             # Many of these are needed by their modules: a value that says nothing keeps the object valid.
             return value if self._is_plain(value, read) else dummy(vr)
@@ -46,22 +48,41 @@ class Treatment:
             return self._uids(value)
         if action == Action.DATE:
             found = moved(value.decode("latin-1").strip(" \0"), vr, self.days)
-            return None if found is None else padded(found.encode("ascii"), vr)
+            return _unmoved(tag, vr) if found is None else padded(found.encode("ascii"), vr)
         if action == Action.PSEUDONYM:
             return self._pseudonym(tag, vr, value, top=top)
         if action == Action.DUMMY:
             return dummy(vr)
         return b""
 
-    def _by_grammar(self, vr: str, value: bytes) -> bytes | None:
-        if GRAMMAR[vr](value) and not self._named(vr, value):
-            if len(self.staying) < _MOST_STAYING:
-                self.staying[vr, value] = value
+    def _by_grammar(self, tag: int, vr: str, value: bytes) -> bytes | None:
+        if vr == "CS":
+            new = self._codes(tag, value)
+        elif GRAMMAR[vr](value) and not self._named(vr, value):
+            new = value
+        else:
+            # A vector that lacks a number is none: all of its values go.
+            return _unmoved(tag, vr) if vr in _DATES else b""
+        if new == value and len(self.staying) < _MOST_STAYING:
+            self.staying[vr, value] = value
+        return new
+
+    def _codes(self, tag: int, value: bytes) -> bytes:
+        """The code strings that may stay, each in its place: what the second one says is not the first's."""
+        if GRAMMAR["CS"](value) and not self.identity.named_in(value, self.identity.charset):
             return value
-        return None if vr in _DATES else b""
+        kept = [one if self._may_stay(one) else b"" for one in value.split(b"\\")]
+        if not any(kept):
+            return dummy("CS") if tag in LABELS else b""
+        return padded(b"\\".join(kept), "CS")
+
+    def _may_stay(self, code: bytes) -> bool:
+        if not GRAMMAR["CS"](code):
+            return False
+        return code.strip(b" \0") in TERMS or not self.identity.named_in(code, self.identity.charset)
 
     def _named(self, vr: str, value: bytes) -> bool:
-        if vr in {"CS", "AS"}:
+        if vr == "AS":
             return self.identity.named_in(value, self.identity.charset)
         return self.identity.numbered_in(value)
 
@@ -91,3 +112,11 @@ class Treatment:
             return padded(self.pseudonyms.token("accession", text).encode("ascii"), vr)
         study = self.identity.text(_STUDY_UID)
         return padded(self.pseudonyms.token("study", study).encode("ascii"), vr)
+
+
+def _unmoved(tag: int, vr: str) -> bytes | None:
+    """What stands in the place of a date that is none: what the Basic Profile says."""
+    action = rule_of(BASIC, tag, vr).action
+    if action == Action.REMOVE:
+        return None
+    return b"" if action == Action.EMPTY else dummy(vr)

@@ -95,6 +95,18 @@ class Writer:
         """The head of a sequence of undefined length."""
         return self.head(tag, vr, 0xFFFFFFFF)
 
+    def whole_sequence(self, tag: int, vr: str, content: bytes, within: "Writer") -> bytes:
+        """A sequence of items that `within` has written."""
+        if self.is_bounded(vr):
+            return self.head(tag, vr, len(content)) + content
+        return self.open_sequence(tag, vr) + content + within.sequence_end
+
+    def is_bounded(self, vr: str) -> bool:
+        """Whether a sequence needs its length: in VR UN its items are little endian whatever it stands in
+        (PS3.5 6.2.2), and readers look for a delimiter in the order of the rest.
+        """
+        return vr == "UN" and self.item[:2] == b"\xff\xfe"
+
     def whole_item(self, elements: bytes) -> bytes:
         """An item with elements."""
         return self.item + elements + self.item_end

@@ -51,6 +51,9 @@ DUMMIED: Final = frozenset(
 )
 """A value stands in their place: their modules need one, and a person may have written it."""
 
+LABELS: Final = frozenset((0x00700080,))
+"""Content Label: a code string that a person wrote, and that its module needs."""
+
 BINARY: Final = frozenset(
     (
         0x00282000,  # ICC Profile

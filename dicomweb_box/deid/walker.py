@@ -7,6 +7,7 @@ elements are copied whole, large ones only named. Sequences get undefined length
 import struct
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final
 
 from dicomweb_box.deid import stand_ins
@@ -82,6 +83,7 @@ class Walker:
         item_head, writer = plans.encoding.item, writer_of(plans.encoding)
         read = self._treatment.identity.charset
         end, undefined, last, run = size, False, -1, pos
+        bounded = -1  # which piece is the head of a sequence that needs its length
         following = self._elements[-1][0] if self._elements else _NEVER
         try:
             while True:
@@ -145,11 +147,13 @@ class Walker:
                             within = writer_of(inside(plans.encoding, written))
                             added = more(within) if more else b""
                             if added:
-                                append(writer.open_sequence(tag, written) + added + within.sequence_end)
+                                append(writer.whole_sequence(tag, written, added, within))
                             else:
                                 append(writer.head(tag, written, 0))
                             pos = run = start
                             continue
+                        if writer.is_bounded(written):
+                            bounded = len(pieces)
                         append(writer.open_sequence(tag, written))
                         stack.append(
                             (end, undefined, last, read, plans, end if stop < 0 else stop, stop < 0, tag)
@@ -225,11 +229,15 @@ class Walker:
                     end, undefined, last, read, outer, _, _, tag = stack.pop()
                     if not stack and tag in self._items:
                         append(self._items[tag](writer))
-                    append(writer.sequence_end)
+                    if bounded < 0 or outer is plans:
+                        append(writer.sequence_end)
                     if outer is not plans:
                         plans = outer
                         head, long_length, known = plans.encoding.head, plans.encoding.long, plans.known
                         item_head, writer = plans.encoding.item, writer_of(plans.encoding)
+                        if bounded >= 0:
+                            pieces[bounded] = writer.head(tag, "UN", _length(pieces, bounded + 1))
+                            bounded = -1
                     run = pos
                     break
                 else:
@@ -272,7 +280,7 @@ class Walker:
     def _stand_in(self, plan: Plan, plans: Plans, writer: Writer) -> bytes:
         within = writer_of(inside(plans.encoding, plan.written_vr))
         item = stand_ins.stand_in(plan.tag, within, self._treatment.pseudonyms.uid(""))
-        return writer.open_sequence(plan.tag, plan.written_vr) + item + within.sequence_end
+        return writer.whole_sequence(plan.tag, plan.written_vr, item, within)
 
     def _pixels(self, plan: Plan, pos: int, start: int, stop: int, writer: Writer) -> None:
         """Pixel Data, which ends the data set: no attribute behind it is ever kept."""
@@ -304,3 +312,9 @@ class Walker:
             raise Doubt("an extended offset table names no fragment")
         for (place, head, _), new in ((table, found.moved), (sizes, found.lengths)):
             self.pieces[place] = head + struct.pack(f"<{count}Q", *(new[offset] for offset in offsets))
+
+
+def _length(pieces: list[Piece], first: int) -> int:
+    return sum(
+        piece.length if isinstance(piece, Stretch) else len(piece) for piece in islice(pieces, first, None)
+    )
