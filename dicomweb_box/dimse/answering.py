@@ -17,6 +17,7 @@ from dicomweb_box.dimse.call import Call
 from dicomweb_box.errors import BadRequest, Forbidden, OutOfResources
 from dicomweb_box.upper_layer.errors import UpperLayerError
 from dicomweb_box.upper_layer.message import Message
+from dicomweb_box.upper_layer.responses import response
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ async def answer(call: Call, message: Message, search: Callable[[], Awaitable[Ma
     outcome: Outcome = "refused" if status == statuses.NOT_AUTHORIZED else "failed" if more else "success"
     reads(call.box).note(call.caller.identity.actor, Action.SEARCH, outcome)
     call.counts["searched"] += 1
-    await call.association.send(message.context, statuses.response(message, status, **more))
+    await call.association.send(message.context, response(message, status, **more))
 
 
 async def _send(call: Call, message: Message, matches: Matches) -> int:
@@ -76,7 +77,7 @@ async def _send(call: Call, message: Message, matches: Matches) -> int:
     async with aclosing(matches.pages) as pages:
         while (page := await _before(cancelled, anext(pages, None))) is not None:
             optional = matches.unsupported or bool(page.warnings)
-            pending = statuses.response(message, statuses.PENDING_OPTIONAL if optional else statuses.PENDING)
+            pending = response(message, statuses.PENDING_OPTIONAL if optional else statuses.PENDING)
             for number, row in enumerate(page.rows):
                 if number % _TURN == 0:
                     await asyncio.sleep(0)

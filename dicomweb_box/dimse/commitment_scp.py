@@ -18,6 +18,7 @@ from dicomweb_box.outbound.commitments import INSTANCE, Open
 from dicomweb_box.outbound.leases import Batch
 from dicomweb_box.outbound.worker import Desk, Handler
 from dicomweb_box.upper_layer.message import Message
+from dicomweb_box.upper_layer.responses import response
 
 log = logging.getLogger(__name__)
 
@@ -86,5 +87,5 @@ async def _kept(w: Writer, call: Call, asked: Asked, *, taken: bool) -> Batch | 
 
 
 async def _answer(call: Call, message: Message, status: int, comment: str = "") -> None:
-    answer = statuses.response(message, status, comment, ActionTypeID=message.command.get("ActionTypeID"))
+    answer = response(message, status, comment, ActionTypeID=message.command.get("ActionTypeID"))
     await call.association.send(message.context, answer)

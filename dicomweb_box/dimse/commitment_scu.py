@@ -1,9 +1,9 @@
 """Storage Commitment Push Model as SCU (PS3.4 J.3): a peer reports over an association of its own."""
 
-from dicomweb_box.dimse import statuses
 from dicomweb_box.dimse.call import Call
 from dicomweb_box.outbound import confirming
 from dicomweb_box.upper_layer.message import Message
+from dicomweb_box.upper_layer.responses import response
 
 
 async def hear(call: Call, message: Message) -> None:
@@ -13,5 +13,5 @@ async def hear(call: Call, message: Message) -> None:
     call.counts["reports of commitment"] += 1
     await call.association.send(
         message.context,
-        statuses.response(message, status, comment, EventTypeID=message.command.get("EventTypeID")),
+        response(message, status, comment, EventTypeID=message.command.get("EventTypeID")),
     )

@@ -15,6 +15,7 @@ from dicomweb_box.dimse.call import Call
 from dicomweb_box.errors import BadRequest, BoxError, Conflict, NotFound, UnreadableInstance
 from dicomweb_box.upper_layer.errors import UpperLayerError
 from dicomweb_box.upper_layer.message import Message
+from dicomweb_box.upper_layer.responses import response
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ async def _answered(call: Call, message: Message, work: Callable[[], Awaitable[N
         if isinstance(error, StepEnded):
             more["ErrorID"] = _NO_LONGER
     call.counts["steps" if status == statuses.SUCCESS else "refused"] += 1
-    await call.association.send(message.context, statuses.response(message, status, comment, **more))
+    await call.association.send(message.context, response(message, status, comment, **more))
 
 
 def _status(error: BoxError) -> int:

@@ -29,6 +29,7 @@ from dicomweb_box.upper_layer.association import Association
 from dicomweb_box.upper_layer.errors import UpperLayerError
 from dicomweb_box.upper_layer.limits import Limits, Timeouts
 from dicomweb_box.upper_layer.message import Message
+from dicomweb_box.upper_layer.responses import response
 
 log = logging.getLogger(__name__)
 
@@ -208,4 +209,4 @@ async def _handle(call: Call, message: Message, offer: Offer) -> None:
 
 async def _refuse(call: Call, message: Message, status: int, comment: str) -> None:
     call.counts["refused"] += 1
-    await call.association.send(message.context, statuses.response(message, status, comment))
+    await call.association.send(message.context, response(message, status, comment))

@@ -1,12 +1,9 @@
-"""Statuses of DIMSE responses, and responses themselves (PS3.7 Annex C, PS3.4 B.2.3)."""
+"""Statuses of DIMSE responses (PS3.7 Annex C, PS3.4 B.2.3)."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from dicomweb_box.archive.outcomes import Outcome, Stored
 from dicomweb_box.errors import FailureReason
-from dicomweb_box.upper_layer.commands import RESPONSE
-from dicomweb_box.upper_layer.message import Message
 
 SUCCESS: Final = 0x0000
 PENDING: Final = 0xFF00
@@ -27,7 +24,6 @@ DATA_SET_DOES_NOT_MATCH: Final = 0xA900
 CANNOT_UNDERSTAND: Final = 0xC000
 UNABLE_TO_PROCESS: Final = 0xC001
 
-_LONGEST_COMMENT: Final = 64  # PS3.7 C.4: VR LO
 _ELSEWHERE: Final = {
     # Of STOW-RS alone (PS3.18 Table I.2-2).
     FailureReason.BULK_DATA_MISSING: DATA_SET_DOES_NOT_MATCH,
@@ -43,19 +39,3 @@ def of_outcome(outcome: Outcome) -> tuple[int, str]:
     if isinstance(outcome, Stored):
         return SUCCESS, ""
     return _ELSEWHERE.get(outcome.reason, int(outcome.reason)), outcome.message
-
-
-def response(message: Message, status: int, comment: str = "", **more: Any) -> Mapping[str, Any]:
-    """The command set that answers a request; a comment never holds a patient attribute."""
-    command = message.command
-    return {
-        "AffectedSOPClassUID": command.get("AffectedSOPClassUID") or command.get("RequestedSOPClassUID"),
-        "CommandField": command["CommandField"] | RESPONSE,
-        "MessageIDBeingRespondedTo": command.get("MessageID", 0),
-        "Status": status,
-        "ErrorComment": comment[:_LONGEST_COMMENT] or None,
-        "AffectedSOPInstanceUID": (
-            command.get("AffectedSOPInstanceUID") or command.get("RequestedSOPInstanceUID")
-        ),
-        **more,
-    }

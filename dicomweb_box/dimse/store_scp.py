@@ -11,6 +11,7 @@ from dicomweb_box.dimse import statuses
 from dicomweb_box.dimse.call import Call
 from dicomweb_box.outbound.arrivals import arrived
 from dicomweb_box.upper_layer.message import Message
+from dicomweb_box.upper_layer.responses import response
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ async def store(call: Call, message: Message) -> None:
             call.caller.source, outcome.reason, outcome.message, outcome.sha256 or "not known",
         )  # fmt: skip
     status, comment = statuses.of_outcome(outcome)
-    await call.association.send(message.context, statuses.response(message, status, comment))
+    await call.association.send(message.context, response(message, status, comment))
 
 
 async def _outcome(call: Call, message: Message) -> Outcome:

@@ -18,6 +18,7 @@ from dicomweb_box.errors import BadRequest, BoxError
 from dicomweb_box.outbound.storing import Result
 from dicomweb_box.upper_layer.errors import UpperLayerError
 from dicomweb_box.upper_layer.message import Message
+from dicomweb_box.upper_layer.responses import response
 
 log = logging.getLogger(__name__)
 
@@ -154,8 +155,8 @@ async def end(call: Call, message: Message, progress: Progress, stop: asyncio.Ev
 async def refuse(call: Call, message: Message, refused: Refused) -> None:
     """Answer a request that comes to no sub-operation; raises Aborted."""
     call.counts["refused"] += 1
-    response = statuses.response(message, refused.status, refused.comment, **refused.more)
-    await call.association.send(message.context, response)
+    answer = response(message, refused.status, refused.comment, **refused.more)
+    await call.association.send(message.context, answer)
 
 
 async def _respond(call: Call, message: Message, status: int, progress: Progress) -> None:
@@ -164,7 +165,7 @@ async def _respond(call: Call, message: Message, status: int, progress: Progress
     data = None
     if status not in (SUCCESS, PENDING) and progress.failed_uids:
         data = retrieve_identifier.failed_list(progress.failed_uids, message.context.transfer_syntax)
-    await call.association.send(message.context, statuses.response(message, status, **counts), data)
+    await call.association.send(message.context, response(message, status, **counts), data)
 
 
 async def until(stop: asyncio.Event, instances: AsyncIterator[Instance]) -> AsyncIterator[Instance]:

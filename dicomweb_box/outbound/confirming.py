@@ -6,7 +6,6 @@ the item that asked, whoever is at it; where none comes in time, the peer is ask
 
 import asyncio
 import uuid
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final
@@ -24,6 +23,7 @@ from dicomweb_box.upper_layer.association import Association
 from dicomweb_box.upper_layer.errors import UpperLayerError
 from dicomweb_box.upper_layer.message import Message
 from dicomweb_box.upper_layer.requestor import Proposed
+from dicomweb_box.upper_layer.responses import response
 
 LISTEN: Final = 5.0
 """Seconds for which the association that asked stays open for the report."""
@@ -129,19 +129,10 @@ async def _serve(box: Box, desk: Desk, association: Association) -> None:
         status, comment = _UNRECOGNIZED, "only reports of Storage Commitment are served here"
         if message.command["CommandField"] == commands.N_EVENT_REPORT_RQ:
             status, comment = await heard(box, message, desk.batch.transfer.peer)
-        await association.send(message.context, _response(message, status, comment))
-
-
-def _response(message: Message, status: int, comment: str) -> Mapping[str, object]:
-    return {
-        "AffectedSOPClassUID": message.command.get("AffectedSOPClassUID"),
-        "AffectedSOPInstanceUID": message.command.get("AffectedSOPInstanceUID"),
-        "CommandField": message.command["CommandField"] | commands.RESPONSE,
-        "MessageIDBeingRespondedTo": message.command.get("MessageID", 0),
-        "EventTypeID": message.command.get("EventTypeID"),
-        "Status": status,
-        "ErrorComment": comment[:64] or None,
-    }
+        await association.send(
+            message.context,
+            response(message, status, comment, EventTypeID=message.command.get("EventTypeID")),
+        )
 
 
 async def heard(box: Box, message: Message, peer: str) -> tuple[int, str]:

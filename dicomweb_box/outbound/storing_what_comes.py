@@ -1,13 +1,14 @@
 """The SCP's side of a C-GET of ours: each instance that the peer sends is answered once it is durable."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from dicomweb_box.archive.outcomes import Outcome, Stored
 from dicomweb_box.upper_layer import commands
 from dicomweb_box.upper_layer.association import Association
 from dicomweb_box.upper_layer.errors import UpperLayerError
 from dicomweb_box.upper_layer.message import Message
+from dicomweb_box.upper_layer.responses import response
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +35,4 @@ async def _serve(association: Association, message: Message, take: Take) -> None
         status, comment = (
             (0x0000, "") if isinstance(outcome, Stored) else (int(outcome.reason), outcome.message)
         )
-    await association.send(message.context, _response(message, status, comment))
-
-
-def _response(message: Message, status: int, comment: str) -> Mapping[str, object]:
-    return {
-        "AffectedSOPClassUID": message.command.get("AffectedSOPClassUID"),
-        "AffectedSOPInstanceUID": message.command.get("AffectedSOPInstanceUID"),
-        "CommandField": message.command["CommandField"] | commands.RESPONSE,
-        "MessageIDBeingRespondedTo": message.command.get("MessageID", 0),
-        "Status": status,
-        "ErrorComment": comment[:64] or None,
-    }
+    await association.send(message.context, response(message, status, comment))
