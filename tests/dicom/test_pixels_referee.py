@@ -168,6 +168,24 @@ def test_the_component_transform_of_jpeg_2000_is_undone_once(
     assert np.array_equal(pixels.samples(image, pixels.decode(image, bytes(frame))), SMOOTH)
 
 
+def test_a_frame_of_jpeg_2000_is_the_same_by_however_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = np.random.default_rng(3).normal(2000, 300, (300, 260)).astype("<u2")
+    frame = bytes(imagecodecs.jpeg2k_encode(cells, level=0, codecformat="J2K", reversible=True))
+    image = Image(
+        transfer_syntax_uid="1.2.840.10008.1.2.4.90", rows=300, columns=260, samples=1, bits_allocated=16,
+        bits_stored=16, signed=False, photometric="MONOCHROME2", planar=0,
+    )  # fmt: skip
+    middle = len(frame) // 2
+    spoilt = frame[:middle] + bytes([frame[middle] ^ 4]) + frame[middle + 1 :]
+    found = []
+    for processors in (1, 2, 8):
+        monkeypatch.setattr("os.sched_getaffinity", lambda _, count=processors: set(range(count)))
+        found.append((pixels.decode(image, frame), pixels.decode(image, spoilt)))
+
+    assert found[0][0] == cells.tobytes() != found[0][1]
+    assert found == [found[0]] * 3
+
+
 @pytest.mark.dicom("PS3.5 G")
 @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL"])
 def test_colour_in_rle_is_made_rgb_where_it_was_not(photometric: str) -> None:
