@@ -6,9 +6,14 @@ import os
 import subprocess
 from pathlib import Path
 
+import imagecodecs
+import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.encaps import generate_frames
+from pydicom.uid import JPEGLSLossless
 
+from tests.deid.drawn import RULES, blanked, capture, compressed, drawn
 from tests.deid.planted import instance, written
 from tests.test_cli import run
 
@@ -93,6 +98,23 @@ def test_two_instances_of_one_uid_are_not_written_over_each_other(tmp_path: Path
     assert "1 × another instance of this run has the same SOP Instance UID" in done.stdout
 
 
+def test_a12_pixels_are_redacted_by_rules_of_a_file(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "rules.toml").write_text(RULES)
+    cells = drawn()
+    frames = [bytes(imagecodecs.jpegls_encode(frame)) for frame in cells]
+    (tmp_path / "in" / "a").write_bytes(written(compressed(cells, frames), JPEGLSLossless))
+    (tmp_path / "in" / "b").write_bytes(written(capture(cells, SOPInstanceUID="1.2.3", Manufacturer="B")))
+    redact = ("--pixels", "redact", "--pixel-rules", str(tmp_path / "rules.toml"))
+    done = deidentify(tmp_path / "in", tmp_path / "out", *redact, "--json", data=tmp_path / "data")
+    report = json.loads(done.stdout)
+    assert (report["pixels"], report["written"], report["redacted"]) == ("redact", 1, {"north": 1})
+    assert [Path(one["file"]).name for one in report["held_back"]] == ["b"]
+    out = dcmread(next((tmp_path / "out").iterdir()))
+    found = [imagecodecs.jpegls_decode(frame) for frame in generate_frames(out.PixelData, number_of_frames=3)]
+    np.testing.assert_array_equal(found, blanked(cells, 0))
+
+
 @pytest.mark.parametrize("given", ["PatientBirthDate", "00100030", "(0010,0030)"])
 def test_it_explains_what_becomes_of_an_attribute(given: str, tmp_path: Path):
     done = run("deidentify", "--explain", given, data=tmp_path / "data")
@@ -117,6 +139,10 @@ def test_it_explains_what_becomes_of_an_attribute(given: str, tmp_path: Path):
             "exclude each other",
         ),
         (["--allow-pixels", " ", "--explain", "00100010"], "takes a reason"),
+        (["--pixels", "allow", "--explain", "00100010"], "takes --allow-pixels REASON"),
+        (["--pixels", "redact", "--allow-pixels", "no", "--explain", "00100010"], "exclude each other"),
+        (["--pixel-rules", "rules.toml", "--explain", "00100010"], "goes with --pixels redact"),
+        (["--pixels", "redact", "--pixel-rules", "rules.toml", "--explain", "00100010"], "cannot be read"),
         ([], "name files or folders"),
         (["nowhere", "--out", "there"], "nowhere is not there"),
         ([".", "--out", "./there"], "--out is within"),

@@ -3,6 +3,7 @@
 import secrets
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from dicomweb_box.errors import BadSetting
 if TYPE_CHECKING:
     from dicomweb_box.deid.policy import Policy
     from dicomweb_box.deid.pseudonyms import Keyed
+    from dicomweb_box.deid.redacted import Codec
 
 
 @dataclass(kw_only=True)
@@ -29,6 +31,8 @@ class Report:
     reason: str
     project: str | None
     written: int = 0
+    redacted: dict[str, int] = field(default_factory=dict)
+    """By rule, instances whose pixels were made black."""
     held_back: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -41,7 +45,8 @@ def deidentify(chosen: settings.Settings, asked: dict[str, Any]) -> int:
         raise BadSetting("name files or folders, and with --out the folder to write to")
     key = _key(chosen, asked["project"])
     files = list(_files([Path(path) for path in asked["paths"]], Path(asked["out"])))
-    report = _run(policy, files, Path(asked["out"]), key, asked["project"])
+    with _codec(chosen, policy) as codec:
+        report = _run(policy, files, Path(asked["out"]), key, asked["project"], codec)
     if asked["json"]:
         print_json(report.__dict__)
     else:
@@ -57,9 +62,35 @@ def _policy(asked: dict[str, Any]) -> "Policy":
         raise BadSetting(f"there is no policy {asked['policy']}: there are {', '.join(BUILT_IN)}")
     if asked["options"]:
         found = replace(found, options=found.options | frozenset(asked["options"]))
-    if asked["allow_pixels"] is not None:
-        found = replace(found, pixels="allow", reason=asked["allow_pixels"])
-    return found
+    return _with_pixels(found, asked)
+
+
+def _with_pixels(found: "Policy", asked: dict[str, Any]) -> "Policy":
+    from dicomweb_box.deid.pixel_rules import read_rules
+
+    reason, rules = asked["allow_pixels"], asked["pixel_rules"] or []
+    pixels = asked["pixels"] or ("allow" if reason is not None else found.pixels)
+    if reason is not None and pixels != "allow":
+        raise BadSetting(f"--allow-pixels and --pixels {pixels} exclude each other")
+    if rules and pixels != "redact":
+        raise BadSetting("--pixel-rules goes with --pixels redact")
+    if pixels == "allow" and reason is None:
+        raise BadSetting("to allow pixels that may show who the patient is takes --allow-pixels REASON")
+    return replace(
+        found, pixels=pixels, reason=reason or "", pixel_rules=read_rules([Path(path) for path in rules])
+    )
+
+
+@contextmanager
+def _codec(chosen: settings.Settings, policy: "Policy") -> "Iterator[Codec | None]":
+    """What decodes pixels that are to be redacted, in processes of their own."""
+    if policy.pixels != "redact":
+        yield None
+        return
+    from dicomweb_box.archive.decoder_pool import DecoderPool
+
+    with closing(DecoderPool(seconds=chosen.decode_timeout, most=chosen.decode_memory)) as pool:
+        yield pool.made
 
 
 def _explain(policy: "Policy", given: str) -> int:
@@ -107,7 +138,9 @@ def _files(paths: list[Path], out: Path) -> Iterator[Path]:
             yield path
 
 
-def _run(policy: "Policy", files: list[Path], out: Path, key: "Keyed", project: str | None) -> Report:
+def _run(
+    policy: "Policy", files: list[Path], out: Path, key: "Keyed", project: str | None, codec: "Codec | None"
+) -> Report:
     from dicomweb_box.deid.doubt import Doubt
     from dicomweb_box.deid.files import swept
     from dicomweb_box.deid.table import table
@@ -127,8 +160,10 @@ def _run(policy: "Policy", files: list[Path], out: Path, key: "Keyed", project: 
     with progress("De-identifying", len(files)) as advance:
         for path in files:
             try:
-                _one(policy, path, out, key, written)
+                rule = _one(policy, path, out, key, written, codec)
                 report.written += 1
+                if rule:
+                    report.redacted[rule] = report.redacted.get(rule, 0) + 1
             except Doubt as doubt:
                 report.held_back.append({"file": str(path), "reason": doubt.reason})
             except Exception as error:  # noqa: BLE001  (whatever went wrong: it is not written; no value is told)
@@ -139,9 +174,13 @@ def _run(policy: "Policy", files: list[Path], out: Path, key: "Keyed", project: 
     return report
 
 
-def _one(policy: "Policy", path: Path, out: Path, key: "Keyed", written: set[str]) -> None:
+def _one(
+    policy: "Policy", path: Path, out: Path, key: "Keyed", written: set[str], codec: "Codec | None"
+) -> str:
+    """Write one instance; the rule by which its pixels were redacted."""
     from dicomweb_box.deid.doubt import Doubt
     from dicomweb_box.deid.files import deidentified_file
+    from dicomweb_box.deid.redacted import made_here
 
     def target(instance_uid: str) -> Path:
         if instance_uid in written:
@@ -149,11 +188,13 @@ def _one(policy: "Policy", path: Path, out: Path, key: "Keyed", written: set[str
         written.add(instance_uid)
         return out / f"{instance_uid}.dcm"
 
-    deidentified_file(path, target, policy, key)
+    return deidentified_file(path, target, policy, key, codec or made_here).rule
 
 
 def _print(report: Report) -> None:
     print(f"written {report.written}")
+    for rule, count in report.redacted.items():
+        print(f"  {count} × redacted by the rule {rule}")
     print(f"held back {len(report.held_back)}")
     for reason, count in Counter(one["reason"] for one in report.held_back).most_common():
         print(f"  {count} × {reason}")
@@ -172,6 +213,18 @@ def grammar(commands: Any) -> None:
         "--project", metavar="NAME", help="whose key makes the pseudonyms; without it, one that is forgotten"
     )
     one.add_argument("--out", metavar="DIR", help="folder to write to")
+    one.add_argument(
+        "--pixels",
+        choices=("refuse", "redact", "allow"),
+        help="what becomes of instances whose pixels may show who the patient is: held back (refuse), made "
+        "black where a rule says it (redact), or let go (allow)",
+    )
+    one.add_argument(
+        "--pixel-rules",
+        action="append",
+        metavar="FILE",
+        help="rules in TOML that say where pixels are to be made black; repeatable",
+    )
     one.add_argument(
         "--allow-pixels", metavar="REASON",
         help="let instances go whose pixels may show who the patient is, and say why",

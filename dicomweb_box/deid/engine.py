@@ -1,20 +1,21 @@
 """An instance's bytes in, those of the de-identified instance out."""
 
-import mmap
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, Final
 
-from dicomweb_box.deid import markers, verdict
+from dicomweb_box.deid import markers, redaction, verdict
 from dicomweb_box.deid.doubt import Doubt
 from dicomweb_box.deid.elements import Glance
 from dicomweb_box.deid.identity import IDENTIFYING, identity
+from dicomweb_box.deid.mapped import let_go
 from dicomweb_box.deid.pixels import BITS, COLUMNS, FRAMES, PHOTOMETRIC, ROWS, SAMPLES
 from dicomweb_box.deid.plans import CONTRIBUTING_EQUIPMENT, METHOD_CODES, plans
 from dicomweb_box.deid.policy import Policy
 from dicomweb_box.deid.pseudonyms import Pseudonyms
+from dicomweb_box.deid.redacted import Codec, RedactedPixels, Redacting, made_here
 from dicomweb_box.deid.registry import REGISTERED, TRANSFER_SYNTAXES
 from dicomweb_box.deid.treatment import Treatment
 from dicomweb_box.deid.values import Writer
@@ -47,9 +48,14 @@ class Deidentified:
     """The source, or what a deflated one inflates to."""
     pieces: list[Piece]
     deflated: bool
+    rule: str = ""
+    """The rule by which pixels were made black; empty where none were."""
 
     def chunks(self) -> Iterator[bytes]:
-        """The Part 10 file, in pieces of at most 1 MiB or as they come."""
+        """The Part 10 file, in pieces of at most 1 MiB or as they come.
+
+        Raises Doubt where pixels that are to be redacted cannot be: nothing of it may then go anywhere.
+        """
         yield self.meta
         if not self.deflated:
             yield from self._plain()
@@ -65,22 +71,24 @@ class Deidentified:
         yield out + b"\0" * ((length + len(out)) % 2)
 
     def _plain(self) -> Iterator[bytes]:
-        release = getattr(self.data, "madvise", None)
         for piece in self.pieces:
             if isinstance(piece, Stretch):
                 for at in range(piece.offset, piece.offset + piece.length, _CHUNK):
                     yield self.data[at : min(at + _CHUNK, piece.offset + piece.length)]
-                    if release:  # a mapped file: pixels must not pile up in memory
-                        page = at - at % mmap.PAGESIZE
-                        release(mmap.MADV_DONTNEED, page, min(_CHUNK, len(self.data) - page))
+                    let_go(self.data, at, at + _CHUNK)
+            elif isinstance(piece, RedactedPixels):
+                yield from piece.chunks(self.data)
             else:
                 yield piece
 
 
-def deidentify(data: Any, size: int, policy: Policy, pseudonyms: Pseudonyms) -> Deidentified:
+def deidentify(
+    data: Any, size: int, policy: Policy, pseudonyms: Pseudonyms, codec: Codec = made_here
+) -> Deidentified:
     """The instance in `data` (bytes or a mapped file) under a policy; `data` stays open until it is written.
 
-    Raises Doubt where it cannot be de-identified beyond doubt; nothing of it may then go anywhere.
+    `codec` decodes and encodes frames that are redacted. Raises Doubt where the instance cannot be
+    de-identified beyond doubt; nothing of it may then go anywhere.
     """
     try:
         opened = open_part10(data, size)
@@ -91,23 +99,38 @@ def deidentify(data: Any, size: int, policy: Policy, pseudonyms: Pseudonyms) -> 
         raise Doubt("its transfer syntax is not one of the standard's")
     if opened.size > len(opened.data):
         raise Doubt("its data set inflates to more than 64 MiB")
-    raw = _glance(opened.encoding).values(opened.data, opened.start, opened.size)
+    glance = _glance(opened.encoding, policy.pixels == "redact")
+    raw = glance.values(opened.data, opened.start, opened.size)
     sop_class_uid, instance_uid = (clean_uid(raw.get(tag, b"")) for tag in (verdict.SOP_CLASS, _INSTANCE_UID))
     if not sop_class_uid or not instance_uid:
         raise Doubt("it has no SOP Class UID or no SOP Instance UID")
     verdict.judge(raw, syntax, policy)
+    redacting = None
+    if policy.pixels == "redact":
+        redacting = redaction.planned(raw, opened.encoding, syntax, policy, codec)
+        policy = _carried_out(policy, redacted=bool(redacting and redacting.rule))
+    written_syntax = redacting.target.transfer_syntax_uid if redacting else syntax
     treatment = _treatment(policy, pseudonyms, raw)
     # What PS3.6 registers, such as a colour palette, is nobody's (and stays in the data set, too).
     kept = "retain-uids" in policy.options or instance_uid in REGISTERED
     new_uid = instance_uid if kept else pseudonyms.uid(instance_uid)
     return Deidentified(
         instance_uid=new_uid,
-        transfer_syntax_uid=syntax,
-        meta=written_meta(sop_class_uid=sop_class_uid, instance_uid=new_uid, transfer_syntax_uid=syntax),
+        transfer_syntax_uid=written_syntax,
+        meta=written_meta(
+            sop_class_uid=sop_class_uid, instance_uid=new_uid, transfer_syntax_uid=written_syntax
+        ),
         data=opened.data,
-        pieces=_pieces(opened.data, opened.start, opened.size, opened.encoding, syntax, treatment),
+        pieces=_pieces(opened.data, opened.start, opened.size, opened.encoding, syntax, treatment, redacting),
         deflated=syntax in DEFLATED,
+        rule=redacting.rule if redacting else "",
     )
+
+
+@lru_cache
+def _carried_out(policy: Policy, *, redacted: bool) -> Policy:
+    """The policy as one instance says that it was carried out: only what was redacted says so."""
+    return replace(policy, pixels="redact" if redacted else "refuse")
 
 
 def _treatment(policy: Policy, pseudonyms: Pseudonyms, raw: Mapping[int, bytes]) -> Treatment:
@@ -118,12 +141,20 @@ def _treatment(policy: Policy, pseudonyms: Pseudonyms, raw: Mapping[int, bytes])
 
 
 def _pieces(
-    data: Any, start: int, size: int, encoding: Encoding, syntax: str, treatment: Treatment
+    data: Any,
+    start: int,
+    size: int,
+    encoding: Encoding,
+    syntax: str,
+    treatment: Treatment,
+    redacting: Redacting | None,
 ) -> list[Piece]:
     writer = writer_of(encoding)
     policy, found = treatment.policy, treatment.identity
     items = markers.items(policy, found.raw, writer)
     elements = markers.elements(policy, found, writer)
+    if redacting is not None and redacting.rule:
+        elements |= markers.redacted(found.raw, redacting, writer)
     for tag in _SEQUENCES:
         if tag not in found.raw:
             elements[tag] = writer.open_sequence(tag) + items[tag] + writer.sequence_end
@@ -135,8 +166,11 @@ def _pieces(
         transfer_syntax_uid=syntax,
         elements=elements,
         items={tag: partial(_more, policy, found.raw, tag) for tag in _SEQUENCES if tag in found.raw},
+        redacting=redacting,
     )
     walker.walk(start)
+    if redacting is not None and not walker.redacted:
+        raise Doubt("there are no pixels in it that could be redacted")
     return walker.pieces
 
 
@@ -145,5 +179,7 @@ def _more(policy: Policy, raw: Mapping[int, bytes], tag: int, writer: Writer) ->
 
 
 @lru_cache
-def _glance(encoding: Encoding) -> Glance:
+def _glance(encoding: Encoding, redacts: bool) -> Glance:
+    if redacts:
+        return Glance(encoding, _SEEN | redaction.SEEN, redaction.LAST_SEEN)
     return Glance(encoding, _SEEN, _LAST_SEEN)

@@ -10,17 +10,22 @@ from pathlib import Path
 from typing import Final
 
 from dicomweb_box.deid.doubt import Doubt
-from dicomweb_box.deid.engine import deidentify
+from dicomweb_box.deid.engine import Deidentified, deidentify
 from dicomweb_box.deid.policy import Policy
 from dicomweb_box.deid.pseudonyms import Pseudonyms
+from dicomweb_box.deid.redacted import Codec, made_here
 
 _HALF: Final = ".deid-"
 
 
 def deidentified_file(
-    source: Path, target: Callable[[str], Path], policy: Policy, pseudonyms: Pseudonyms
-) -> Path:
-    """The file written; `target` tells where, by the new SOP Instance UID.
+    source: Path,
+    target: Callable[[str], Path],
+    policy: Policy,
+    pseudonyms: Pseudonyms,
+    codec: Codec = made_here,
+) -> Deidentified:
+    """What was written; `target` tells where, by the new SOP Instance UID.
 
     It appears there whole or not at all. Raises Doubt where nothing may be written.
     """
@@ -29,10 +34,9 @@ def deidentified_file(
         if not size:
             raise Doubt("it is not a DICOM instance that can be read")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            found = deidentify(data, size, policy, pseudonyms)
-            path = target(found.instance_uid)
-            _write(path, found.chunks())
-    return path
+            found = deidentify(data, size, policy, pseudonyms, codec)
+            _write(target(found.instance_uid), found.chunks())
+            return found
 
 
 def swept(folder: Path) -> None:

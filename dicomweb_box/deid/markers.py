@@ -1,5 +1,6 @@
 """What a de-identified instance says of that (PS3.15 E.1.1 and E.3, PS3.3 C.7.6.9, C.12.1.1.7)."""
 
+import struct
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
@@ -8,11 +9,20 @@ from dicomweb_box import __version__
 from dicomweb_box.deid.identity import Identity
 from dicomweb_box.deid.plans import CONTRIBUTING_EQUIPMENT, METHOD_CODES
 from dicomweb_box.deid.policy import Policy
+from dicomweb_box.deid.redacted import Redacting
 from dicomweb_box.deid.stand_ins import code
-from dicomweb_box.deid.values import Writer, is_readable
+from dicomweb_box.deid.values import Writer, is_readable, padded
+from dicomweb_box.dicom import codestream
 
 REMOVED, METHOD, TEMPORAL = 0x00120062, 0x00120063, 0x00280303
+PHOTOMETRIC, PLANAR, BURNED_IN = 0x00280004, 0x00280006, 0x00280301
+LOSSY, LOSSY_METHOD = 0x00282110, 0x00282114
 _LONGEST: Final = 64
+# PS3.3 C.7.6.1.1.5.1.
+_LOSSY_METHODS: Final = frozenset(
+    (b"ISO_10918_1", b"ISO_14495_1", b"ISO_15444_1", b"ISO_15444_15", b"ISO_18181_1", b"ISO_13818_2",
+     b"ISO_14496_10", b"ISO_23008_2")
+)  # fmt: skip
 
 
 def elements(policy: Policy, identity: Identity, writer: Writer) -> dict[int, bytes]:
@@ -22,6 +32,30 @@ def elements(policy: Policy, identity: Identity, writer: Writer) -> dict[int, by
         METHOD: writer.element(METHOD, "LO", _methods(policy, identity)),
         TEMPORAL: writer.element(TEMPORAL, "CS", _temporal(policy)),
     }
+
+
+def redacted(raw: Mapping[int, bytes], how: Redacting, writer: Writer) -> dict[int, bytes]:
+    """What redacted pixels are described by, by tag (PS3.15 E.3.1, PS3.3 C.7.6.1.1.5, C.7.6.3).
+
+    Lossy compression is told once and for all, though what is written is compressed without loss.
+    """
+    lossy, methods = raw.get(LOSSY, b"").strip(b" \0"), _known_methods(raw.get(LOSSY_METHOD, b""))
+    if how.image.transfer_syntax_uid in codestream.JPEG and lossy != b"01":
+        lossy, methods = b"01", methods or b"ISO_10918_1"
+    said = {PHOTOMETRIC: how.target.photometric.encode("ascii"), BURNED_IN: b"NO"}
+    if lossy in {b"00", b"01"}:
+        said[LOSSY] = lossy
+    if methods:
+        said[LOSSY_METHOD] = methods
+    found = {tag: writer.element(tag, "CS", padded(value, "CS")) for tag, value in said.items()}
+    if how.target.samples > 1:
+        found[PLANAR] = writer.element(PLANAR, "US", struct.pack(how.order + "H", how.target.planar))
+    return found
+
+
+def _known_methods(value: bytes) -> bytes:
+    methods = [one for one in value.strip(b" \0").split(b"\\") if one.strip() in _LOSSY_METHODS]
+    return b"\\".join(methods)
 
 
 def items(policy: Policy, present: Mapping[int, bytes], writer: Writer) -> dict[int, bytes]:

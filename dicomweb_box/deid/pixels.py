@@ -77,6 +77,13 @@ def fragments(data: Any, pos: int, end: int, transfer_syntax_uid: str) -> Fragme
     return Fragments(pieces=pieces, moved=moved, lengths=lengths, changed=changed, spans=spans)
 
 
+def fragment_spans(data: Any, pos: int, end: int) -> list[tuple[int, int]]:
+    """Offset and length of the items that begin at a place, the offset table's first."""
+    table, first = _table(data, pos, end)
+    found = [(start, stop - start) for start, stop in _items(data, first, end)]
+    return [(pos + 8, len(table)), *found]
+
+
 def _end(data: Any, kept: list[Span]) -> bytes:
     """The last two bytes that are not padding."""
     span = next(span for span in reversed(kept) if span not in (b"", b"\0"))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from dicomweb_box.deid.pixel_rules import NO_RULES, PixelRules
 from dicomweb_box.deid.table import EDITION, OPTIONS, Option
 from dicomweb_box.errors import BadSetting
 
@@ -32,6 +33,7 @@ CODES: Final[dict[str, tuple[str, str]]] = {
     "retain-safe-private": ("113111", "Retain Safe Private Option"),
     "retain-institution-identity": ("113112", "Retain Institution Identity Option"),
 }
+REDACTED: Final = ("113101", "Clean Pixel Data Option")
 _MOST_DAYS: Final = 36525
 
 
@@ -52,8 +54,10 @@ class Policy:
     version: str = "1"
     options: frozenset[Option] = frozenset()
     dates: Dates = field(default_factory=Dates)
-    pixels: Literal["refuse", "allow"] = "refuse"
+    pixels: Literal["refuse", "redact", "allow"] = "refuse"
     """What becomes of instances whose pixels may show who the patient is."""
+    pixel_rules: PixelRules = NO_RULES
+    """Where they show it, beside what follows from the standard."""
     reason: str = ""
     """Why their pixels are allowed."""
     pattern: str = "{token}"
@@ -81,7 +85,8 @@ class Policy:
     @property
     def codes(self) -> tuple[tuple[str, str], ...]:
         """(Code Value, Code Meaning) of all that is applied (PS3.16 CID 7050)."""
-        return (CODES["basic"], *sorted(CODES[option] for option in self.options))
+        redacted = (REDACTED,) if self.pixels == "redact" else ()
+        return (CODES["basic"], *redacted, *sorted(CODES[option] for option in self.options))
 
 
 def _check_pattern(pattern: str) -> None:

@@ -35,6 +35,8 @@ class Action(IntEnum):
     PSEUDONYM = 10
     STRUCTURAL_UID = 11
     """Kept where it is a UID that holds no number of the patient, else another UID."""
+    DERIVED = 12
+    """As GRAMMAR, with DERIVED for its first value: its pixels are not those that were made."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -38,6 +38,8 @@ class Treatment:
         """The new value, padded; None where the attribute is removed."""
         if action == Action.GRAMMAR:
             return self._by_grammar(tag, vr, value)
+        if action == Action.DERIVED:
+            return derived(self._by_grammar(tag, vr, value) or b"")
         if action == Action.TEXT:
             # Many of these are needed by their modules: a value that says nothing keeps the object valid.
             return value if self._is_plain(value, read) else dummy(vr)
@@ -120,3 +122,9 @@ def _unmoved(tag: int, vr: str) -> bytes | None:
     if action == Action.REMOVE:
         return None
     return b"" if action == Action.EMPTY else dummy(vr)
+
+
+def derived(value: bytes) -> bytes:
+    """Image Type or Frame Type of what is derived from an instance that says so (PS3.3 C.7.6.1.1.2)."""
+    first, separator, rest = value.strip(b" \0").partition(b"\\")
+    return padded(b"DERIVED" + separator + rest, "CS") if first else value

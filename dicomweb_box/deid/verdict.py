@@ -31,9 +31,9 @@ def judge(raw: Mapping[int, bytes], transfer_syntax_uid: str, policy: Policy) ->
     if kind:
         raise Doubt(f"{kind} is not de-identified by this version")
     if policy.pixels == "refuse":
-        shown = _shown(sop_class, raw)
-        if shown:
-            raise Doubt(f"its pixels may show who the patient is: {shown}")
+        found = shown(raw)
+        if found:
+            raise Doubt(f"its pixels may show who the patient is: {found}")
 
 
 def _held_back(sop_class: str, raw: Mapping[int, bytes], transfer_syntax_uid: str) -> str:
@@ -53,17 +53,29 @@ def _held_back(sop_class: str, raw: Mapping[int, bytes], transfer_syntax_uid: st
     return ""
 
 
-def _shown(sop_class: str, raw: Mapping[int, bytes]) -> str:
+def shown(raw: Mapping[int, bytes]) -> str:
     """Why the pixels are not trusted; empty where nothing speaks against them."""
-    burned_in = raw.get(BURNED_IN, b"").strip(b" \0").upper()
+    burned_in = _term(raw, BURNED_IN)
     if burned_in not in {b"", b"NO"}:
         return "Burned In Annotation is not NO"
+    if found := captured(raw):
+        return found
+    if clean_uid(raw.get(SOP_CLASS, b"")) in _ULTRASOUND and burned_in != b"NO":
+        return "ultrasound without Burned In Annotation NO"
+    return ""
+
+
+def captured(raw: Mapping[int, bytes]) -> str:
+    """Why the pixels are those of a screen or of a label; empty where nothing says so."""
+    sop_class = clean_uid(raw.get(SOP_CLASS, b"")) or ""
     if sop_class == _SECONDARY_CAPTURE or sop_class.startswith(f"{_SECONDARY_CAPTURE}."):
         return "it is a secondary capture"
-    if raw.get(CONVERSION, b"").strip(b" \0"):
+    if _term(raw, CONVERSION):
         return "Conversion Type says that it was captured"
     if any(screen in raw.get(IMAGE_TYPE, b"").upper() for screen in _SCREENS):
         return "Image Type says that it is a screen"
-    if sop_class in _ULTRASOUND and burned_in != b"NO":
-        return "ultrasound without Burned In Annotation NO"
     return ""
+
+
+def _term(raw: Mapping[int, bytes], tag: int) -> bytes:
+    return raw.get(tag, b"").strip(b" \0").upper()

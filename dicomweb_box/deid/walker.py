@@ -22,17 +22,19 @@ from dicomweb_box.deid.plans import (
     OFFSETS,
     OVERLAY_BIT,
     PIXELS,
+    REWRITTEN,
     Plan,
     Plans,
 )
-from dicomweb_box.deid.rules import Action
+from dicomweb_box.deid.redacted import RedactedPixels, Redacting
+from dicomweb_box.deid.rules import Action, rule_of
 from dicomweb_box.deid.treatment import Treatment
 from dicomweb_box.deid.values import GRAMMAR, Writer
-from dicomweb_box.dicom.charset import charset
+from dicomweb_box.dicom.charset import Charset, charset
 from dicomweb_box.dicom.header_tables import LONG_LENGTH, Encoding
 from dicomweb_box.dicom.pieces import Stretch
 
-Piece = Stretch | bytes
+Piece = Stretch | bytes | RedactedPixels
 LARGE: Final = 1 << 16
 """Kept bytes beyond this are named, not copied."""
 _NEVER: Final = 1 << 32
@@ -61,6 +63,7 @@ class Walker:
         transfer_syntax_uid: str,
         elements: dict[int, bytes],
         items: dict[int, Callable[[Writer], bytes]],
+        redacting: Redacting | None = None,
     ) -> None:
         self._data, self._size = data, size
         self._plans, self._treatment = plans, treatment
@@ -69,6 +72,8 @@ class Walker:
         """Whole elements still to be written at the top, the next one last."""
         self._items = items
         """What to add to sequences at the top, as their items are written."""
+        self._redacting = redacting
+        self.redacted = False
         self.pieces: list[Piece] = []
         self._offsets: dict[int, tuple[int, bytes, bytes]] = {}
         """Extended offset tables: which piece, their heads and their values."""
@@ -186,10 +191,14 @@ class Walker:
                             self._offsets[tag] = (len(pieces), data[pos:start], data[start:stop])
                             append(b"")
                     elif action == OVERLAY_BIT:
-                        if any(data[start:stop]):
+                        clears = self._redacting is not None and self._redacting.clears and not stack
+                        if any(data[start:stop]) and not clears:
                             raise Doubt("an overlay lies in unused bits of the pixels")
                     elif action == _DUMMY and vr == "SQ":
                         append(self._stand_in(plan, plans, writer))
+                    elif action == REWRITTEN:
+                        if stack:
+                            self._nested(plan, pos, start, stop, read, writer)
                     elif action != MARKER and action != _REMOVE and action != _RECURSE:
                         old = data[start:stop]
                         new = treat(action, tag, vr, old, read, top=not stack)
@@ -282,10 +291,25 @@ class Walker:
         item = stand_ins.stand_in(plan.tag, within, self._treatment.pseudonyms.uid(""))
         return writer.whole_sequence(plan.tag, plan.written_vr, item, within)
 
+    def _nested(self, plan: Plan, pos: int, start: int, stop: int, read: Charset, writer: Writer) -> None:
+        """What describes other pixels than those that are redacted."""
+        action = rule_of(self._treatment.policy, plan.tag, plan.vr).action
+        if action == KEEP:
+            self.pieces.append(self._data[pos:stop])
+        elif action not in {_REMOVE, _RECURSE}:
+            new = self._treatment.value(action, plan.tag, plan.vr, self._data[start:stop], read, top=False)
+            if new is not None:
+                self.pieces.append(writer.element(plan.tag, plan.written_vr, new))
+
     def _pixels(self, plan: Plan, pos: int, start: int, stop: int, writer: Writer) -> None:
         """Pixel Data, which ends the data set: no attribute behind it is ever kept."""
         self._insert(_NEVER, writer)
         order = self._plans.encoding.order
+        if self._redacting is not None:
+            self.redacted = True
+            place = (start, stop if stop >= 0 else self._size)
+            self.pieces += self._redacting.pieces(self._data, plan, place, stop < 0, writer)
+            return
         if stop >= 0:
             length = stop - start
             if plan.tag == 0x7FE00010:
