@@ -127,4 +127,4 @@ def _unmoved(tag: int, vr: str) -> bytes | None:
 def derived(value: bytes) -> bytes:
     """Image Type or Frame Type of what is derived from an instance that says so (PS3.3 C.7.6.1.1.2)."""
     first, separator, rest = value.strip(b" \0").partition(b"\\")
-    return padded(b"DERIVED" + separator + rest, "CS") if first else value
+    return padded(b"DERIVED" + separator + rest, "CS") if first or separator else value
