@@ -1,7 +1,7 @@
 """Pixel Data by its place in the source: cut to its length, or fragment by fragment without comments."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ _MOST_FRAGMENTS: Final = 10_000_000
 ROWS, COLUMNS, SAMPLES, BITS, FRAMES = 0x00280010, 0x00280011, 0x00280002, 0x00280100, 0x00280008
 PHOTOMETRIC: Final = 0x00280004
 _RLE, _UNCOMPRESSED = "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.1.98"
+_OFFSET_TABLE, _LENGTH_TABLE = 0x7FE00001, 0x7FE00002
 _START, _EOI = b"\xff\xd8", b"\xff\xd9"
 
 
@@ -154,3 +155,23 @@ def _written_table(table: bytes, moved: Mapping[int, int]) -> bytes:
     return _ITEM.pack(0xFFFE, ITEM, 4 * len(offsets)) + struct.pack(
         f"<{len(offsets)}I", *(moved[offset] for offset in offsets)
     )
+
+
+def moved_offsets(
+    tables: Mapping[int, tuple[int, bytes, bytes]], found: Fragments
+) -> Iterator[tuple[int, bytes]]:
+    """Extended offset tables that tell of the fragments as they are now (PS3.3 C.7.6.3.1.8).
+
+    `tables` has for each tag a place, the element's head and its value; what comes is the place and the element.
+    """
+    table, sizes = tables.get(_OFFSET_TABLE), tables.get(_LENGTH_TABLE)
+    if table is None:
+        return
+    count = len(table[2]) // 8
+    offsets = struct.unpack_from(f"<{count}Q", table[2])
+    if sizes is None or any(len(one[2]) != 8 * count or len(one[1]) != 12 for one in (table, sizes)):
+        raise Doubt("the extended offset tables are not of the same whole offsets")
+    if any(offset not in found.moved for offset in offsets):
+        raise Doubt("an extended offset table names no fragment")
+    for (place, head, _), new in ((table, found.moved), (sizes, found.lengths)):
+        yield place, head + struct.pack(f"<{count}Q", *(new[offset] for offset in offsets))

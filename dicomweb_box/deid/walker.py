@@ -13,7 +13,7 @@ from typing import Any, Final
 from dicomweb_box.deid import stand_ins
 from dicomweb_box.deid.doubt import Doubt
 from dicomweb_box.deid.elements import ITEM, SEQUENCE_END, UNDEFINED, inside, skipped
-from dicomweb_box.deid.pixels import Fragments, check_amount, fragments, native_length
+from dicomweb_box.deid.pixels import check_amount, fragments, moved_offsets, native_length
 from dicomweb_box.deid.plans import (
     CHARSET,
     DELIMITER,
@@ -38,7 +38,6 @@ Piece = Stretch | bytes | RedactedPixels
 LARGE: Final = 1 << 16
 """Kept bytes beyond this are named, not copied."""
 _NEVER: Final = 1 << 32
-_OFFSET_TABLE, _LENGTH_TABLE = 0x7FE00001, 0x7FE00002
 _RECURSE, _REMOVE, _DUMMY = int(Action.RECURSE), int(Action.REMOVE), int(Action.DUMMY)
 _GRAMMAR: Final = int(Action.GRAMMAR)
 _STAYING: Final = frozenset((_GRAMMAR, int(Action.TEXT)))
@@ -320,25 +319,14 @@ class Walker:
             raise Doubt("Pixel Data has an undefined length where it cannot be encapsulated")
         found = fragments(self._data, start, self._size, self._syntax)
         check_amount(self._data, found, self._syntax, self._treatment.identity.raw)
-        self._move_offsets(found)
+        for at, value in moved_offsets(self._offsets, found):
+            self.pieces[at] = value
         self.pieces += [self._data[pos:start], *found.pieces]
-
-    def _move_offsets(self, found: Fragments) -> None:
-        """Extended offset tables that tell of the fragments as they are now (PS3.3 C.7.6.3.1.8)."""
-        table, sizes = self._offsets.get(_OFFSET_TABLE), self._offsets.get(_LENGTH_TABLE)
-        if table is None:
-            return
-        count = len(table[2]) // 8
-        offsets = struct.unpack_from(f"<{count}Q", table[2])
-        if sizes is None or any(len(one[2]) != 8 * count or len(one[1]) != 12 for one in (table, sizes)):
-            raise Doubt("the extended offset tables are not of the same whole offsets")
-        if any(offset not in found.moved for offset in offsets):
-            raise Doubt("an extended offset table names no fragment")
-        for (place, head, _), new in ((table, found.moved), (sizes, found.lengths)):
-            self.pieces[place] = head + struct.pack(f"<{count}Q", *(new[offset] for offset in offsets))
 
 
 def _length(pieces: list[Piece], first: int) -> int:
     return sum(
-        piece.length if isinstance(piece, Stretch) else len(piece) for piece in islice(pieces, first, None)
+        piece.length if isinstance(piece, Stretch) else len(piece)
+        for piece in islice(pieces, first, None)
+        if not isinstance(piece, RedactedPixels)  # they end a data set
     )
