@@ -162,7 +162,7 @@ def moved_offsets(
 ) -> Iterator[tuple[int, bytes]]:
     """Extended offset tables that tell of the fragments as they are now (PS3.3 C.7.6.3.1.8).
 
-    `tables` has for each tag a place, the element's head and its value; what comes is the place and the element.
+    `tables` has by tag a place, the element's head and its value; what comes is place and element.
     """
     table, sizes = tables.get(_OFFSET_TABLE), tables.get(_LENGTH_TABLE)
     if table is None:
