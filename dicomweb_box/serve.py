@@ -5,7 +5,6 @@ meanwhile are taken by another role or by the restarted one. It runs no thread a
 neither database nor blobs: a role is a fork of it, with everything imported already.
 """
 
-import ctypes
 import gc
 import importlib
 import logging
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 
 from dicomweb_box import backlog, listeners, roles
 from dicomweb_box import log as logs
+from dicomweb_box.accounts.key_memory import keep_memory_to_ourselves
 from dicomweb_box.errors import BadSetting
 from dicomweb_box.settings import Settings
 from dicomweb_box.tls import Certificate
@@ -44,7 +44,6 @@ PAST_DRAIN = 10.0
 OPEN_FILES = 65536
 """Descriptors that a role may hold, where the machine lets it."""
 
-PR_SET_DUMPABLE = 4  # linux/prctl.h
 WARM_DIMSE = ("dicomweb_box.dimse.server",)
 HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -73,14 +72,6 @@ def serve(settings: Settings) -> int:
     """Run every role until told to stop; the exit code. Raises BadSetting, OutOfResources or StartFailed."""
     listeners.refuse_unsafe(settings)
     return _Supervisor(settings).run()
-
-
-def keep_memory_to_ourselves() -> None:
-    """Write no core dump, and let no other process of our user read our memory: keys are there."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        # A core_pattern that pipes dumps to a program heeds no limit, but this.
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _allow_open_files() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dicomweb_box import __version__, setting_sources, settings
-from dicomweb_box.cli import accounts, archive, deid, peers
+from dicomweb_box.cli import accounts, archive, deid, peers, vault
 from dicomweb_box.cli.grammar import Parser
 from dicomweb_box.cli.running import FAILED, INTERRUPTED, WRONG, failed
 from dicomweb_box.errors import BadRequest, BadSetting, BoxError
@@ -50,6 +50,6 @@ def parser() -> argparse.ArgumentParser:
     made = Parser(prog="dicomweb-box", description="The DICOMweb-native image archive.")
     made.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = made.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-    for part in (archive, peers, accounts, deid):
+    for part in (archive, peers, accounts, deid, vault):
         part.grammar(commands)
     return made

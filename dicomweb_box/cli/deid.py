@@ -1,6 +1,5 @@
 """The command that de-identifies files."""
 
-import secrets
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -10,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from dicomweb_box import settings
 from dicomweb_box.cli.grammar import command
+from dicomweb_box.cli.pseudonyms import Source, pseudonyms_of
 from dicomweb_box.cli.running import FAILED, print_json, progress
 from dicomweb_box.errors import BadSetting
 
 if TYPE_CHECKING:
     from dicomweb_box.deid.policy import Policy
-    from dicomweb_box.deid.pseudonyms import Keyed
     from dicomweb_box.deid.redacted import Codec
 
 
@@ -43,10 +42,10 @@ def deidentify(chosen: settings.Settings, asked: dict[str, Any]) -> int:
         return _explain(policy, asked["explain"])
     if not asked["paths"] or not asked["out"]:
         raise BadSetting("name files or folders, and with --out the folder to write to")
-    key = _key(chosen, asked["project"])
-    files = list(_files([Path(path) for path in asked["paths"]], Path(asked["out"])))
-    with _codec(chosen, policy) as codec:
-        report = _run(policy, files, Path(asked["out"]), key, asked["project"], codec)
+    with pseudonyms_of(chosen, asked["project"], policy) as source:
+        files = list(_files([Path(path) for path in asked["paths"]], Path(asked["out"])))
+        with _codec(chosen, policy) as codec:
+            report = _run(policy, files, Path(asked["out"]), source, asked["project"], codec)
     if asked["json"]:
         print_json(report.__dict__)
     else:
@@ -114,14 +113,6 @@ def _explain(policy: "Policy", given: str) -> int:
     return 0
 
 
-def _key(chosen: settings.Settings, project: str | None) -> "Keyed":
-    from dicomweb_box.accounts.project_keys import project_key
-    from dicomweb_box.deid.pseudonyms import Keyed
-
-    # Without a project the key is forgotten: what is written can be joined with nothing else.
-    return Keyed(secrets.token_bytes(32) if project is None else project_key(chosen, project))
-
-
 def _files(paths: list[Path], out: Path) -> Iterator[Path]:
     for path in paths:
         if not path.exists():
@@ -139,7 +130,7 @@ def _files(paths: list[Path], out: Path) -> Iterator[Path]:
 
 
 def _run(
-    policy: "Policy", files: list[Path], out: Path, key: "Keyed", project: str | None, codec: "Codec | None"
+    policy: "Policy", files: list[Path], out: Path, source: Source, project: str | None, codec: "Codec | None"
 ) -> Report:
     from dicomweb_box.deid.doubt import Doubt
     from dicomweb_box.deid.files import swept
@@ -160,7 +151,7 @@ def _run(
     with progress("De-identifying", len(files)) as advance:
         for path in files:
             try:
-                rule = _one(policy, path, out, key, written, codec)
+                rule = _one(policy, path, out, source, written, codec)
                 report.written += 1
                 if rule:
                     report.redacted[rule] = report.redacted.get(rule, 0) + 1
@@ -175,20 +166,23 @@ def _run(
 
 
 def _one(
-    policy: "Policy", path: Path, out: Path, key: "Keyed", written: set[str], codec: "Codec | None"
+    policy: "Policy", path: Path, out: Path, source: Source, written: set[str], codec: "Codec | None"
 ) -> str:
     """Write one instance; the rule by which its pixels were redacted."""
     from dicomweb_box.deid.doubt import Doubt
     from dicomweb_box.deid.files import deidentified_file
     from dicomweb_box.deid.redacted import made_here
 
+    pseudonyms, enter = source(path)
+
     def target(instance_uid: str) -> Path:
         if instance_uid in written:
             raise Doubt("another instance of this run has the same SOP Instance UID")
+        enter()
         written.add(instance_uid)
         return out / f"{instance_uid}.dcm"
 
-    return deidentified_file(path, target, policy, key, codec or made_here).rule
+    return deidentified_file(path, target, policy, pseudonyms, codec or made_here).rule
 
 
 def _print(report: Report) -> None:

@@ -3,9 +3,9 @@
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Coroutine
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dicomweb_box import log as logs
 from dicomweb_box import settings
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from dicomweb_box.box import Box
 
+T = TypeVar("T")
 FAILED, WRONG = 1, 2
 INTERRUPTED = 130
 
@@ -41,15 +42,43 @@ def run(chosen: settings.Settings, job: Callable[["Box"], Coroutine[Any, Any, An
     return asyncio.run(main())
 
 
+@contextmanager
+def held(chosen: settings.Settings) -> Iterator[tuple["Box", Callable[[Coroutine[Any, Any, T]], T]]]:
+    """The box, and what waits for something of it: for work that is itself not of the event loop."""
+    from dicomweb_box.box import open_box
+
+    logs.set_up("command", level="warning", style=chosen.log_format)
+    with asyncio.Runner() as runner:
+        opened = open_box(chosen)
+        box = runner.run(_entered(opened))
+        try:
+            yield box, runner.run
+        finally:
+            runner.run(_left(opened))
+
+
+async def _entered(opened: AbstractAsyncContextManager["Box"]) -> "Box":
+    return await opened.__aenter__()
+
+
+async def _left(opened: AbstractAsyncContextManager["Box"]) -> None:
+    await opened.__aexit__(None, None, None)
+
+
 def existing(chosen: settings.Settings) -> settings.Settings:
     """The same; BadSetting where there is no archive yet: a mistyped folder must not look sound."""
-    if (
-        chosen.database_url is None
-        and not (chosen.data / "index.db").exists()
-        and not (chosen.data / "blobs").exists()
-    ):
+    if not there_is_one(chosen):
         raise BadSetting(f"there is no archive in {chosen.data}")
     return chosen
+
+
+def there_is_one(chosen: settings.Settings) -> bool:
+    """Whether there is an archive already."""
+    return (
+        chosen.database_url is not None
+        or (chosen.data / "index.db").exists()
+        or (chosen.data / "blobs").exists()
+    )
 
 
 def progress(label: str, total: int) -> AbstractContextManager[Callable[[], None]]:

@@ -24,6 +24,11 @@ class Patient:
     patient_id: str
     issuer: str = ""
 
+    @property
+    def whole(self) -> str:
+        """Both in one, so that no two patients have the same."""
+        return f"{len(self.issuer)}|{self.issuer}|{self.patient_id}"
+
 
 class Pseudonyms(Protocol):
     """What an instance's originals become; each answer is the same whenever it is asked for."""
@@ -34,6 +39,10 @@ class Pseudonyms(Protocol):
 
     def token(self, kind: str, original: str) -> str:
         """16 letters and digits in the place of an identifier of some kind."""
+        ...
+
+    def patient(self, patient: Patient, pattern: str) -> str:
+        """What stands for Patient ID and Patient's Name; ASCII, by the policy's pattern or a project's."""
         ...
 
     def days(self, patient: Patient, dates: Dates) -> int:
@@ -62,11 +71,15 @@ class Keyed:
         """See `Pseudonyms`."""
         return base64.b32encode(self._digest(f"token {kind}", original)[:_TOKEN_BYTES]).decode("ascii")
 
+    def patient(self, patient: Patient, pattern: str) -> str:
+        """See `Pseudonyms`."""
+        return pattern.replace("{token}", self.token("patient", patient.whole))
+
     def days(self, patient: Patient, dates: Dates) -> int:
         """See `Pseudonyms`."""
         unit = 7 if dates.whole_weeks else 1
         steps = dates.most_days // unit
-        digest = self._digest("days", f"{len(patient.issuer)}|{patient.issuer}|{patient.patient_id}")
+        digest = self._digest("days", patient.whole)
         drawn = int.from_bytes(digest[:16], "big") % (2 * steps)
         return unit * (drawn - steps if drawn < steps else drawn - steps + 1)
 

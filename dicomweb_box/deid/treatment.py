@@ -102,11 +102,8 @@ class Treatment:
         if tag in _ONLY_IN_ITEMS and not top:
             return b""
         if tag in {PATIENT_ID, PATIENT_NAME}:
-            patient = self.identity.patient
-            token = self.pseudonyms.token(
-                "patient", f"{len(patient.issuer)}|{patient.issuer}|{patient.patient_id}"
-            )
-            return padded(self.policy.pattern.replace("{token}", token).encode("ascii"), vr)
+            pseudonym = self.pseudonyms.patient(self.identity.patient, self.policy.pattern)
+            return padded(pseudonym.encode("ascii"), vr)
         text = value.strip(b" \0").decode("latin-1")
         if not text:
             return b""

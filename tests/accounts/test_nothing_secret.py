@@ -153,7 +153,7 @@ def test_the_server_writes_no_core_dumps(planted: Planted) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has it")
 def test_other_processes_of_the_same_user_may_not_read_its_memory() -> None:
     program = (
-        "import ctypes; from dicomweb_box.serve import keep_memory_to_ourselves as keep;"
+        "import ctypes; from dicomweb_box.accounts.key_memory import keep_memory_to_ourselves as keep;"
         "before = ctypes.CDLL(None).prctl(3, 0, 0, 0, 0); keep();"
         "print(before, ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
     )

@@ -1,0 +1,77 @@
+"""Where a command that de-identifies has its pseudonyms from: a forgotten key, a project's, or its vault."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dicomweb_box import settings
+from dicomweb_box.cli.running import held, there_is_one
+
+if TYPE_CHECKING:
+    from dicomweb_box.deid.policy import Policy
+    from dicomweb_box.deid.pseudonyms import Pseudonyms
+
+Source = Callable[[Path], tuple["Pseudonyms", Callable[[], None]]]
+"""For a file: its pseudonyms, and what to call when they have been given, before anything is written."""
+
+
+@contextmanager
+def pseudonyms_of(chosen: settings.Settings, project: str | None, policy: "Policy") -> Iterator[Source]:
+    """The source for a project; without one, a key that is forgotten.
+
+    A project that has a vault is never de-identified past it. Raises BadSetting for a project whose keys are
+    not what they should be.
+    """
+    from dicomweb_box.accounts.key_memory import keep_memory_to_ourselves
+
+    keep_memory_to_ourselves()
+    if project is None:
+        # What is written can be joined with nothing else.
+        yield _keyed(secrets.token_bytes(32))
+        return
+    with _vault(chosen, project, policy) as source:
+        if source is not None:
+            yield source
+            return
+    from dicomweb_box.accounts.project_keys import project_key
+
+    yield _keyed(project_key(chosen, project))
+
+
+def _keyed(key: bytes) -> Source:
+    from dicomweb_box.deid.pseudonyms import Keyed
+
+    pseudonyms = Keyed(key)
+    return lambda path: (pseudonyms, _nothing)
+
+
+def _nothing() -> None:
+    """What a key alone has given is entered nowhere."""
+
+
+@contextmanager
+def _vault(chosen: settings.Settings, project: str, policy: "Policy") -> Iterator[Source | None]:
+    """Pseudonyms that are entered in the project's vault; None where it has none."""
+    from dicomweb_box.accounts.project_keys import vault_folder
+
+    if not vault_folder(chosen, project).exists() and not there_is_one(chosen):
+        yield None
+        return
+    from dicomweb_box.deid.originals import originals
+    from dicomweb_box.vault import projects
+    from dicomweb_box.vault.entering import Run
+
+    with held(chosen) as (box, wait):
+        if not wait(projects.has_vault(box, project)):
+            yield None
+            return
+        run = Run(box, wait(projects.opened(box, project)))
+
+        def source(path: Path) -> tuple["Pseudonyms", Callable[[], None]]:
+            found = originals(path)
+            noted = wait(run.begin(found, policy.pattern))
+            return noted, lambda: wait(run.enter(found, noted))
+
+        yield source

@@ -1,0 +1,164 @@
+"""What a project is told of patients by CSV files: their pseudonyms, and of whom nothing may go out.
+
+The first line names the columns: `patient_id`, `issuer` (may be left out) and, where given, `pseudonym`.
+"""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dicomweb_box.accounts import audit
+from dicomweb_box.accounts.access import Actor
+from dicomweb_box.accounts.audit_words import Action
+from dicomweb_box.box import Box
+from dicomweb_box.database import Writer
+from dicomweb_box.deid.doubt import Doubt
+from dicomweb_box.deid.pseudonyms import Patient
+from dicomweb_box.errors import BadRequest, Conflict
+from dicomweb_box.vault import entries
+from dicomweb_box.vault.naming import key_of, taken
+from dicomweb_box.vault.patterns import is_plain
+from dicomweb_box.vault.projects import Project
+
+_COLUMNS: Final = ("patient_id", "issuer", "pseudonym")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One patient of a list."""
+
+    number: int
+    """Of the line in the file: what messages name."""
+    patient: Patient
+    pseudonym: str = ""
+
+
+def read(path: Path, *, pseudonyms: bool) -> list[Line]:
+    """The lines of a list; raises BadRequest, by the number of the line, where it is none."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return list(_lines(csv.DictReader(file, strict=True), pseudonyms))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadRequest("The list is not CSV in UTF-8.") from error
+
+
+async def assign(box: Box, project: Project, lines: list[Line], *, actor: Actor) -> int:
+    """Give patients the pseudonyms of a list; how many were new. All or nothing.
+
+    Raises Conflict, by the number of the line, where a patient has another pseudonym already, was forgotten,
+    or its pseudonym stands for somebody else.
+    """
+    await audit.opened(box)
+    keys = [await _key(box, project, line) for line in lines]
+
+    async def work(w: Writer) -> int:
+        new = 0
+        for line, data_key in zip(lines, keys, strict=True):
+            new += await _assigned(w, box, project, line, data_key)
+        await _record(w, box, project, actor, "gave pseudonyms", new)
+        return new
+
+    return await box.database.write(work)
+
+
+async def opt_out(box: Box, project: Project, lines: list[Line], *, lift: bool = False, actor: Actor) -> int:
+    """Let nothing of these patients go out any more, or again; for how many that is new."""
+    await audit.opened(box)
+    made_at = box.clock().isoformat(timespec="seconds")
+    rows = [
+        {"project": project.name, "patient": _opted(project, line.patient), "made_at": made_at}
+        for line in lines
+    ]
+    statement = (
+        "delete from vault_opt_out where project = :project and patient = :patient returning 1"
+        if lift
+        else "insert into vault_opt_out (project, patient, made_at) values (:project, :patient, :made_at)"
+        " on conflict (project, patient) do nothing returning 1"
+    )
+
+    async def work(w: Writer) -> int:
+        new = 0
+        for row in rows:
+            new += bool(await w.fetch_value(statement, row))
+        await _record(w, box, project, actor, "lifted opt-outs" if lift else "opted out", new)
+        return new
+
+    return await box.database.write(work)
+
+
+def _lines(table: "csv.DictReader[str]", pseudonyms: bool) -> Iterable[Line]:
+    wanted = _COLUMNS if pseudonyms else _COLUMNS[:2]
+    names = set(table.fieldnames or ())
+    missing = set(wanted) - names - {"issuer"}
+    if missing or names - set(wanted):
+        raise BadRequest(
+            f"The first line of the list names the columns {', '.join(wanted)}; issuer may be left out."
+        )
+    seen: set[Patient] = set()
+    for row in table:
+        line = _line(table.line_num, row)
+        if None in row or None in row.values():
+            raise BadRequest(f"Line {line.number} of the list has not as many columns as the first.")
+        if not line.patient.patient_id:
+            raise BadRequest(f"Line {line.number} of the list names no patient.")
+        if pseudonyms and not is_plain(line.pseudonym):
+            raise BadRequest(
+                f"Line {line.number} of the list has a pseudonym that is none:"
+                " it takes up to 64 letters, digits and plain signs."
+            )
+        if line.patient in seen:
+            raise BadRequest(f"Line {line.number} of the list names a patient again.")
+        seen.add(line.patient)
+        yield line
+
+
+def _line(number: int, row: dict[str, str]) -> Line:
+    patient_id, issuer, pseudonym = ((row.get(name) or "").strip() for name in _COLUMNS)
+    return Line(number=number, patient=Patient(patient_id=patient_id, issuer=issuer), pseudonym=pseudonym)
+
+
+async def _key(box: Box, project: Project, line: Line) -> bytes:
+    patient = project.keys.whose(line.patient)
+    known = await box.database.read(lambda r: entries.patient_row(r, project.name, patient))
+    try:
+        return await key_of(box, project, patient, make=known is None)
+    except Doubt as doubt:
+        raise Conflict(f"Line {line.number} of the list: {doubt.reason}.") from None
+
+
+async def _assigned(w: Writer, box: Box, project: Project, line: Line, data_key: bytes) -> bool:
+    patient = project.keys.whose(line.patient)
+    row = await entries.patient_row(w, project.name, patient)
+    if row is not None:
+        if entries.read(project.keys, data_key, row).pseudonym != line.pseudonym:
+            raise Conflict(f"Line {line.number} of the list: its patient has another pseudonym already.")
+        return False
+    if await taken(w, project, line.pseudonym):
+        raise Conflict(f"Line {line.number} of the list: the pseudonym stands for another patient already.")
+    entry = entries.Entry(
+        kind=entries.PATIENT,
+        original=line.patient.patient_id,
+        issuer=line.patient.issuer,
+        pseudonym=line.pseudonym,
+    )
+    made_at = box.clock().isoformat(timespec="seconds")
+    await entries.insert(
+        w, entries.columns(project.keys, entry, patient=patient, data_key=data_key, made_at=made_at)
+    )
+    return True
+
+
+def _opted(project: Project, who: Patient) -> str:
+    """With an issuer one patient; without, whoever has the ID."""
+    return (
+        project.keys.whose(who) if who.issuer else entries.word(project.keys, entries.PATIENT, who.patient_id)
+    )
+
+
+async def _record(w: Writer, box: Box, project: Project, actor: Actor, did: str, count: int) -> None:
+    about = {"project": project.name, "did": did}
+    await audit.record(
+        w, box, audit.Entry(actor=actor, action=Action.VAULT_CHANGED, about=about, count=count)
+    )
