@@ -54,7 +54,7 @@ def populate(server: Server) -> None:
         step = {"ae_title": "CT2", "modality": "CT", "start_date": "2026-01-05", "start_time": "09:30"}
         _done(client.post("/worklist", json=patient | step))
         _done(client.post("/reject", data={"study": rejected, "reason": "113001"}))
-    with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.9")) as other:
+    with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.9"), timeout=60) as other:
         held = make_instance(**uids, SOPInstanceUID=instance, PatientName=OTHER)
         _done(other.post(f"{server.dicomweb}/studies", content=multipart([held]), headers=PARTS), 409)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyotp
 import pytest
+from playwright.sync_api import expect
 
 from conformance.server import Server, started
 from tests.browser.conftest import NARROW, WIDE, look, opened
@@ -38,7 +39,8 @@ def test_a_factor_is_set_up_by_its_picture_and_asked_for_from_then_on(
 
         page.wait_for_url("**/profile/second-factor")
         picture = page.get_by_role("img", name="QR code")
-        assert picture.evaluate("one => one.complete && one.naturalWidth > 100")
+        expect(picture).to_have_js_property("complete", True)
+        assert picture.evaluate("one => one.naturalWidth > 100")
         look(page, f"offer-{size}", tmp_path)
         page.emulate_media(color_scheme="dark")
         look(page, f"offer-dark-{size}", tmp_path)
@@ -53,8 +55,8 @@ def test_a_factor_is_set_up_by_its_picture_and_asked_for_from_then_on(
         page.get_by_role("heading", name="Recovery codes").wait_for()
         fine(page)
         look(page, f"codes-{size}", tmp_path)
+        expect(page.locator("code.secret")).to_have_count(10)
         codes = page.locator("code.secret").all_inner_texts()
-        assert len(codes) == 10
         page.get_by_role("link", name="I have kept them").click()
         page.wait_for_url("**/studies")
 

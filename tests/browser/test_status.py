@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from playwright.sync_api import expect
+
 from tests.browser.checks import overflows, violations
 from tests.builders import make_instance
 
@@ -13,11 +15,11 @@ def test_it_is_accessible_and_hears_of_changes(page: Any, store: Callable[..., N
     assert violations(page) == []
     assert not overflows(page)
 
-    with page.expect_response("**/status", timeout=15_000):
+    with page.expect_response("**/status"):
         store(make_instance())
 
-    assert page.get_by_role("heading", level=1).inner_text() == "Status"
-    assert page.get_by_role("heading", name="What it holds").is_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Status")
+    expect(page.get_by_role("heading", name="What it holds")).to_be_visible()
 
 
 def test_it_hears_of_changes_though_the_script_for_it_comes_late(page: Any) -> None:
@@ -33,4 +35,4 @@ def test_it_hears_of_changes_though_the_script_for_it_comes_late(page: Any) -> N
 def test_it_is_there_without_scripts(plain_page: Any) -> None:
     plain_page.goto("/status")
 
-    assert plain_page.get_by_role("heading", name="Whether it is whole").is_visible()
+    expect(plain_page.get_by_role("heading", name="Whether it is whole")).to_be_visible()

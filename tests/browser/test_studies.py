@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from playwright.sync_api import expect
+
 from tests.browser.checks import overflows, violations
 from tests.builders import make_instance
 
@@ -13,7 +15,7 @@ def test_a_study_is_found_and_opened(page: Any, store: Callable[..., None]) -> N
     page.goto("/studies?PatientID=WALK-1")
     page.get_by_role("link", name="Walker, Wanda").first.click()
 
-    assert page.get_by_role("heading", level=1).inner_text() == "Walker, Wanda"
+    expect(page.get_by_role("heading", level=1)).to_have_text("Walker, Wanda")
     assert violations(page) == []
     assert not overflows(page)
 
@@ -26,7 +28,7 @@ def test_a_study_is_found_and_opened_without_scripts(plain_page: Any, store: Cal
     plain_page.get_by_role("button", name="Search").click()
     plain_page.get_by_role("link", name="Walker, Wanda").first.click()
 
-    assert plain_page.get_by_role("heading", level=1).inner_text() == "Walker, Wanda"
+    expect(plain_page.get_by_role("heading", level=1)).to_have_text("Walker, Wanda")
 
 
 def test_the_list_is_accessible(page: Any, store: Callable[..., None]) -> None:

@@ -5,12 +5,16 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from conformance.server import Server
 from tests.browser.checks import overflows, violations
 from tests.builders import new_uid
 from tests.outbound.pacs import TITLE, Pacs, pacs
 from tests.outbound.test_dimse_scu import dataset
+from tests.waiting import until
+
+PAGE = {"Accept": "text/html"}
 
 
 def sound(page: Any) -> None:
@@ -29,7 +33,7 @@ def there(server: Server) -> Iterator[Pacs]:
         for place in (0, 1)
         for number in range(4)
     ]  # fmt: skip
-    with pacs(*held) as running, httpx.Client(base_url=server.url, timeout=30) as client:
+    with pacs(*held) as running, httpx.Client(base_url=server.url, timeout=60) as client:
         peer = {"name": "north", "ae_title": TITLE, "host": "127.0.0.1", "port": running.port}
         made = client.post("/peers", json=peer, headers={"Accept": "application/json"})
         assert made.status_code == 201, made.text
@@ -64,6 +68,7 @@ def test_a_page_hears_by_the_stream_that_its_transfer_goes_on(page: Any, there: 
         f"{server.url}/peers/north/retrieve",
         json={"study": there.held[0].StudyInstanceUID},
         headers={"Accept": "application/json"},
+        timeout=60,
     ).json()
     with page.expect_response("**/transfers/events"):
         page.goto(f"/transfers/{made['id']}")
@@ -86,13 +91,11 @@ def test_it_works_without_scripts(plain_page: Any, there: Pacs) -> None:
     page.get_by_role("button", name="Query").click()
     page.get_by_label("Bring the study of Quarry, Quest here").check()
     page.get_by_role("button", name="Bring here").click()
-    for _ in range(40):
-        if page.get_by_text("1 of 1 delivered").count():
-            break
-        page.wait_for_timeout(250)
-        page.reload()
+    page.wait_for_url("**/transfers/*")
+    until(lambda: "1 of 1 delivered" in httpx.get(page.url, headers=PAGE, timeout=60).text)
+    page.reload()
 
-    assert page.get_by_text("1 of 1 delivered").count() == 1
+    expect(page.get_by_text("1 of 1 delivered")).to_be_visible()
 
 
 def test_a_peer_that_is_away_is_told_beside_the_form(page: Any, there: Pacs) -> None:
@@ -101,7 +104,6 @@ def test_a_peer_that_is_away_is_told_beside_the_form(page: Any, there: Pacs) -> 
     page.get_by_label("Patient ID").fill("P1")
     page.get_by_role("button", name="Query").click()
 
-    page.get_by_role("alert").wait_for()
-    assert "A700" in page.get_by_role("alert").inner_text()
-    assert page.get_by_label("Patient ID").input_value() == "P1"
+    expect(page.get_by_role("alert")).to_contain_text("A700")
+    expect(page.get_by_label("Patient ID")).to_have_value("P1")
     sound(page)

@@ -39,6 +39,7 @@ def test_a_newcomer_sees_a_study_of_their_own_within_five_clicks(
 
         click(role="link", name="Upload")
         click(role="button", name="Begin an upload")
+        page.wait_for_url("**/upload/*")  # with what hears of files that are chosen
         clicks += 1  # "Choose files", and the file in the browser's own window
         page.get_by_label("Files or zip archives").set_input_files(own)
         page.locator("#live table tbody a").first.wait_for()
