@@ -121,7 +121,7 @@ def _cookie(server: Server) -> str:
         command(*added),
         input=PASSWORD, text=True, env=environment(), check=True, capture_output=True,
     )  # fmt: skip
-    with httpx.Client(base_url=server.url, verify=False) as client:
+    with httpx.Client(base_url=server.url, verify=False, timeout=60) as client:
         answer = client.post(
             "/login", data={"name": "wanda", "password": PASSWORD}, headers={"Origin": server.url}
         )

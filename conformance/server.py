@@ -35,7 +35,7 @@ class Server:
     def dicomweb(self) -> str:
         return self.url + "/dicom-web"
 
-    def stop(self, within: float = 20.0) -> int:
+    def stop(self, within: float = 60.0) -> int:
         """Asks it to drain, waits, and gives its exit code; kills what is left after `within` seconds."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -69,7 +69,7 @@ def start(
     *flags: str,
     settings: Mapping[str, str] | None = None,
     under: tuple[str, ...] = (),
-    within: float = 30.0,
+    within: float = 90.0,
     accounts: bool = False,
     dimse: bool = False,
 ) -> Server:

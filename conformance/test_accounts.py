@@ -103,7 +103,9 @@ def test_a_token_of_a_part_finds_counts_and_gets_that_part_alone(guarded: Guarde
     headers = {"Authorization": f"Bearer {guarded.part}", "Accept": "application/json"}
 
     assert [one["0020000D"]["Value"][0] for one in client.search_for_studies()] == [guarded.first.study_uid]
-    assert httpx.get(f"{guarded.server.dicomweb}/studies/count", headers=headers).json() == {"count": 1}
+    assert httpx.get(f"{guarded.server.dicomweb}/studies/count", headers=headers, timeout=60).json() == {
+        "count": 1
+    }
     assert client.search_for_instances(guarded.other.study_uid) == []
     with pytest.raises(requests.HTTPError, match="404"):
         client.retrieve_study(guarded.other.study_uid)
@@ -113,10 +115,10 @@ def test_a_token_of_a_part_finds_counts_and_gets_that_part_alone(guarded: Guarde
 def test_wado_uri_takes_the_same_proofs(guarded: Guarded):
     url = guarded.server.url
     for headers in (basic("vera", PASSWORD), {"Authorization": f"Bearer {guarded.part}"}):
-        assert httpx.get(url + wado(guarded.first), headers=headers).content[128:132] == b"DICM"
+        assert httpx.get(url + wado(guarded.first), headers=headers, timeout=60).content[128:132] == b"DICM"
     part = {"Authorization": f"Bearer {guarded.part}"}
-    assert httpx.get(url + wado(guarded.other), headers=part).status_code == 404
-    assert httpx.get(url + wado(guarded.first)).status_code == 401
+    assert httpx.get(url + wado(guarded.other), headers=part, timeout=60).status_code == 404
+    assert httpx.get(url + wado(guarded.first), timeout=60).status_code == 401
 
 
 @pytest.mark.row(134)

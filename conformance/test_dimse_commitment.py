@@ -45,7 +45,7 @@ def orthanc(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     try:
         may = ["echo", "store", "commit"]
         told = {"name": "orthanc", "ae_title": "ORTHANC", "host": "127.0.0.1", "port": port, "may": may}
-        made = httpx.post(f"{server.url}/peers", json=told, headers=PROGRAM)
+        made = httpx.post(f"{server.url}/peers", json=told, headers=PROGRAM, timeout=60)
         assert made.status_code == 201, made.text
         with httpx.Client(base_url=f"http://127.0.0.1:{running.port}", timeout=60) as client:
             yield client
@@ -66,7 +66,10 @@ def until(ask: Any, wanted: Any, seconds: float = 60) -> Any:
 def test_orthanc_is_told_what_is_kept_and_what_is_not(server: Server, orthanc: httpx.Client) -> None:
     kept, unknown = new_uid(), new_uid()
     stored = httpx.post(
-        f"{server.dicomweb}/studies", content=multipart([make_instance(instance=kept)]), headers=PARTS
+        f"{server.dicomweb}/studies",
+        content=multipart([make_instance(instance=kept)]),
+        headers=PARTS,
+        timeout=60,
     )
     assert stored.status_code == 200
     ct = "1.2.840.10008.5.1.4.1.1.2"
@@ -84,7 +87,7 @@ def test_orthanc_is_told_what_is_kept_and_what_is_not(server: Server, orthanc: h
     assert [one["SOPInstanceUID"] for one in report["Success"]] == [kept]
     ((failed, why),) = [(one["SOPInstanceUID"], one["Description"]) for one in report["Failures"]]
     assert (failed, "was not available" in why) == (unknown, True), why
-    transfers = httpx.get(f"{server.url}/transfers.json").json()["transfers"]
+    transfers = httpx.get(f"{server.url}/transfers.json", timeout=60).json()["transfers"]
     assert [one["state"] for one in transfers if one["kind"] == "commitment"][:1] == ["delivered"]
 
 
@@ -102,7 +105,7 @@ def test_orthanc_sends_and_hears_that_all_of_it_is_kept(server: Server, orthanc:
     )
 
     assert (report["Status"], len(report["Success"])) == ("Success", 3)
-    assert len(httpx.get(f"{server.dicomweb}/studies/{study}/instances").json()) == 3
+    assert len(httpx.get(f"{server.dicomweb}/studies/{study}/instances", timeout=60).json()) == 3
 
 
 def sent(server: Server, study: str, peer: str) -> dict[str, Any]:
@@ -120,7 +123,9 @@ def stored(server: Server, count: int) -> str:
     """A new study of so many instances."""
     study = new_uid()
     instances = [make_instance(study=study) for _ in range(count)]
-    assert httpx.post(f"{server.dicomweb}/studies", content=multipart(instances), headers=PARTS).is_success
+    assert httpx.post(
+        f"{server.dicomweb}/studies", content=multipart(instances), headers=PARTS, timeout=60
+    ).is_success
     return study
 
 
@@ -147,13 +152,16 @@ def test_another_box_confirms_what_was_sent_to_it(
         ):
             peer = {"name": name, "ae_title": title, "host": "127.0.0.1", "port": port}
             may = {"may": ["echo", "store", "commit"]}
-            assert httpx.post(f"{one.url}/peers", json=peer | may, headers=PROGRAM).status_code == 201
+            assert (
+                httpx.post(f"{one.url}/peers", json=peer | may, headers=PROGRAM, timeout=60).status_code
+                == 201
+            )
         study = stored(server, 5)
 
         told = sent(server, study, "second")
 
         assert (told["state"], told["verified"]) == ("delivered", 5)
-        assert len(httpx.get(f"{second.dicomweb}/studies/{study}/instances").json()) == 5
+        assert len(httpx.get(f"{second.dicomweb}/studies/{study}/instances", timeout=60).json()) == 5
 
 
 @pytest.mark.dicom("PS3.4 C.4.2")
@@ -175,12 +183,14 @@ def test_studies_of_orthanc_are_found_and_brought_here(
         f"{server.url}/peers/orthanc/query.json", params={"PatientName": f"Brought^{get}"}, timeout=60
     ).json()
     assert [one["0020000D"]["Value"] for one in found["studies"]] == [[study]]
-    made = httpx.post(f"{server.url}/peers/orthanc/retrieve", json={"study": study}, headers=PROGRAM).json()
+    made = httpx.post(
+        f"{server.url}/peers/orthanc/retrieve", json={"study": study}, headers=PROGRAM, timeout=60
+    ).json()
     transfer = until(
-        lambda: httpx.get(f"{server.url}/transfers/{made['id']}.json").json(),
+        lambda: httpx.get(f"{server.url}/transfers/{made['id']}.json", timeout=60).json(),
         lambda found: found["state"] not in ("queued", "sending"),
     )
 
     assert (transfer["state"], transfer["item_list"][0]["done"]) == ("delivered", 5)
-    here = httpx.get(f"{server.dicomweb}/studies/{study}/instances").json()
+    here = httpx.get(f"{server.dicomweb}/studies/{study}/instances", timeout=60).json()
     assert len(here) == 5

@@ -298,7 +298,7 @@ def test_a_modality_asks_for_its_work_does_it_and_says_so(server: Server) -> Non
         "start_time": "09:30",
         "step_id": "STEP1",
     }
-    with httpx.Client(base_url=server.url, headers={"Accept": "application/json"}) as client:
+    with httpx.Client(base_url=server.url, headers={"Accept": "application/json"}, timeout=60) as client:
         address = client.post("/worklist", json=told).raise_for_status().headers["location"]
         said = dcmtk(
             "findscu", server.dimse, "-W", "-k", "PatientName", "-k", "StudyInstanceUID",

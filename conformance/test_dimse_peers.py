@@ -40,7 +40,9 @@ def echo(server: Server, title: str) -> str:
 
 def test_a_stranger_is_refused_seen_by_who_administers_accepted_and_refused_again(server: Server) -> None:
     token = told("token", "create", "--name", "integration", "--scope", "peers", data=server.data).strip()
-    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {token}"}) as client:
+    with httpx.Client(
+        base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=60
+    ) as client:
         said = echo(server, "STRANGER")
         assert "Rejected Permanent" in said
         assert "Calling AE Title Not Recognized" in said

@@ -44,10 +44,12 @@ def read(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         )
         try:
             for one in made:
-                answer = httpx.post(f"http://127.0.0.1:{orthanc.port}/instances", content=encode(one.dataset))
+                answer = httpx.post(
+                    f"http://127.0.0.1:{orthanc.port}/instances", content=encode(one.dataset), timeout=60
+                )
                 assert answer.status_code == 200
             told = {"name": "old pacs", "ae_title": "ORTHANC", "host": "127.0.0.1", "port": orthanc.dimse}
-            answer = httpx.post(f"{server.url}/peers", json={**told, "proxy": True})
+            answer = httpx.post(f"{server.url}/peers", json={**told, "proxy": True}, timeout=60)
             assert answer.status_code in (201, 303), answer.text
             client = DICOMwebClient(f"{server.dicomweb}/proxy/old%20pacs")
             yield Read(url=server.url, client=client, made=made)
@@ -81,5 +83,5 @@ def test_orthanc_is_searched_and_read_as_if_it_spoke_dicomweb(read: Read) -> Non
 def test_nothing_of_it_is_in_the_archive(read: Read) -> None:
     read.client.retrieve_series_metadata(read.made[0].study_uid, read.made[0].series_uid)
 
-    assert httpx.get(f"{read.url}/dicom-web/studies").json() == []
-    assert httpx.get(f"{read.url}/studies.json").json()["studies"] == []
+    assert httpx.get(f"{read.url}/dicom-web/studies", timeout=60).json() == []
+    assert httpx.get(f"{read.url}/studies.json", timeout=60).json()["studies"] == []

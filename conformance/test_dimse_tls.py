@@ -88,7 +88,7 @@ def test_dcmtk_stores_by_tls_with_its_certificate_beside_the_plain_port(
 
     assert "Received Store Response (Success)" in said
     assert "Received Echo Response (Success)" in dcmtk("echoscu", server.dimse)
-    assert len(httpx.get(f"{server.dicomweb}/instances").json()) == 1
+    assert len(httpx.get(f"{server.dicomweb}/instances", timeout=60).json()) == 1
 
 
 def test_who_shows_no_certificate_or_a_strangers_is_hung_up_on(secured: Secured) -> None:

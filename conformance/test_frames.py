@@ -153,7 +153,7 @@ def test_a_study_with_an_unreadable_instance_is_206_with_the_others(
     if request.config.getoption("--base-url"):
         pytest.skip("damages its server's files, so only one of its own")
     made = [plain(f"i{n}", study="LOST", series="s", InstanceNumber=n) for n in range(3)]
-    with started(tmp_path / "data") as server, httpx.Client(base_url=server.dicomweb) as http:
+    with started(tmp_path / "data") as server, httpx.Client(base_url=server.dicomweb, timeout=60) as http:
         store(http, [o.data for o in made])
         blob = next(
             p for p in (tmp_path / "data").rglob("*") if p.is_file() and p.read_bytes() == made[1].data

@@ -140,7 +140,7 @@ def test_values_that_json_has_no_numbers_for_are_still_there(http: httpx.Client,
 def test_it_gives_metadata_in_the_coding_asked_for(base_url: str, objects: Objects, coding: str):
     path = f"/studies/{uid('A')}/series/{uid('A/ct')}/metadata"
     with (
-        httpx.Client(base_url=base_url) as plain_client,
+        httpx.Client(base_url=base_url, timeout=60) as plain_client,
         plain_client.stream("GET", path, headers={"Accept": JSON, "Accept-Encoding": coding}) as response,
     ):
         raw = b"".join(response.iter_raw())

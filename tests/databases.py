@@ -93,7 +93,7 @@ class ScratchServer:
     def stop(self) -> None:
         """Stops the server without ceremony and removes its files."""
         self._server.send_signal(signal.SIGQUIT)
-        self._server.wait(timeout=20)
+        self._server.wait(timeout=60)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self) -> "subprocess.Popen[bytes]":
@@ -124,7 +124,7 @@ class ScratchServer:
         return server
 
     def _wait(self, server: "subprocess.Popen[bytes]") -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline and server.poll() is None:
             try:
                 self.ask("select 1")

@@ -126,7 +126,7 @@ def test_it_works_beside_a_running_server(folder: Path, data: Path) -> None:
     with started(data, "--workers", "1") as server:
         run("import", str(folder), data=data)
 
-        found = httpx.get(f"{server.dicomweb}/studies", params={"StudyInstanceUID": study}).json()
+        found = httpx.get(f"{server.dicomweb}/studies", params={"StudyInstanceUID": study}, timeout=60).json()
 
     assert len(found) == 1
 
@@ -269,6 +269,7 @@ def test_rules_are_listed_and_run(data: Path, folder: Path) -> None:
             f"{server.url}/rules",
             json={"name": "all CT", "label": "ct", "level": "series", "attribute": "Modality", "value": "CT"},
             headers={"Accept": "application/json"},
+            timeout=60,
         )
         assert made.status_code == 201
 
@@ -290,9 +291,10 @@ def test_other_users_of_the_machine_read_nothing_of_what_is_kept(
             f"{server.dicomweb}/studies",
             content=make_instance(),
             headers={"Content-Type": "application/dicom", "Accept": "application/dicom+json"},
+            timeout=60,
         )
         study = sent.json()["00081190"]["Value"][0].rpartition("/")[2]
-        assert httpx.get(f"{server.dicomweb}/studies/{study}/metadata").status_code == 200
+        assert httpx.get(f"{server.dicomweb}/studies/{study}/metadata", timeout=60).status_code == 200
         kept = [path for path in data.rglob("*") if "spool" not in path.name]
         open_to_others = [path.relative_to(data) for path in kept if path.stat().st_mode & 0o007]
 

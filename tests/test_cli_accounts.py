@@ -124,7 +124,7 @@ def test_what_is_taken_away_is_gone_within_a_second_beside_a_running_server(data
 
         def status(headers: dict[str, str]) -> set[int]:
             # On new connections, which either of the processes takes.
-            return {httpx.get(address, headers=headers).status_code for _ in range(10)}
+            return {httpx.get(address, headers=headers, timeout=60).status_code for _ in range(10)}
 
         for headers in ({"Authorization": f"Bearer {secret}"}, basic("bob", PASSWORD)):
             assert status(headers) == {200}

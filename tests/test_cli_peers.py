@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 from pathlib import Path
 
 import httpx
@@ -11,6 +10,7 @@ from pynetdicom.ae import ApplicationEntity
 
 from conformance.server import command, environment, started
 from tests.upper_layer.peers import VERIFICATION, pynetdicom_acceptor
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -93,14 +93,9 @@ def test_it_calls_a_peer_and_says_what_works(data: Path) -> None:
 
 
 def test_a_running_server_hears_of_it(data: Path) -> None:
-    with started(data) as server, httpx.Client(base_url=server.url) as client:
+    with started(data) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         assert client.get("/peers.json").json()["peers"] == []
         run("peer", "add", "north", "--dimse", "NORTH@10.1.2.3:104", data=data)
-        end = time.monotonic() + 5
-        while client.get("/peers/north.json").status_code != 200:
-            assert time.monotonic() < end, "it did not hear of the peer"
-            time.sleep(0.1)
+        until(lambda: client.get("/peers/north.json").status_code == 200, what="it did not hear of the peer")
         run("peer", "remove", "north", data=data)
-        while client.get("/peers/north.json").status_code != 404:
-            assert time.monotonic() < end + 5
-            time.sleep(0.1)
+        until(lambda: client.get("/peers/north.json").status_code == 404)

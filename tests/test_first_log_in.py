@@ -55,7 +55,7 @@ def started(data: Path, *flags: str) -> Iterator[Started]:
 @contextmanager
 def log_in(url: str, password: str) -> Iterator[httpx.Client]:
     """A browser that tried to log in as admin."""
-    with httpx.Client(base_url=url, headers={"Accept": "text/html", "Origin": url}) as client:
+    with httpx.Client(base_url=url, headers={"Accept": "text/html", "Origin": url}, timeout=60) as client:
         client.post("/login", data={"name": "admin", "password": password})
         yield client
 

@@ -36,7 +36,7 @@ async def test_no_job_of_many_is_lost(lane: Lane[str]):
                 await asyncio.sleep(0)
             assert await lane.run(lambda held, value: value, step) == step
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         await asyncio.gather(*(ask(number) for number in range(40)))
 
 
@@ -54,9 +54,9 @@ async def test_one_thing_is_never_used_twice_at_once(lane: Lane[str]):
 
 async def test_jobs_behind_long_ones_are_taken_by_others(lane: Lane[str]):
     done = threading.Event()
-    long = [lane.run(lambda held: done.wait(20)) for _ in range(2)]
+    long = [lane.run(lambda held: done.wait(90)) for _ in range(2)]
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await asyncio.gather(*(lane.run(lambda held: 1) for _ in range(10))) == [1] * 10
 
     assert not any(job.done() for job in long)
@@ -68,7 +68,7 @@ async def test_long_jobs_begin_together_where_all_are_long():
     lane = Lane(["a", "b"], "test", eager=True)
     both = threading.Barrier(2)
 
-    await asyncio.gather(*(lane.run(lambda held: both.wait(20)) for _ in range(2)))
+    await asyncio.gather(*(lane.run(lambda held: both.wait(90)) for _ in range(2)))
 
     lane.close()
 
@@ -76,7 +76,7 @@ async def test_long_jobs_begin_together_where_all_are_long():
 async def test_a_job_given_up_before_its_turn_is_not_done():
     lane = Lane(["only"], "test")
     go, done = threading.Event(), []
-    first = lane.run(lambda held: go.wait(20))
+    first = lane.run(lambda held: go.wait(90))
     second = lane.run(lambda held: done.append(held))
     second.cancel()
     go.set()

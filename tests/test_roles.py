@@ -39,7 +39,7 @@ async def serving(clients: http_server.Connections | None = None) -> AsyncIterat
         await accepting.wait()
         yield address
         stop.set()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 30)
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost:", b"GET / HTTP/1.1\r\n\r\nGET / HT"])
@@ -51,7 +51,7 @@ async def test_who_does_not_finish_a_head_is_hung_up_on(
         reader, writer = await asyncio.open_connection(*address)
         writer.write(begun)
 
-        answer = await asyncio.wait_for(reader.read(), 10)
+        answer = await asyncio.wait_for(reader.read(), 30)
 
         assert answer.endswith(b"ok") == begun.startswith(b"GET / HTTP/1.1\r\n\r\n")
         writer.close()
@@ -75,12 +75,12 @@ async def test_one_client_has_so_many_connections_and_a_trusted_proxy_any_number
             answers = []
             for reader, writer in made:
                 writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-                answers.append((await asyncio.wait_for(reader.read(), 10)).split(b"\r\n")[0])
+                answers.append((await asyncio.wait_for(reader.read(), 30)).split(b"\r\n")[0])
                 writer.close()
             # What was closed counts no more.
             reader, writer = await asyncio.open_connection(*address)
             writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            answers.append((await asyncio.wait_for(reader.read(), 10)).split(b"\r\n")[0])
+            answers.append((await asyncio.wait_for(reader.read(), 30)).split(b"\r\n")[0])
             writer.close()
         return answers
 

@@ -18,7 +18,7 @@ from conformance.dimse import VERIFICATION, association
 from conformance.server import Server, command, environment, free_port, start
 from tests.waiting import until
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -42,11 +42,12 @@ def alive(process: int) -> bool:
 
 
 def begun_request(server: Server) -> socket.socket:
-    """A connection with a request whose body is not complete yet."""
+    """A connection with a request that is being worked on, whose body is not complete yet."""
     connection = connected(server)
     head = b"POST /dicom-web/studies HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/dicom\r\n"
-    connection.sendall(head + b"Content-Length: 10\r\n\r\nhello")
-    time.sleep(0.2)
+    connection.sendall(head + b"Content-Length: 10\r\nExpect: 100-continue\r\n\r\n")
+    assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"  # it has begun to read
+    connection.sendall(b"hello")
     return connection
 
 
@@ -83,7 +84,7 @@ def test_it_says_where_it_listens_once_it_answers_and_then_that_it_is_ready(tmp_
         assert address.startswith("HTTP http://127.0.0.1:")
         assert dicom == f"DICOM DICOMWEB_BOX@127.0.0.1:{port}\n"
         assert ready == "ready\n"
-        assert httpx.get(f"{address.split()[1]}/healthz").json() == {"status": "up"}
+        assert httpx.get(f"{address.split()[1]}/healthz", timeout=60).json() == {"status": "up"}
         process.send_signal(signal.SIGTERM)
         assert process.stdout.read() == ""
     assert process.returncode == 0
@@ -110,7 +111,9 @@ def test_clients_that_keep_connections_lose_no_request_when_it_ends(server: Serv
 
     def ask(number: int) -> None:
         # No retries: each request is sent once.
-        with httpx.Client(base_url=server.url, transport=httpx.HTTPTransport(retries=0)) as client:
+        with httpx.Client(
+            base_url=server.url, transport=httpx.HTTPTransport(retries=0), timeout=60
+        ) as client:
             while True:
                 try:
                     assert client.get("/healthz").status_code == 200
@@ -137,12 +140,12 @@ def test_a_second_signal_ends_it_at_once(server: Server) -> None:
     processes = roles(server)
     with begun_request(server):
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(1)
+        until(lambda: _is_refused(server))
         assert server.process.poll() is None
 
         server.process.send_signal(signal.SIGTERM)
 
-        assert server.process.wait(2) != 0
+        assert server.process.wait(PATIENCE) != 0
         until(lambda: not any(map(alive, processes)))
 
 
@@ -310,9 +313,11 @@ def test_the_demonstration_is_loaded_once(tmp_path: Path) -> None:
     for _ in range(2):
         server = start(tmp_path / "data", "--demo", "--workers", "1")
         try:
-            studies = httpx.get(f"{server.dicomweb}/studies").json()
+            studies = httpx.get(f"{server.dicomweb}/studies", timeout=60).json()
             modalities = {value for study in studies for value in study["00080061"]["Value"]}
-            removed = httpx.delete(f"{server.dicomweb}/studies/{studies[0]['0020000D']['Value'][0]}")
+            removed = httpx.delete(
+                f"{server.dicomweb}/studies/{studies[0]['0020000D']['Value'][0]}", timeout=60
+            )
         finally:
             server.stop()
 
@@ -324,9 +329,9 @@ def test_the_demonstration_is_loaded_once(tmp_path: Path) -> None:
 
 def test_the_numbers_of_all_web_processes_are_told_by_each(server: Server) -> None:
     for _ in range(20):
-        httpx.get(f"{server.url}/healthz")
+        httpx.get(f"{server.url}/healthz", timeout=60)
 
-    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+    lines = httpx.get(f"{server.url}/metrics", timeout=60).text.splitlines()
 
     answered = [
         int(line.split()[-1]) for line in lines if "requests_total{" in line and 'status="2xx"' in line
@@ -337,8 +342,12 @@ def test_the_numbers_of_all_web_processes_are_told_by_each(server: Server) -> No
 
 
 def test_the_log_names_no_patient(server: Server) -> None:
-    httpx.get(f"{server.dicomweb}/studies", params={"PatientName": "Secret^Sylvia", "StudyDate": "wrong"})
-    httpx.get(f"{server.url}/studies/1.2.3", params={"PatientName": "Secret^Sylvia"})
+    httpx.get(
+        f"{server.dicomweb}/studies",
+        params={"PatientName": "Secret^Sylvia", "StudyDate": "wrong"},
+        timeout=60,
+    )
+    httpx.get(f"{server.url}/studies/1.2.3", params={"PatientName": "Secret^Sylvia"}, timeout=60)
     with connected(server) as connection:
         connection.sendall(b"GET /?PatientName=Secret^Sylvia HTTP/9.9\r\n\r\n")
         answer_of(connection)
@@ -361,11 +370,11 @@ def test_a_head_without_end_is_refused(server: Server) -> None:
             answer = b"HTTP/1.1 431"  # it hung up while we were still sending
 
     assert answer.startswith(b"HTTP/1.1 431")
-    assert httpx.get(f"{server.url}/healthz").status_code == 200
+    assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
 
 
 def test_a_long_but_bounded_head_is_taken(server: Server) -> None:
-    answer = httpx.get(f"{server.url}/healthz", headers={"X-Long": "x" * 65536})
+    answer = httpx.get(f"{server.url}/healthz", headers={"X-Long": "x" * 65536}, timeout=60)
 
     assert answer.status_code == 200
 
@@ -376,7 +385,7 @@ def test_a_signal_during_the_start_ends_it(tmp_path: Path) -> None:
         with subprocess.Popen(arguments, stdout=subprocess.PIPE, env=environment()) as process:
             time.sleep(pause)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(5) in (0, -signal.SIGTERM)
+            assert process.wait(PATIENCE) in (0, -signal.SIGTERM)
 
 
 def _is_refused(server: Server) -> bool:
@@ -399,8 +408,10 @@ def test_plain_http_beyond_this_machine_needs_a_word(
         )
         try:
             port = server.url.rpartition(":")[2]
-            assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
-            foreign = httpx.get(f"http://127.0.0.1:{port}/healthz", headers={"Host": "evil.example"})
+            assert httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=60).status_code == 200
+            foreign = httpx.get(
+                f"http://127.0.0.1:{port}/healthz", headers={"Host": "evil.example"}, timeout=60
+            )
             assert foreign.status_code == 421
         finally:
             server.stop()

@@ -8,6 +8,7 @@ import pytest
 
 from dicomweb_box.database import Database, Reader, Writer
 from dicomweb_box.errors import BadSetting
+from tests.waiting import turned
 
 
 @pytest.fixture
@@ -52,12 +53,8 @@ async def test_the_log_is_moved_into_the_database_beside_the_writer(path: Path):
         await write.execute("create table t as select randomblob(1000000) as x")
 
     await database.write(grow)
-    for _ in range(100):
-        if path.stat().st_size > 1_000_000:
-            break
-        await asyncio.sleep(0.05)
+    await turned(lambda: path.stat().st_size > 1_000_000)
 
-    assert path.stat().st_size > 1_000_000
     await database.close()
 
 

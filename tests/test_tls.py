@@ -63,13 +63,13 @@ def test_https_is_served_to_who_trusts_the_certificate(server: Server, files: tu
     assert server.url.startswith("https://127.0.0.1:")
     trusting = ssl.create_default_context(cafile=files[0])
 
-    with httpx.Client(base_url=server.url, verify=trusting) as client:
+    with httpx.Client(base_url=server.url, verify=trusting, timeout=60) as client:
         answer = client.get("/studies", headers={"Accept": "text/html"})
 
     assert answer.status_code == 200
     assert answer.headers["strict-transport-security"] == "max-age=31536000"
     with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
-        httpx.get(server.url)
+        httpx.get(server.url, timeout=60)
 
 
 def test_only_tls_of_today_is_agreed_on(server: Server) -> None:
@@ -114,7 +114,7 @@ def test_a_log_in_over_https_is_kept_by_a_cookie_that_never_goes_elsewhere(
             capture_output=True,
         )
         assert added.returncode == 0, added.stderr
-        with httpx.Client(base_url=server.url, verify=unchecked()) as client:
+        with httpx.Client(base_url=server.url, verify=unchecked(), timeout=60) as client:
             answer = client.post(
                 "/login",
                 data={"name": "vera", "password": "correct horse battery"},
@@ -137,12 +137,14 @@ def test_a_renewed_certificate_is_shown_and_no_request_is_lost(
     answered, stop = [0] * 4, threading.Event()
 
     def ask(number: int) -> None:
-        with httpx.Client(base_url=server.url, verify=unchecked()) as kept:
+        with httpx.Client(base_url=server.url, verify=unchecked(), timeout=60) as kept:
             while not stop.is_set():
                 try:
                     assert kept.get("/healthz").status_code == 200
                     # A new handshake every time, too.
-                    assert httpx.get(f"{server.url}/healthz", verify=unchecked()).status_code == 200
+                    assert (
+                        httpx.get(f"{server.url}/healthz", verify=unchecked(), timeout=60).status_code == 200
+                    )
                 except Exception as error:  # noqa: BLE001
                     failures.append(error)
                     return
@@ -186,7 +188,7 @@ def test_a_hangup_reads_the_files_anew(server: Server) -> None:
     server.process.send_signal(signal.SIGHUP)
 
     until(lambda: server.log.read_text().count("is served from now on") >= 2)
-    assert httpx.get(f"{server.url}/healthz", verify=unchecked()).status_code == 200
+    assert httpx.get(f"{server.url}/healthz", verify=unchecked(), timeout=60).status_code == 200
     assert server.process.poll() is None
 
 

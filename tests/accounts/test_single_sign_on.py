@@ -54,7 +54,7 @@ def known_as(issuer: str, subject: str, **claims: object) -> None:
 async def through(client: httpx.AsyncClient, subject: str, onward: str = "/labels") -> httpx.Response:
     """The answer at the end of the way to the real provider and back."""
     led = await client.get("/login/oidc", params={"next": onward})
-    async with httpx.AsyncClient() as there:
+    async with httpx.AsyncClient(timeout=60) as there:
         form = await there.get(led.headers["location"])
         assert form.status_code == 200
         answer = await there.post(led.headers["location"], data={"sub": subject})

@@ -24,7 +24,7 @@ from dicomweb_box.errors import Damaged
 from tests.conftest import MakeBox
 from tests.dicomweb.pixel_objects import rle_frames
 from tests.dicomweb.retrieving import client_of, path_of, put
-from tests.waiting import turned
+from tests.waiting import turned, until
 
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
 
@@ -104,7 +104,7 @@ def test_a_frame_that_takes_too_long_is_given_up() -> None:
     with pytest.raises(Damaged, match=r"0\.2 seconds"):
         decoders.made(large, frame)
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     assert not alive(process)
     decoders.close()
 
@@ -147,11 +147,7 @@ def test_processes_end_with_a_server_that_is_killed(tmp_path: Path) -> None:
         process = int(server.stdout.readline())
         assert alive(process)
         server.kill()
-    for _ in range(500):
-        if not alive(process):
-            return
-        time.sleep(0.01)
-    pytest.fail("the decoder process outlived its server")
+    until(lambda: not alive(process), what="the decoder process outlived its server")
 
 
 def test_a_process_sees_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,9 +34,9 @@ async def test_a_slow_body_that_goes_on_is_taken_however_long_it_lasts() -> None
     async def body():
         for _ in range(10):
             yield b"abc" * 10
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.08)
 
-    async with client_of(app_of(("/", taking), stall_seconds=0.1)) as client:
+    async with client_of(app_of(("/", taking), stall_seconds=0.6)) as client:
         answer = await client.post("/", content=body())
 
     assert answer.text == "300"
@@ -66,7 +66,7 @@ async def test_a_body_that_trickles_is_given_up_in_the_end() -> None:
             yield b"."
             await asyncio.sleep(0.03)
 
-    async with client_of(app_of(("/", taking), stall_seconds=0.2)) as client:
+    async with client_of(app_of(("/", taking), stall_seconds=1)) as client:
         answer = await client.post("/", content=body())
 
     assert answer.status_code == 408

@@ -237,8 +237,8 @@ def test_a_message_may_come_byte_by_byte_and_fragment_by_fragment(dimse: Server)
 
 
 def test_whoever_says_nothing_is_sent_away(dimse: Server) -> None:
-    with wire.wire(dimse.dimse, seconds=10) as silent:
-        assert silent.closed_within(8)
+    with wire.wire(dimse.dimse, seconds=30) as silent:
+        assert silent.closed_within(30)
 
 
 def test_a_request_that_drips_is_not_waited_for(dimse: Server) -> None:
@@ -252,7 +252,7 @@ def test_a_request_that_drips_is_not_waited_for(dimse: Server) -> None:
         else:
             pytest.fail("the whole request was waited for")
 
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 35
 
 
 def test_a_message_that_stops_amid_a_pdu_is_not_waited_for(dimse: Server) -> None:
@@ -260,14 +260,14 @@ def test_a_message_that_stops_amid_a_pdu_is_not_waited_for(dimse: Server) -> Non
         one.send(message(3, command(1, sop_class=CT, data=1, instance="1.2.3")))
         one.send(struct.pack(">BxI", P_DATA, 5000) + struct.pack(">IBB", 4996, 3, 0) + b"abc")
 
-        assert one.closed_within(12)
+        assert one.closed_within(40)
 
 
 def test_a_data_set_that_never_comes_is_not_waited_for(dimse: Server) -> None:
     with associated(dimse.dimse, ECHO_CONTEXT, CT_CONTEXT) as one:
         one.send(message(3, command(1, sop_class=CT, data=1, instance="1.2.3")))
 
-        assert one.closed_within(12)
+        assert one.closed_within(40)
 
 
 def test_an_association_that_idles_is_ended(dimse: Server) -> None:
@@ -275,7 +275,7 @@ def test_an_association_that_idles_is_ended(dimse: Server) -> None:
         for _ in range(3):
             time.sleep(1)
             one.send(pdu(P_DATA, b""))  # says nothing
-        assert one.closed_within(12)
+        assert one.closed_within(40)
 
 
 def test_whoever_takes_no_answers_is_not_waited_for(dimse: Server) -> None:

@@ -155,7 +155,7 @@ def test_an_absurd_identifier_is_answered_soon_and_tells_nobody(
 
     assert status in FINE, (hex(status), comment)
     assert b"Secret" not in comment
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize("service", ASKED)
@@ -225,7 +225,7 @@ def test_whoever_reads_no_answers_holds_nobody_up(dimse: Server) -> None:
             pass
         assert echoes(dimse.dimse, seconds=30)
 
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 120
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.02, 0.2])

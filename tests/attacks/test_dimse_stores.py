@@ -190,7 +190,7 @@ def test_a_bomb_is_refused_and_takes_no_memory(dimse: Server) -> None:
     status, _ = stored(dimse.dimse, data, instance=new_uid(), syntax=DEFLATED)
 
     assert status in REFUSED
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     assert max(peaks(dimse.process.pid).values()) < before + 200
 
 
@@ -319,13 +319,9 @@ def test_descriptors_and_threads_come_back_after_a_thousand_connections(dimse: S
         with _many(dimse.dimse, 300) as others:
             began = time.monotonic()
             assert echoes(dimse.dimse, seconds=30)
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 30
             assert len(others) == 300
-    end = time.monotonic() + 30
-    while _held_open(dimse) > before + 5 and time.monotonic() < end:
-        time.sleep(0.2)
-
-    assert _held_open(dimse) <= before + 5
+    until(lambda: _held_open(dimse) <= before + 5, within=90)
 
 
 class _many:  # noqa: N801  (a context manager)
@@ -347,8 +343,8 @@ def _held_open(server: Server) -> int:
 def test_what_was_stored_is_there_whatever_is_killed(dimse: Server) -> None:
     """Kills the DIMSE process again and again while instances are stored."""
     acknowledged: dict[str, bytes] = {}
-    kills, end = 0, time.monotonic() + 20
-    while (kills < 4 or len(acknowledged) < 20) and time.monotonic() < end + 60:
+    kills, end = 0, time.monotonic() + 240
+    while (kills < 4 or len(acknowledged) < 20) and time.monotonic() < end:
         try:
             with associated(dimse.dimse, (1, CT, [EXPLICIT]), seconds=20) as one:
                 for number in range(12):

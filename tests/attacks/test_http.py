@@ -142,7 +142,7 @@ def test_no_path_leads_out_of_what_is_served(server: Server, base: str) -> None:
      "/%09/evil.example", "///evil.example", "/\t/evil.example", "http:evil.example", "@evil.example"],
 )  # fmt: skip
 def test_logging_in_leads_nowhere_else(server: Server, onward: str) -> None:
-    with httpx.Client(base_url=server.url, headers={"Accept": "text/html"}) as client:
+    with httpx.Client(base_url=server.url, headers={"Accept": "text/html"}, timeout=60) as client:
         form = client.get("/login", params={"next": onward})
     shown = form.text if form.status_code == 200 else form.headers["location"]
     assert httpx.URL(server.url).join(form.headers.get("location", "/")).host == "127.0.0.1"
@@ -160,7 +160,7 @@ def test_an_address_with_slashes_is_not_led_to_another_host(server: Server) -> N
 
 def test_other_sites_can_neither_write_nor_read(server: Server) -> None:
     evil = {"Origin": "https://evil.example", "Cookie": "dicomweb_box=1"}
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
         for headers in (evil, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}, {"Cookie": "a=b"}):
             assert client.post("/labels", data={"name": "forged"}, headers=headers).status_code == 403
             assert client.delete("/dicom-web/studies/1.2.3", headers=headers).status_code == 403
@@ -192,7 +192,7 @@ def test_an_object_that_is_also_something_else_is_given_as_dicom_alone(
     both = preamble.ljust(128, b"\0") + made[128:]
     place = f"/dicom-web/studies/{study}/series/{series}/instances/{instance}"
     wado = f"/wado?requestType=WADO&studyUID={study}&seriesUID={series}&objectUID={instance}"
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
         stored = client.post("/dicom-web/studies", content=multipart([both]), headers=PARTS)
         assert stored.status_code == 200
         answers = [

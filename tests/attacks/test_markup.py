@@ -58,7 +58,7 @@ def test_no_page_runs_or_shows_as_markup_what_others_wrote(crawled: dict[str, st
 
 
 def test_pages_of_errors_and_searches_show_words_of_the_address_as_text(server: Server) -> None:
-    with httpx.Client(base_url=server.url, headers={"Accept": "text/html"}) as client:
+    with httpx.Client(base_url=server.url, headers={"Accept": "text/html"}, timeout=60) as client:
         for path in (
             "/studies",
             "/series",
@@ -81,7 +81,7 @@ def test_pages_of_errors_and_searches_show_words_of_the_address_as_text(server: 
 
 
 def test_json_is_never_taken_for_a_page(server: Server) -> None:
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
         for path in ("/studies.json", "/labels.json", "/dicom-web/studies?PatientID=EVIL*&includefield=all"):
             answer = client.get(
                 path, headers={"Accept": "application/dicom+json, application/json, text/html;q=0.1"}
@@ -97,7 +97,7 @@ def test_json_is_never_taken_for_a_page(server: Server) -> None:
 def test_every_page_is_guarded_against_frames_scripts_and_caches(
     server: Server, crawled: dict[str, str]
 ) -> None:
-    with httpx.Client(base_url=server.url, headers={"Accept": "text/html"}) as client:
+    with httpx.Client(base_url=server.url, headers={"Accept": "text/html"}, timeout=60) as client:
         for path in (
             "/studies",
             "/login",
@@ -119,7 +119,7 @@ def test_every_page_is_guarded_against_frames_scripts_and_caches(
 
 
 def test_a_formula_is_no_formula_in_a_table_for_spreadsheets(server: Server) -> None:
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
         answer = client.get("/audit.csv")
     assert answer.status_code == 200
     assert FORMULA in answer.text  # names of accounts and roles that were made

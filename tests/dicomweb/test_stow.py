@@ -46,6 +46,13 @@ async def held(box: Box) -> int:
     return await box.database.fetch_value("select count(*) from instance where state = 'current'", {})
 
 
+async def until_held(box: Box) -> None:
+    """Return as soon as an instance is there."""
+    async with asyncio.timeout(30):
+        while not await held(box):
+            await asyncio.sleep(0.02)
+
+
 def uid_of(data: bytes) -> str:
     """The SOP Instance UID that a builder's object has in its file meta."""
     return str(pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True).SOPInstanceUID)
@@ -341,10 +348,7 @@ async def test_what_was_handed_over_is_finished_though_the_request_is_cancelled(
     request.cancel()
     await asyncio.wait({request}, timeout=1)
     go.set()
-    for _ in range(100):
-        if await held(box):
-            break
-        await asyncio.sleep(0.02)
+    await until_held(box)
 
     assert await held(box) == 1
 
@@ -376,15 +380,9 @@ async def test_a_client_that_leaves_in_the_middle_leaves_no_spool_file(
         head = f"POST /dicom-web/studies HTTP/1.1\r\nHost: localhost\r\nContent-Type: {RELATED}\r\n"
         writer.write(head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body[: 3 << 20])
         await writer.drain()
-        for _ in range(100):
-            if await held(box):
-                break
-            await asyncio.sleep(0.02)
+        await until_held(box)
         writer.close()
-        for _ in range(100):
-            if "the client left" in caplog.text:
-                break
-            await asyncio.sleep(0.02)
+        await turned(lambda: "the client left" in caplog.text)
 
     assert "the client left: POST /dicom-web/studies" in caplog.text
     assert "stored 1 of 1 instances" in caplog.text
@@ -395,7 +393,7 @@ async def test_a_client_that_leaves_in_the_middle_leaves_no_spool_file(
 async def test_it_stores_over_a_real_socket_in_chunks(box: Box) -> None:
     parts = [make_instance(study="1.2.3") for _ in range(40)]
 
-    async with serving(box) as port, httpx.AsyncClient() as client:
+    async with serving(box) as port, httpx.AsyncClient(timeout=60) as client:
         answer = await client.post(
             f"http://127.0.0.1:{port}/dicom-web/studies/1.2.3",
             content=pieces(body_of(parts), 1000),
@@ -441,7 +439,7 @@ async def test_instances_that_all_settle_at_once_do_not_leave_the_reader_waiting
 
     monkeypatch.setattr(stow, "store", store_together)
     parts = [make_instance() for _ in range(3 * stow.MOST_IN_FLIGHT - 1)]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         sending = asyncio.create_task(post(box, body_of(parts)))
         while not sending.done():
             await asyncio.sleep(0.05)

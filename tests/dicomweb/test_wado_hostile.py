@@ -89,7 +89,7 @@ async def test_a_line_that_leads_far_away_is_drawn_as_far_as_it_is_seen(
     assert (levels[32] == 255).all()
     assert not levels[:32].any()
     assert not levels[33:].any()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30  # by its length it would be for ever
 
 
 @pytest.mark.parametrize("kind", ["POINT", "CIRCLE", "ELLIPSE", "INTERPOLATED", "POLYLINE"])

@@ -272,7 +272,10 @@ async def test_a_blob_cut_short_breaks_the_connection_rather_than_end_the_body(b
     key = await box.database.fetch_value("select blob_key from instance")
     box.blobs.put(key, [bytes(3 << 20)])
 
-    async with serving(box) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with (
+        serving(box) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
+    ):
         with pytest.raises(httpx.RemoteProtocolError):
             await client.get("/dicom-web" + path_of(stored), headers={"accept": AS_STORED})
         still = await client.get("/dicom-web" + path_of(stored, "metadata"))
@@ -284,7 +287,10 @@ async def test_a_client_that_leaves_in_the_middle_disturbs_nobody(box: Box) -> N
     stored = await put(box, make_instance(Rows=2048, Columns=4096, PixelData=bytes(16 << 20)))
     path = "/dicom-web" + path_of(stored)
 
-    async with serving(box) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with (
+        serving(box) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
+    ):
         for _ in range(5):
             async with client.stream("GET", path, headers={"accept": AS_STORED}) as response:
                 await anext(response.aiter_raw())

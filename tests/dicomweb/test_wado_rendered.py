@@ -278,4 +278,4 @@ async def test_what_is_rendered_for_a_client_that_left_is_given_up(box: Box) -> 
     request = Request({"type": "http", "method": "GET", "headers": []}, receive)
     with pytest.raises(ClientDisconnect):
         await unless_gone(request, work())
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), 30)

@@ -216,16 +216,16 @@ async def test_a_study_that_is_cancelled_on_its_way_stops_between_two_instances(
 ) -> None:
     monkeypatch.setattr(worker, "BEAT", 0.05)
     theirs = study(40)
-    with pacs(*theirs, pause=0.1) as there:
+    with pacs(*theirs, pause=0.5) as there:
         await north(box, there)
         key = await bring(box, theirs[0].StudyInstanceUID)
         running = asyncio.create_task(brought(box, key))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(await held(box)) < 2:
                 await asyncio.sleep(0.02)
         await steering.cancel(box, key, scope=EVERYTHING, actor=CAROL)
 
-        found = await asyncio.wait_for(running, 20)
+        found = await asyncio.wait_for(running, 60)
 
     assert found.state == "withdrawn"
     assert 2 <= len(await held(box)) < 40

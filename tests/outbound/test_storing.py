@@ -2,7 +2,6 @@
 
 import io
 import socket
-import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -27,6 +26,7 @@ from tests.archive.test_dataset_body import read
 from tests.builders import make_dataset, new_uid, part10
 from tests.dicom.test_explicit import dataset_offset
 from tests.outbound.receiver import NATIVE, peer_of, receiving
+from tests.waiting import until
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 J2K = "1.2.840.10008.1.2.4.90"
@@ -259,7 +259,7 @@ async def test_a_peer_that_serves_one_association_at_a_time_gets_all_over_that(b
     instances = await filled(box, 8)
 
     with receiving(most=1) as receiver:
-        peer = await peer_of(box, receiver, associations=4, connect_timeout=1)
+        peer = await peer_of(box, receiver, associations=4, connect_timeout=5)
         results = await sent(box, peer, instances, parallel=4)
 
     assert [one.verdict for one in results] == ["stored"] * 8
@@ -271,17 +271,18 @@ async def test_what_another_association_cannot_do_any_more_is_left_to_the_first(
     ended: list[object] = []
 
     def answer(number: int, event: Any) -> int:
-        time.sleep(0.05)
         firsts.append(event.assoc)
         if event.assoc is not firsts[0] and not ended:
             # Out of work for a second association from now on.
             ended.append(event.assoc)
             event.assoc.ae.maximum_associations = 1
             event.assoc.abort()
+        if len(firsts) > 1:
+            until(lambda: ended)  # the first one goes on once the second has come
         return 0
 
     with receiving(answer=answer) as receiver:
-        peer = await peer_of(box, receiver, connect_timeout=1)
+        peer = await peer_of(box, receiver, connect_timeout=3)
         results = await sent(box, peer, instances, parallel=2)
 
     assert ended

@@ -26,7 +26,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def real(server: Server) -> dict[str, str]:
     """The UIDs of an instance that is there."""
-    found = httpx.get(f"{server.dicomweb}/instances", params={"limit": "1", "includefield": "all"}).json()[0]
+    found = httpx.get(
+        f"{server.dicomweb}/instances", params={"limit": "1", "includefield": "all"}, timeout=60
+    ).json()[0]
     return {name: found[tag]["Value"][0] for name, tag in LEVELS.items()}
 
 

@@ -31,7 +31,7 @@ def make_bucket(endpoint: str) -> None:
     """The bucket, made by a plain request."""
     import httpx
 
-    httpx.put(f"{endpoint}/{BUCKET}", headers={"Host": "127.0.0.1"}).raise_for_status()
+    httpx.put(f"{endpoint}/{BUCKET}", headers={"Host": "127.0.0.1"}, timeout=60).raise_for_status()
 
 
 def cloud_store(endpoint: str, spool: Path, prefix: str) -> BlobStore:

@@ -23,10 +23,12 @@ def test_instances_rest_in_the_bucket_and_come_back_bit_for_bit(s3: str, tmp_pat
             stored = httpx.post(f"{server.dicomweb}/studies", content=content, headers=headers, timeout=30)
             assert stored.status_code == 200
 
-            returned = httpx.get(_address(server.dicomweb, content), headers={"Accept": "application/dicom"})
+            returned = httpx.get(
+                _address(server.dicomweb, content), headers={"Accept": "application/dicom"}, timeout=60
+            )
 
             assert returned.content == content
-        assert httpx.get(f"{server.url}/readyz").status_code == 200
+        assert httpx.get(f"{server.url}/readyz", timeout=60).status_code == 200
 
     assert list((tmp_path / "data").glob("blobs")) == []
     assert list((tmp_path / "data" / "spool").iterdir()) == []

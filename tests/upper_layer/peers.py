@@ -25,7 +25,7 @@ VERIFICATION = "1.2.840.10008.1.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 
-QUICK = Timeouts(connect=3, associate=3, close=1, idle=10, network=5, response=10)
+QUICK = Timeouts(connect=15, associate=15, close=1, idle=30, network=15, response=30)
 
 
 async def anything(request: AssociationRequest) -> Acceptance | Rejection:
@@ -97,7 +97,7 @@ async def serving(
                 await task
 
 
-async def run(*arguments: str | Path, within: float = 30) -> str:
+async def run(*arguments: str | Path, within: float = 60) -> str:
     """What a program of DCMTK prints; it has to succeed. Skips where there is no such program."""
     program = shutil.which(str(arguments[0]))
     if program is None:
@@ -251,7 +251,7 @@ async def scripted(script: Callable[[Wire], Awaitable[None]]) -> AsyncIterator[i
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
-        await asyncio.wait_for(done, 10)
+        await asyncio.wait_for(done, 60)
     finally:
         server.close()
 

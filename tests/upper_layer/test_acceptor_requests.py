@@ -91,9 +91,16 @@ async def test_over_the_limit_of_associations_it_rejects_for_now():
         await one.pdu()
         one.writer.close()
         await turned(lambda: archive.ended == ["released"])
-        await asyncio.sleep(0.05)
-        async with wire(port) as four:
-            await four.associate()
+        async with asyncio.timeout(30):
+            while not await accepted(port):
+                await asyncio.sleep(0.01)
+
+
+async def accepted(port: int) -> bool:
+    """Whether an association is accepted, and not rejected."""
+    async with wire(port) as one:
+        one.send(association_request())
+        return (await one.pdu())[0] == framing.ASSOCIATE_AC
 
 
 async def test_an_address_has_its_own_limit():

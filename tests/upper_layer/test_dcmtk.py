@@ -81,7 +81,7 @@ async def storescp(folder: Path, *options: str) -> AsyncIterator[int]:
         program, *options, "-od", str(folder), str(port), env={"TCP_NODELAY": "1", "PATH": "/usr/bin:/bin"}
     )
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 with contextlib.suppress(OSError):
                     socket.create_connection(("127.0.0.1", port), 0.2).close()

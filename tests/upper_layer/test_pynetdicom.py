@@ -38,7 +38,7 @@ def ct() -> pydicom.FileDataset:
 
 def entity() -> AE:
     ae = AE("PYNETDICOM")
-    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 10
+    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 30
     return ae
 
 
@@ -130,7 +130,7 @@ async def test_its_scu_finds_with_us_and_cancels():
             cancelled = association.cancelled(message.command.MessageID)
             for _ in range(3):
                 await association.send(message.context, response(message, 0xFF00), query)
-            await asyncio.wait_for(cancelled.wait(), 10)
+            await asyncio.wait_for(cancelled.wait(), 30)
             await association.send(message.context, response(message, 0xFE00))
 
     def ask(port: int) -> list[tuple[int, str | None]]:
@@ -262,7 +262,7 @@ async def test_it_sees_our_abort():
         association = ae.associate("127.0.0.1", port)
         # Aborted any sooner, it would not have begun the thread that is waited for.
         association.send_c_echo()
-        association.join(5)
+        association.join(30)
         return bool(association.is_aborted)
 
     async with serving(abort) as port:

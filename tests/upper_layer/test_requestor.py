@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -26,7 +27,7 @@ from tests.upper_layer.peers import (
     scripted,
 )
 
-BRIEF = Timeouts(connect=1, associate=0.3, close=0.3, idle=0.3, network=0.3, response=0.3)
+BRIEF = Timeouts(connect=15, associate=15, close=0.3, idle=0.3, network=0.3, response=0.3)
 ECHO = {"AffectedSOPClassUID": VERIFICATION, "CommandField": commands.C_ECHO_RQ}
 PROPOSED = [
     Proposed(abstract_syntax=VERIFICATION, transfer_syntaxes=[IMPLICIT]),
@@ -109,7 +110,7 @@ async def test_a_peer_that_does_not_answer():
 
     async with scripted(silent) as port:
         with pytest.raises(Unreachable, match="did not answer within"):
-            await asked(port, BRIEF)
+            await asked(port, replace(BRIEF, associate=0.3))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,7 @@ async def test_a_peer_that_answers_otherwise(reply: bytes):
 
     async with scripted(odd) as port:
         with pytest.raises(Unreachable):
-            await asked(port, BRIEF)
+            await asked(port, replace(BRIEF, associate=0.3))
 
 
 async def test_a_transfer_syntax_that_was_not_proposed_is_not_taken():
@@ -330,7 +331,7 @@ async def test_the_wait_for_a_response_is_as_long_as_requests_come_in_between():
         command, _ = await peer.message()
         for number in range(8):
             peer.send(message(3, {**ECHO, "MessageID": number + 1}, bytes(100)))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
         peer.send(answer(command["MessageID"]))
         assert await peer.pdu() == (framing.RELEASE_RQ, bytes(4))
         peer.send(RELEASE_RP)
@@ -347,7 +348,7 @@ async def test_the_wait_for_a_response_is_as_long_as_requests_come_in_between():
         await association.release()
         assert await taking == 8
 
-    await associated(give, talk, BRIEF)
+    await associated(give, talk, replace(BRIEF, network=1, response=1))
 
 
 async def test_a_peer_that_does_not_answer_a_release_is_left():

@@ -14,13 +14,18 @@ from tests.web.uploading import JSON, content_digest
 def test_a_file_goes_on_after_the_server_was_killed_within_a_chunk(tmp_path: Path) -> None:
     data = make_instance()
     with started(tmp_path / "data") as server:
-        session = httpx.post(f"{server.url}/upload", json={"name": "Kill"}, headers=JSON).json()["address"]
+        session = httpx.post(f"{server.url}/upload", json={"name": "Kill"}, headers=JSON, timeout=60).json()[
+            "address"
+        ]
         files = {"files": [{"path": "a.dcm", "size": len(data)}]}
-        [file] = httpx.post(f"{server.url}{session}/files", json=files, headers=JSON).json()["files"]
+        [file] = httpx.post(f"{server.url}{session}/files", json=files, headers=JSON, timeout=60).json()[
+            "files"
+        ]
         first = httpx.patch(
             server.url + file["address"],
             content=data[:300],
             headers={"Upload-Offset": "0", "Content-Digest": content_digest(data[:300])},
+            timeout=60,
         )
         assert first.status_code == 204
         at = urlsplit(server.url)
@@ -33,9 +38,12 @@ def test_a_file_goes_on_after_the_server_was_killed_within_a_chunk(tmp_path: Pat
             server.kill()
     with started(tmp_path / "data") as server:
         address = server.url + file["address"]
-        assert httpx.head(address).headers["upload-offset"] == "300"
+        assert httpx.head(address, timeout=60).headers["upload-offset"] == "300"
         last = httpx.patch(
-            address, content=data[300:], headers={"Upload-Offset": "300", "Upload-Complete": "?1", **JSON}
+            address,
+            content=data[300:],
+            headers={"Upload-Offset": "300", "Upload-Complete": "?1", **JSON},
+            timeout=60,
         )
         assert (last.status_code, last.json()["state"]) == (200, "stored")
         assert [path for path in (tmp_path / "data" / "uploads").rglob("*") if path.is_file()] == []

@@ -40,7 +40,7 @@ def test_segments_that_lead_to_empty_ones_again_and_again_come_to_an_end():
     began = time.monotonic()
 
     assert expanded(np.array(words, "<u2").tobytes(), eight_bits=False) == b""
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30  # and not after billions of steps
 
 
 def dataset(bits: int, data: bytes, vr: str = "OW") -> dict:
