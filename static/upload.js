@@ -395,11 +395,7 @@ function shownRest() {
 form.querySelectorAll("[data-plain]").forEach((element) => (element.hidden = true));
 form.querySelectorAll("[data-script], .drop-words").forEach((element) => (element.hidden = false));
 form.addEventListener("submit", (event) => event.preventDefault());
-form.addEventListener("change", (event) => {
-  const files = [...event.target.files];
-  event.target.value = "";
-  if (files.length) add(chosen(files));
-});
+form.addEventListener("change", (event) => take(event.target));
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
   form.dataset.over = "";
@@ -431,4 +427,13 @@ window.addEventListener("beforeunload", (event) => {
   if (!idle() && !stopped) event.preventDefault();
 });
 
+/** Sends what a field holds, and empties it. */
+function take(field) {
+  const files = [...field.files];
+  field.value = "";
+  if (files.length) add(chosen(files));
+}
+
 for (let i = 0; i < AT_ONCE; i++) sender();
+// What somebody chose before this script had come.
+form.querySelectorAll("input[type=file]").forEach(take);

@@ -134,6 +134,21 @@ def test_what_is_dropped_is_sent(page: Any, server: Server) -> None:
     assert settled(page, server, address, 1)["stored"] == 1
 
 
+def test_what_was_chosen_before_the_script_came_is_sent(page: Any, server: Server) -> None:
+    address = begin(page, "Early")
+    held: list[Any] = []
+    page.route(re.compile(r"/upload\.js$"), lambda route: held.append(route))
+    page.goto(address, wait_until="commit")
+    files = page.get_by_label("Files or zip archives")
+    files.set_input_files({"name": "early.dcm", "mimeType": "application/dicom", "buffer": make_instance()})
+    until(page, lambda: held)
+
+    for one in held:
+        one.continue_()
+
+    assert settled(page, server, address, 1)["stored"] == 1
+
+
 def test_it_goes_on_after_a_reload_where_it_stopped(page: Any, server: Server, tmp_path: Path) -> None:
     study = new_uid()
     (tmp_path / "small.dcm").write_bytes(make_instance(study=study))
