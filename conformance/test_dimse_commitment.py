@@ -53,7 +53,7 @@ def orthanc(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         running.stop()
 
 
-def until(ask: Any, wanted: Any, seconds: float = 60) -> Any:
+def until(ask: Any, wanted: Any, seconds: float = 120) -> Any:
     """What is answered once it is what is wanted."""
     ends = time.monotonic() + seconds
     while not wanted(found := ask()):
@@ -87,8 +87,11 @@ def test_orthanc_is_told_what_is_kept_and_what_is_not(server: Server, orthanc: h
     assert [one["SOPInstanceUID"] for one in report["Success"]] == [kept]
     ((failed, why),) = [(one["SOPInstanceUID"], one["Description"]) for one in report["Failures"]]
     assert (failed, "was not available" in why) == (unknown, True), why
-    transfers = httpx.get(f"{server.url}/transfers.json", timeout=60).json()["transfers"]
-    assert [one["state"] for one in transfers if one["kind"] == "commitment"][:1] == ["delivered"]
+    # That it was taken is noted once Orthanc, which has it by now, has said so.
+    until(
+        lambda: httpx.get(f"{server.url}/transfers.json", timeout=60).json()["transfers"],
+        lambda found: [one["state"] for one in found if one["kind"] == "commitment"][:1] == ["delivered"],
+    )
 
 
 @pytest.mark.dicom("PS3.4 J.3")

@@ -21,7 +21,7 @@ from dicomweb_box.tls import Certificate
 from tests.certificates import make_certificate
 from tests.waiting import until
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

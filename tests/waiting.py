@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 """Seconds after which what did not come to pass is taken for a failure."""
 
 
