@@ -128,6 +128,61 @@ def test_it_explains_what_becomes_of_an_attribute(given: str, tmp_path: Path):
     ]
 
 
+POLICY = """
+[trial]
+ClinicalTrialProtocolID = "NORTH-7"
+[[rule]]
+attribute = "StudyDescription"
+action = "keep"
+reason = "terms of the protocol"
+when = { Modality = "CT" }
+[[rule]]
+attribute = "StationName"
+action = "empty"
+"""
+
+
+def test_a_policy_of_the_data_folder_or_of_a_file_is_followed(source: Path, tmp_path: Path):
+    policies = tmp_path / "data" / "policies"
+    policies.mkdir(parents=True)
+    (policies / "north.toml").write_text(POLICY)
+    for name, policy in (("one", "north"), ("two", str(policies / "north.toml"))):
+        done = deidentify(
+            source, tmp_path / name, "--policy", policy, "--json", data=tmp_path / "data"
+        )  # fmt: skip
+        report = json.loads(done.stdout)
+        assert (report["policy"], report["written"]) == ("north", 2)
+        assert report["rules"][0] == {
+            "attribute": "(0008,1030)",
+            "action": "keep",
+            "when": "Modality is CT",
+            "reason": "terms of the protocol",
+        }
+        files = list((tmp_path / name).iterdir())
+        assert {dcmread(path).ClinicalTrialProtocolID for path in files} == {"NORTH-7"}
+
+
+def test_it_explains_by_which_rule_of_a_policy(tmp_path: Path):
+    (tmp_path / "north.toml").write_text(POLICY)
+    named = ("--policy", str(tmp_path / "north.toml"), "--explain")
+    done = run("deidentify", *named, "StudyDescription", data=tmp_path / "data")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1:4] == [
+        "where Modality is CT: keep, because terms of the protocol",
+        "action remove",
+        "rule PS3.15 Table E.1-1 edition 2026d: X",
+    ]
+    done = run("deidentify", *named, "StationName", data=tmp_path / "data")
+    assert "rule the policy north 1: empty" in done.stdout
+
+
+def test_a_bad_policy_is_said_by_its_part(tmp_path: Path):
+    (tmp_path / "bad.toml").write_text(POLICY.replace('"terms of the protocol"', '""'))
+    done = run("deidentify", "--policy", str(tmp_path / "bad.toml"), "--explain", "Modality", data=tmp_path)
+    assert done.returncode == 2
+    assert "bad.toml: the rule keep of (0008,1030) leaves more than the profile" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

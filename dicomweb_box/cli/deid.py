@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dicomweb_box import settings
 from dicomweb_box.cli.grammar import command
+from dicomweb_box.cli.policies import explain, policy_named, rules_told
 from dicomweb_box.cli.pseudonyms import Source, pseudonyms_of
 from dicomweb_box.cli.running import FAILED, print_json, progress
 from dicomweb_box.errors import BadSetting
@@ -29,6 +30,7 @@ class Report:
     pixels: str
     reason: str
     project: str | None
+    rules: list[dict[str, str]]
     written: int = 0
     redacted: dict[str, int] = field(default_factory=dict)
     """By rule, instances whose pixels were made black."""
@@ -37,9 +39,9 @@ class Report:
 
 def deidentify(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     """Write de-identified copies of files; 1 if any was held back."""
-    policy = _policy(asked)
+    policy = _policy(chosen, asked)
     if asked["explain"]:
-        return _explain(policy, asked["explain"])
+        return explain(policy, asked["explain"])
     if not asked["paths"] or not asked["out"]:
         raise BadSetting("name files or folders, and with --out the folder to write to")
     with pseudonyms_of(chosen, asked["project"], policy) as source:
@@ -53,12 +55,8 @@ def deidentify(chosen: settings.Settings, asked: dict[str, Any]) -> int:
     return FAILED if report.held_back else 0
 
 
-def _policy(asked: dict[str, Any]) -> "Policy":
-    from dicomweb_box.deid.policy import BUILT_IN
-
-    found = BUILT_IN.get(asked["policy"])
-    if found is None:
-        raise BadSetting(f"there is no policy {asked['policy']}: there are {', '.join(BUILT_IN)}")
+def _policy(chosen: settings.Settings, asked: dict[str, Any]) -> "Policy":
+    found = policy_named(chosen, asked["policy"])
     if asked["options"]:
         found = replace(found, options=found.options | frozenset(asked["options"]))
     return _with_pixels(found, asked)
@@ -73,6 +71,8 @@ def _with_pixels(found: "Policy", asked: dict[str, Any]) -> "Policy":
         raise BadSetting(f"--allow-pixels and --pixels {pixels} exclude each other")
     if rules and pixels != "redact":
         raise BadSetting("--pixel-rules goes with --pixels redact")
+    if reason is None and pixels == found.pixels == "allow":
+        reason = found.reason
     if pixels == "allow" and reason is None:
         raise BadSetting("to allow pixels that may show who the patient is takes --allow-pixels REASON")
     return replace(
@@ -90,27 +90,6 @@ def _codec(chosen: settings.Settings, policy: "Policy") -> "Iterator[Codec | Non
 
     with closing(DecoderPool(seconds=chosen.decode_timeout, most=chosen.decode_memory)) as pool:
         yield pool.made
-
-
-def _explain(policy: "Policy", given: str) -> int:
-    from pydicom.datadict import dictionary_description, dictionary_has_tag, tag_for_keyword
-
-    from dicomweb_box.deid.rules import explained
-
-    digits = given.strip("()").replace(",", "")
-    tag = tag_for_keyword(given)
-    if tag is None and len(digits) == 8:
-        tag = int(digits, 16) if all(digit in "0123456789abcdefABCDEF" for digit in digits) else None
-    if tag is None:
-        raise BadSetting("--explain takes a keyword, or a tag of eight hexadecimal digits")
-    rule = explained(policy, tag)
-    name = dictionary_description(tag) if dictionary_has_tag(tag) else "an attribute that no dictionary knows"
-    print(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) {name}")
-    print(f"action {rule.action.name.lower().replace('_', ' ')}")
-    print(f"rule {rule.rule}")
-    print(f"option {rule.option or 'none'}")
-    print(f"why {rule.why}")
-    return 0
 
 
 def _files(paths: list[Path], out: Path) -> Iterator[Path]:
@@ -144,6 +123,7 @@ def _run(
         pixels=policy.pixels,
         reason=policy.reason,
         project=project,
+        rules=rules_told(policy),
     )
     out.mkdir(parents=True, exist_ok=True)
     swept(out)
@@ -198,7 +178,10 @@ def grammar(commands: Any) -> None:
     """Add the command."""
     one = command(commands, "deidentify", deidentify, "write de-identified copies of DICOM files")
     one.add_argument("paths", nargs="*", metavar="IN", help="files and folders")
-    one.add_argument("--policy", default="basic", metavar="NAME", help="basic (default) or research")
+    one.add_argument(
+        "--policy", default="basic", metavar="NAME",
+        help="basic (default), research, one of the folder policies of the data, or a file in TOML",
+    )  # fmt: skip
     one.add_argument(
         "--option", dest="options", action="append", metavar="OPTION",
         help="an option of PS3.15 Table E.1-1 beside those of the policy, such as retain-uids; repeatable",

@@ -13,7 +13,7 @@ from dicomweb_box.deid.identity import IDENTIFYING, identity
 from dicomweb_box.deid.mapped import let_go
 from dicomweb_box.deid.pixels import BITS, COLUMNS, FRAMES, PHOTOMETRIC, ROWS, SAMPLES
 from dicomweb_box.deid.plans import CONTRIBUTING_EQUIPMENT, METHOD_CODES, plans
-from dicomweb_box.deid.policy import Policy
+from dicomweb_box.deid.policy import Policy, applied
 from dicomweb_box.deid.pseudonyms import Pseudonyms
 from dicomweb_box.deid.redacted import Codec, RedactedPixels, Redacting, made_here
 from dicomweb_box.deid.registry import REGISTERED, TRANSFER_SYNTAXES
@@ -99,11 +99,12 @@ def deidentify(
         raise Doubt("its transfer syntax is not one of the standard's")
     if opened.size > len(opened.data):
         raise Doubt("its data set inflates to more than 64 MiB")
-    glance = _glance(opened.encoding, policy.pixels == "redact")
+    glance = _glance(opened.encoding, policy.asked, redacts=policy.pixels == "redact")
     raw = glance.values(opened.data, opened.start, opened.size)
     sop_class_uid, instance_uid = (clean_uid(raw.get(tag, b"")) for tag in (verdict.SOP_CLASS, _INSTANCE_UID))
     if not sop_class_uid or not instance_uid:
         raise Doubt("it has no SOP Class UID or no SOP Instance UID")
+    policy = applied(policy, raw)
     verdict.judge(raw, syntax, policy)
     redacting = None
     if policy.pixels == "redact":
@@ -135,8 +136,7 @@ def _carried_out(policy: Policy, *, redacted: bool) -> Policy:
 
 def _treatment(policy: Policy, pseudonyms: Pseudonyms, raw: Mapping[int, bytes]) -> Treatment:
     found = identity(raw)
-    moving = "modify-dates" in policy.options
-    days = pseudonyms.days(found.patient, policy.dates) if moving else 0
+    days = pseudonyms.days(found.patient, policy.dates) if policy.moves_dates else 0
     return Treatment(policy=policy, pseudonyms=pseudonyms, identity=found, days=days)
 
 
@@ -155,6 +155,7 @@ def _pieces(
     elements = markers.elements(policy, found, writer)
     if redacting is not None and redacting.rule:
         elements |= markers.redacted(found.raw, redacting, writer)
+    elements |= {tag: writer.element(tag, vr, value) for tag, vr, value in treatment.trial()}
     for tag in _SEQUENCES:
         if tag not in found.raw:
             elements[tag] = writer.open_sequence(tag) + items[tag] + writer.sequence_end
@@ -179,7 +180,7 @@ def _more(policy: Policy, raw: Mapping[int, bytes], tag: int, writer: Writer) ->
 
 
 @lru_cache
-def _glance(encoding: Encoding, redacts: bool) -> Glance:
+def _glance(encoding: Encoding, asked: frozenset[int], *, redacts: bool) -> Glance:
     if redacts:
-        return Glance(encoding, _SEEN | redaction.SEEN, redaction.LAST_SEEN)
-    return Glance(encoding, _SEEN, _LAST_SEEN)
+        return Glance(encoding, _SEEN | redaction.SEEN | asked, max(redaction.LAST_SEEN, *asked, 0))
+    return Glance(encoding, _SEEN | asked, max(_LAST_SEEN, *asked, 0))

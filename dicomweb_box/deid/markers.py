@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 from dicomweb_box import __version__
+from dicomweb_box.deid import deviations
 from dicomweb_box.deid.identity import Identity
 from dicomweb_box.deid.plans import CONTRIBUTING_EQUIPMENT, METHOD_CODES
 from dicomweb_box.deid.policy import Policy
@@ -30,7 +31,7 @@ def elements(policy: Policy, identity: Identity, writer: Writer) -> dict[int, by
     return {
         REMOVED: writer.element(REMOVED, "CS", b"YES "),
         METHOD: writer.element(METHOD, "LO", _methods(policy, identity)),
-        TEMPORAL: writer.element(TEMPORAL, "CS", _temporal(policy)),
+        TEMPORAL: writer.element(TEMPORAL, "CS", deviations.temporal(policy)),
     }
 
 
@@ -78,7 +79,7 @@ def _added(policy: Policy, writer: Writer) -> dict[int, list[tuple[bytes, bytes]
                 writer.element(0x00080100, "SH", value.encode()),
                 writer.whole_item(code(writer, value, "DCM", meaning)),
             )
-            for value, meaning in policy.codes
+            for value, meaning in deviations.codes(policy)
         ],
         CONTRIBUTING_EQUIPMENT: [
             (writer.element(0x00081090, "LO", _MODEL), writer.whole_item(_equipment(writer)))
@@ -101,15 +102,9 @@ def _methods(policy: Policy, identity: Identity) -> bytes:
         and is_readable(value)
         and not identity.named_in(value, identity.charset)
     ]
-    ours = policy.method[:_LONGEST].rstrip().encode("ascii")
-    said = b"\\".join(dict.fromkeys((*kept, ours)))
+    ours = [one[:_LONGEST].rstrip().encode("ascii") for one in deviations.methods(policy)]
+    said = b"\\".join(dict.fromkeys((*kept, *ours)))
     return said + b" " * (len(said) % 2)
-
-
-def _temporal(policy: Policy) -> bytes:
-    if "retain-full-dates" in policy.options:
-        return b"UNMODIFIED"
-    return b"MODIFIED" if "modify-dates" in policy.options else b"REMOVED "
 
 
 def _equipment(writer: Writer) -> bytes:

@@ -8,10 +8,10 @@ from dicomweb_box.deid.doubt import Doubt
 from dicomweb_box.deid.elements import ITEM_END, PIXEL_DATA, inside, named_by
 from dicomweb_box.deid.identity import CHARACTER_SET
 from dicomweb_box.deid.policy import Policy
-from dicomweb_box.dicom.header_tables import Encoding, standard_vr
+from dicomweb_box.dicom.header_tables import Encoding, private_vr, standard_vr
 
 # Beside rules.Action: what only the walker knows of.
-PIXELS, DELIMITER, CHARSET, MARKER, OFFSETS, OVERLAY_BIT, REWRITTEN = range(20, 27)
+PIXELS, DELIMITER, CHARSET, MARKER, OFFSETS, OVERLAY_BIT, REWRITTEN, PRIVATE = range(20, 28)
 KEEP: Final = int(rules.Action.KEEP)
 _MARKERS: Final = frozenset((0x00120062, 0x00120063, 0x00280303))
 METHOD_CODES, CONTRIBUTING_EQUIPMENT = 0x00120064, 0x0018A001
@@ -55,6 +55,10 @@ class Plans:
             self.known[key] = plan
         return plan
 
+    def private(self, plan: Plan, value: bytes, creators: dict[int, str]) -> tuple[int, str]:
+        """What becomes of a private element, and its VR, by the `creators` of the blocks that there are."""
+        return _private(self._policy, plan, value, creators)
+
     def within(self, vr: str) -> "Plans":
         """Those for the items of a sequence."""
         return plans(self._policy, inside(self._encoding, vr))
@@ -94,8 +98,8 @@ def _planned(policy: Policy, tag: int, written: str, long: bool) -> tuple[int, b
         return CHARSET, long, tag, vr, written
     if tag >> 16 & 0xFF00 == 0x6000 and tag & 0xFFFF == _BIT_POSITION:
         return OVERLAY_BIT, long, tag, vr, written
-    if tag in _MARKERS:
-        return MARKER, long, tag, vr, written
+    if own := _owned(policy, tag):
+        return own, long, tag, vr, written
     if policy.pixels == "redact" and (action := _redescribed(tag, vr)):
         return action, long, tag, vr, written
     if tag == METHOD_CODES:
@@ -108,3 +112,34 @@ def _redescribed(tag: int, vr: str) -> int:
     if tag in REDESCRIBED:
         return REWRITTEN
     return int(rules.Action.DERIVED) if tag in _TYPES and vr == "CS" else 0
+
+
+def _owned(policy: Policy, tag: int) -> int:
+    """What becomes of what the policy itself writes or names by its creator; 0 for what it does not."""
+    if tag >> 16 & 1 and any(rule.creator for rule in policy.rules):
+        return PRIVATE
+    return MARKER if tag in _MARKERS or any(tag == one for one, _ in policy.trial) else 0
+
+
+_REMOVED: Final = int(rules.Action.REMOVE), "UN"
+
+
+def _private(policy: Policy, plan: Plan, value: bytes, creators: dict[int, str]) -> tuple[int, str]:
+    """See `Plans.private`. A creator stays where something of its block may (PS3.5 7.8.1)."""
+    element = plan.tag & 0xFFFF
+    if not element & 0xFF00:
+        creator = value.strip(b" \0").decode("latin-1")
+        group = plan.tag >> 16
+        kept = any(
+            rule.creator == creator and rule.action != "remove" and int(rule.mask[:4], 16) == group
+            for rule in policy.rules
+        )
+        if kept and element >= 0x10 and plan.vr in {"LO", "UN"}:
+            creators[group << 8 | element] = creator
+            return KEEP, plan.vr
+        return _REMOVED
+    creator = creators.get(plan.tag >> 8, "")
+    if not creator:
+        return _REMOVED
+    vr = plan.vr if plan.vr != "UN" else private_vr(plan.tag, creator)
+    return int(rules.rule_of(policy, plan.tag, vr, creator).action), vr

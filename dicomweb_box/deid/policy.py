@@ -1,10 +1,14 @@
 """What is to become of instances: a named set of profile, options and ways with pixels."""
 
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Final, Literal, get_args
 
+from dicomweb_box.deid.own_rules import OwnRule
 from dicomweb_box.deid.pixel_rules import NO_RULES, PixelRules
 from dicomweb_box.deid.table import EDITION, OPTIONS, Option
+from dicomweb_box.dicom.header_tables import standard_vr
 from dicomweb_box.errors import BadSetting
 
 OFFERED: Final[frozenset[Option]] = frozenset(
@@ -33,8 +37,11 @@ CODES: Final[dict[str, tuple[str, str]]] = {
     "retain-safe-private": ("113111", "Retain Safe Private Option"),
     "retain-institution-identity": ("113112", "Retain Institution Identity Option"),
 }
+Pixels = Literal["refuse", "redact", "allow"]
+PSEUDONYM: Final = "{pseudonym}"
 REDACTED: Final = ("113101", "Clean Pixel Data Option")
 _MOST_DAYS: Final = 36525
+_LONGEST_METHOD: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +61,7 @@ class Policy:
     version: str = "1"
     options: frozenset[Option] = frozenset()
     dates: Dates = field(default_factory=Dates)
-    pixels: Literal["refuse", "redact", "allow"] = "refuse"
+    pixels: Pixels = "refuse"
     """What becomes of instances whose pixels may show who the patient is."""
     pixel_rules: PixelRules = NO_RULES
     """Where they show it, beside what follows from the standard."""
@@ -62,6 +69,10 @@ class Policy:
     """Why their pixels are allowed."""
     pattern: str = "{token}"
     """Patient ID and Patient's Name; `{token}` stands for what is worked out of the original."""
+    rules: tuple[OwnRule, ...] = ()
+    """Rules of its own: the first that is of an attribute decides."""
+    trial: tuple[tuple[int, str], ...] = ()
+    """What clinical trial attributes (0012,xxxx) say, by tag; `{pseudonym}` stands for Patient ID."""
 
     def __post_init__(self) -> None:
         for option in self.options:
@@ -73,9 +84,15 @@ class Policy:
             raise BadSetting("retain-full-dates and modify-dates exclude each other (PS3.15 E.3.6)")
         if not (7 if self.dates.whole_weeks else 1) <= self.dates.most_days <= _MOST_DAYS:
             raise BadSetting(f"dates move by 1 to {_MOST_DAYS} days, by whole weeks from 7")
+        if self.pixels not in get_args(Pixels):
+            raise BadSetting(f"pixels is one of {', '.join(get_args(Pixels))}")
         if self.pixels == "allow" and not self.reason.strip():
             raise BadSetting("to allow pixels that may show who the patient is takes a reason")
+        if len(self.method) > _LONGEST_METHOD:
+            raise BadSetting("a policy's name and version have at most 22 characters together")
         _check_pattern(self.pattern)
+        for tag, text in self.trial:
+            _check_trial(tag, text)
 
     @property
     def method(self) -> str:
@@ -87,6 +104,52 @@ class Policy:
         """(Code Value, Code Meaning) of all that is applied (PS3.16 CID 7050)."""
         redacted = (REDACTED,) if self.pixels == "redact" else ()
         return (CODES["basic"], *redacted, *sorted(CODES[option] for option in self.options))
+
+    @property
+    def asked(self) -> frozenset[int]:
+        """The attributes that conditions of its rules are about."""
+        return frozenset(condition.tag for rule in self.rules for condition in rule.when)
+
+    @property
+    def moves_dates(self) -> bool:
+        """Whether some date moves."""
+        return "modify-dates" in self.options or any(rule.action == "date" for rule in self.rules)
+
+    def rule(self, tag: int, creator: str = "") -> OwnRule | None:
+        """Its own rule for an attribute, if any."""
+        return next((rule for rule in self.rules if rule.is_of(tag, creator)), None)
+
+
+def applied(policy: Policy, raw: Mapping[int, bytes]) -> Policy:
+    """The policy with those of its rules whose conditions hold; `raw` has the values of `asked`."""
+    if not any(rule.when for rule in policy.rules):
+        return policy
+    return _holding(policy, tuple(all(one.holds(raw) for one in rule.when) for rule in policy.rules))
+
+
+@lru_cache(maxsize=256)
+def _holding(policy: Policy, holds: tuple[bool, ...]) -> Policy:
+    kept = (rule for rule, one in zip(policy.rules, holds, strict=True) if one)
+    return replace(policy, rules=tuple(replace(rule, when=()) for rule in kept))
+
+
+_TRIAL_VRS: Final = {"LO": 64, "ST": 1024, "LT": 1024, "SH": 16, "DA": 8}
+
+
+def _check_trial(tag: int, text: str) -> None:
+    shown = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    vr = standard_vr(tag)
+    if tag >> 16 != 0x0012 or tag in _METHODS or vr not in _TRIAL_VRS:
+        raise BadSetting(f"{shown} is no clinical trial attribute (0012,xxxx) that a policy can fill")
+    longest = _TRIAL_VRS[vr] - (_LONGEST_ID - len(PSEUDONYM) if PSEUDONYM in text else 0)
+    if not text or not text.isascii() or not text.isprintable() or "\\" in text or len(text) > longest:
+        raise BadSetting(
+            f"{shown} takes {PSEUDONYM} alone, or up to {_TRIAL_VRS[vr]} letters, digits and plain signs"
+        )
+
+
+_METHODS: Final = frozenset((0x00120062, 0x00120063, 0x00120064))
+_LONGEST_ID: Final = 64
 
 
 def _check_pattern(pattern: str) -> None:

@@ -1,10 +1,11 @@
 """What a policy does with an attribute, and why: by Table E.1-1, and beyond it by its VR."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
 from typing import Final
 
+from dicomweb_box.deid.own_rules import OwnRule, RuleAction
 from dicomweb_box.deid.policy import Policy
 from dicomweb_box.deid.table import EDITION, Option, Row, table
 from dicomweb_box.deid.vocabulary import BINARY, DUMMIED, STRUCTURAL_UIDS, TECHNICAL
@@ -37,6 +38,10 @@ class Action(IntEnum):
     """Kept where it is a UID that holds no number of the patient, else another UID."""
     DERIVED = 12
     """As GRAMMAR, with DERIVED for its first value: its pixels are not those that were made."""
+    REPLACED = 13
+    """The value that a rule of the policy says."""
+    HASH = 14
+    """What follows from the value and the project's key."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,8 +68,8 @@ _SHORTENED: Final = {"X/D": "D", "X/Z/D": "D", "Z/D": "D", "X/Z": "Z"}
 
 
 @lru_cache(maxsize=65536)
-def rule_of(policy: Policy, tag: int, vr: str) -> Rule:
-    """The Rule for an attribute with this VR (UN where it is not known)."""
+def rule_of(policy: Policy, tag: int, vr: str, creator: str = "") -> Rule:
+    """The Rule for an attribute with this VR (UN where it is not known); a private one is of a creator."""
     group = tag >> 16
     if not tag & 0xFFFF or group in {0, 2, 4, 6} or group >= 0xFFFA:
         return _said(
@@ -72,15 +77,47 @@ def rule_of(policy: Policy, tag: int, vr: str) -> Rule:
         )
     if tag in _REPLACED:
         return _said(Action.KEEP, "PS3.15 E.1.1", "it tells of the de-identification, and is written anew")
+    own = policy.rule(tag, creator) if policy.rules else None
+    if own is not None and own.may_treat(vr):
+        return _owned(policy, own, tag, vr)
     row = table().find(tag)
     if row is None:
         return _unlisted(policy, tag, vr)
     return _listed(policy, row, tag, vr)
 
 
+_OWN: Final[dict[RuleAction, Action]] = {
+    "remove": Action.REMOVE,
+    "empty": Action.EMPTY,
+    "replace": Action.REPLACED,
+    "uid": Action.UID,
+    "date": Action.DATE,
+    "hash": Action.HASH,
+}
+
+
+def _owned(policy: Policy, own: OwnRule, tag: int, vr: str) -> Rule:
+    action = _OWN.get(own.action) or _kept_by_rule(tag, vr)
+    name = f"the policy {policy.name} {policy.version}: {own.action}"
+    return _said(action, name, own.reason or "the policy says so")
+
+
+def _kept_by_rule(tag: int, vr: str) -> Action:
+    """Kept where it names nobody."""
+    if vr == "PN":
+        return Action.TEXT
+    if not tag >> 16 & 1:
+        return _kept(tag, vr)
+    # Sequences of private attributes are not followed into: nobody says what is in them.
+    return Action.REMOVE if vr == "SQ" else Action.TEXT if vr == "UN" else _kept_of(vr)
+
+
 def explained(policy: Policy, tag: int) -> Rule:
-    """The Rule for an attribute with the VR of the dictionary."""
-    return rule_of(policy, tag, standard_vr(tag))
+    """The Rule for an attribute with the VR of the dictionary, where no condition of a rule holds."""
+    unasked = replace(policy, rules=tuple(rule for rule in policy.rules if not rule.when))
+    if any(tag == one for one, _ in policy.trial):
+        return _said(Action.REPLACED, f"the policy {policy.name} {policy.version}", "it says its value")
+    return rule_of(unasked, tag, standard_vr(tag).rpartition(" ")[2])
 
 
 def _listed(policy: Policy, row: Row, tag: int, vr: str) -> Rule:
@@ -119,8 +156,10 @@ def _cleaned(option: Option, tag: int, vr: str) -> Action | None:
 def _kept(tag: int, vr: str) -> Action:
     if _is_disguised(vr, standard_vr(tag).split(" or ")):
         return Action.REMOVE
-    if vr == "SQ":
-        return Action.RECURSE
+    return Action.RECURSE if vr == "SQ" else _kept_of(vr)
+
+
+def _kept_of(vr: str) -> Action:
     if vr in _TEXT_VRS:
         return Action.TEXT
     if vr in _GRAMMAR_VRS or vr in _DATE_VRS or vr == "UI":

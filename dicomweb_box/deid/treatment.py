@@ -5,7 +5,7 @@ from typing import Final
 
 from dicomweb_box.deid.dates import moved
 from dicomweb_box.deid.identity import ACCESSION_NUMBER, PATIENT_ID, PATIENT_NAME, STUDY_ID, Identity
-from dicomweb_box.deid.policy import BASIC, Policy
+from dicomweb_box.deid.policy import BASIC, PSEUDONYM, Policy
 from dicomweb_box.deid.pseudonyms import Pseudonyms
 from dicomweb_box.deid.registry import REGISTERED
 from dicomweb_box.deid.rules import Action, rule_of
@@ -13,6 +13,7 @@ from dicomweb_box.deid.terms import TERMS
 from dicomweb_box.deid.values import GRAMMAR, dummy, is_readable, padded
 from dicomweb_box.deid.vocabulary import LABELS
 from dicomweb_box.dicom.charset import Charset
+from dicomweb_box.dicom.header_tables import standard_vr
 
 _STUDY_UID: Final = 0x0020000D
 _MOST_STAYING: Final = 10_000
@@ -55,7 +56,24 @@ class Treatment:
             return self._pseudonym(tag, vr, value, top=top)
         if action == Action.DUMMY:
             return dummy(vr)
+        return self._by_own_rule(action, tag, vr, value)
+
+    def _by_own_rule(self, action: int, tag: int, vr: str, value: bytes) -> bytes:
+        if action == Action.REPLACED:
+            own = self.policy.rule(tag)
+            return padded(own.value.encode("ascii"), vr) if own else b""
+        plain = value.strip(b" \0").decode("latin-1")
+        if action == Action.HASH and plain:
+            return padded(self.pseudonyms.token(f"attribute {tag:08X}", plain).encode("ascii"), vr)
         return b""
+
+    def trial(self) -> list[tuple[int, str, bytes]]:
+        """Tag, VR and value of the clinical trial attributes that the policy fills."""
+        said = [(tag, standard_vr(tag), text) for tag, text in self.policy.trial]
+        if any(PSEUDONYM in text for _, _, text in said):
+            name = self.pseudonyms.patient(self.identity.patient, self.policy.pattern)
+            said = [(tag, vr, text.replace(PSEUDONYM, name)) for tag, vr, text in said]
+        return [(tag, vr, padded(text.encode("ascii"), vr)) for tag, vr, text in said]
 
     def _by_grammar(self, tag: int, vr: str, value: bytes) -> bytes | None:
         if vr == "CS":

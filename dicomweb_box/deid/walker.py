@@ -22,6 +22,7 @@ from dicomweb_box.deid.plans import (
     OFFSETS,
     OVERLAY_BIT,
     PIXELS,
+    PRIVATE,
     REWRITTEN,
     Plan,
     Plans,
@@ -87,6 +88,7 @@ class Walker:
         item_head, writer = plans.encoding.item, writer_of(plans.encoding)
         read = self._treatment.identity.charset
         end, undefined, last, run = size, False, -1, pos
+        creators: dict[int, str] = {}  # of private blocks of the data set or item
         bounded = -1  # which piece is the head of a sequence that needs its length
         following = self._elements[-1][0] if self._elements else _NEVER
         try:
@@ -111,6 +113,8 @@ class Walker:
                         self._flush(run, pos)
                         run = pos
                         following = self._insert(tag, writer)
+                    if action == PRIVATE:
+                        action, vr = plans.private(plan, data[start : max(start, stop)], creators)
                     if action == KEEP and stop >= 0:
                         last = tag
                         pos = stop
@@ -226,7 +230,7 @@ class Walker:
                             if end > limit:
                                 raise Doubt("an item is longer than what it is in")
                             append(writer.item)
-                            run, last, read = pos, -1, stack[-1][3]
+                            run, last, read, creators = pos, -1, stack[-1][3], {}
                             break
                         if element != SEQUENCE_END:
                             raise Doubt("a delimiter stands where it does not belong")
@@ -235,6 +239,7 @@ class Walker:
                     elif until:
                         raise Doubt("a sequence is not ended")
                     end, undefined, last, read, outer, _, _, tag = stack.pop()
+                    creators = {}  # no block is across a sequence
                     if not stack and tag in self._items:
                         append(self._items[tag](writer))
                     if bounded < 0 or outer is plans:
@@ -275,7 +280,7 @@ class Walker:
     ) -> int:
         """Past a value of undefined length that is not followed into."""
         after = skipped(self._data, start, end, plans.encoding, plan.written_vr)
-        if plan.vr not in {"SQ", "UN"} and plan.action != _REMOVE:
+        if plan.vr not in {"SQ", "UN"} and plan.action not in {_REMOVE, PRIVATE}:
             raise Doubt(
                 f"({plan.tag >> 16:04X},{plan.tag & 0xFFFF:04X}) has an undefined length with VR {plan.vr}"
             )

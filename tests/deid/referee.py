@@ -10,12 +10,12 @@ from pydicom.dataset import Dataset
 
 from dicomweb_box.deid import rules
 from dicomweb_box.deid.identity import IDENTIFYING, identity
-from dicomweb_box.deid.policy import Policy
+from dicomweb_box.deid.policy import Policy, applied
 from dicomweb_box.deid.pseudonyms import Keyed
 from dicomweb_box.deid.rules import Action
 from dicomweb_box.deid.treatment import Treatment
 from dicomweb_box.dicom.charset import Charset, charset
-from dicomweb_box.dicom.header_tables import standard_vr
+from dicomweb_box.dicom.header_tables import private_vr, standard_vr
 
 Plain = dict[int, Any]
 """Raw bytes by tag, for a sequence the list of its items."""
@@ -43,9 +43,11 @@ def plain(ds: Dataset) -> Plain:
 def deidentified(source: bytes, policy: Policy, key: Keyed) -> Plain:
     """What `plain` would be of the de-identified instance."""
     ds = opened(source)
-    top = {int(tag): _raw(ds, int(tag)) for tag in list(ds._dict) if int(tag) in IDENTIFYING}
+    seen = IDENTIFYING | policy.asked
+    top = {int(tag): _raw(ds, int(tag)) for tag in list(ds._dict) if int(tag) in seen}
+    policy = applied(policy, top)
     found = identity(top)
-    days = key.days(found.patient, policy.dates) if "modify-dates" in policy.options else 0
+    days = key.days(found.patient, policy.dates) if policy.moves_dates else 0
     treatment = Treatment(policy=policy, pseudonyms=key, identity=found, days=days)
     return _treated(ds, treatment, found.charset, top=True)
 
@@ -56,8 +58,14 @@ def _treated(ds: Dataset, treatment: Treatment, read: Charset, *, top: bool) -> 
         own = _raw(ds, 0x00080005)
         read = charset(own)
         out[0x00080005] = b"" if read.unknown else own
+    trial = {tag for tag, _ in treatment.policy.trial}
     for tag in map(int, list(ds._dict)):
-        if tag in PIXELS or tag == 0x00080005 or (tag in WRITTEN_ANEW):
+        if tag in PIXELS or tag == 0x00080005 or tag in WRITTEN_ANEW or tag in trial:
+            continue
+        if tag >> 16 & 1:
+            value = _private(ds, tag, treatment, read)
+            if value is not None:
+                out[tag] = value
             continue
         value = _element(ds, tag, treatment, read, top=top)
         if value is not None:
@@ -76,6 +84,28 @@ def _element(ds: Dataset, tag: int, treatment: Treatment, read: Charset, *, top:
         return "stand-in" if action == Action.DUMMY else b""
     raw = _raw(ds, tag)
     return raw if action == Action.KEEP else treatment.value(action, tag, vr, raw, read, top=top)
+
+
+def _private(ds: Dataset, tag: int, treatment: Treatment, read: Charset) -> bytes | None:
+    own = [rule for rule in treatment.policy.rules if rule.creator]
+    if not own:
+        return None
+    if not tag & 0xFF00:
+        creator = _raw(ds, tag).decode("latin-1").strip()
+        kept = [one for one in own if one.creator == creator and one.mask[:4] == f"{tag >> 16:04X}"]
+        return _raw(ds, tag) if any(one.action != "remove" for one in kept) else None
+    block = (tag & 0xFFFF0000) | (tag >> 8 & 0xFF)
+    creator = _raw(ds, block).decode("latin-1").strip() if block in ds else ""
+    rule = next((one for one in own if creator and one.is_of(tag, creator)), None)
+    if rule is None:
+        return None
+    vr = ds.get_item(tag).VR
+    vr = private_vr(tag, creator) if vr in {None, "UN"} else str(vr)
+    action = rules.rule_of(treatment.policy, tag, vr, creator).action
+    if action == Action.REMOVE:
+        return None
+    raw = _raw(ds, tag)
+    return raw if action == Action.KEEP else treatment.value(action, tag, vr, raw, read, top=False)
 
 
 def same(found: Any, wanted: Any) -> bool:
