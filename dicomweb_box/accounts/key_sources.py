@@ -160,6 +160,11 @@ def _asked(command: str) -> str:
     return answer.stdout.decode("ascii", errors="replace")
 
 
+def refuse_open_to_others(path: Path) -> None:
+    """Raise BadSetting where others can read a file with secrets, or put another in its place."""
+    _refuse_open_to_others(path, path.stat())
+
+
 def _refuse_open_to_others(path: Path, stat: os.stat_result) -> None:
     if stat.st_mode & 0o077:
         raise BadSetting(f"key file {path} can be read by others: chmod 600 it, and rotate the key")

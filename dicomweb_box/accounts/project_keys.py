@@ -38,6 +38,11 @@ def vault_folder(settings: Settings, name: str) -> Path:
     return _folder(settings, name) / f"{name}.vault"
 
 
+def service_file(settings: Settings, name: str) -> Path:
+    """What tells of the project's identity service; raises BadSetting for a name that is none."""
+    return _folder(settings, name) / f"{name}.service.toml"
+
+
 def _folder(settings: Settings, name: str) -> Path:
     if not _NAME.fullmatch(name):
         raise BadSetting(

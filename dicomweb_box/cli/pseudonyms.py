@@ -12,6 +12,8 @@ from dicomweb_box.cli.running import held, there_is_one
 if TYPE_CHECKING:
     from dicomweb_box.deid.policy import Policy
     from dicomweb_box.deid.pseudonyms import Pseudonyms
+    from dicomweb_box.outbound.identity_client import IdentityClient
+    from dicomweb_box.vault.projects import Project
 
 Source = Callable[[Path], tuple["Pseudonyms", Callable[[], None]]]
 """For a file: its pseudonyms, and what to call when they have been given, before anything is written."""
@@ -67,11 +69,26 @@ def _vault(chosen: settings.Settings, project: str, policy: "Policy") -> Iterato
         if not wait(projects.has_vault(box, project)):
             yield None
             return
-        run = Run(box, wait(projects.opened(box, project)))
+        opened = wait(projects.opened(box, project))
+        service = _service(chosen, opened)
+        run = Run(box, opened, service)
 
         def source(path: Path) -> tuple["Pseudonyms", Callable[[], None]]:
             found = originals(path)
             noted = wait(run.begin(found, policy.pattern))
             return noted, lambda: wait(run.enter(found, noted))
 
-        yield source
+        try:
+            yield source
+        finally:
+            if service is not None:
+                wait(service.close())
+
+
+def _service(chosen: settings.Settings, project: "Project") -> "IdentityClient | None":
+    """Who says what patients are called, where the project asks somebody."""
+    if project.pattern is None or not project.pattern.asks:
+        return None
+    from dicomweb_box.outbound.identity_client import IdentityClient, read_service
+
+    return IdentityClient(read_service(chosen, project.name))

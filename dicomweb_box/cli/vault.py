@@ -205,7 +205,7 @@ def grammar(commands: Any) -> None:
     one.add_argument("project", metavar="PROJECT")
     one.add_argument(
         "--pattern", metavar="PATTERN",
-        help="how its patients are named, as STUDY-{n:04}, {hash:8} or {token}; if not given, as policies do",
+        help="how patients are named: STUDY-{n:04}, {hash:8}, {token}, {service} …; else as policies do",
     )  # fmt: skip
     one.add_argument(
         "--listed", action="store_true", help="hold back patients that `vault assign` did not name"

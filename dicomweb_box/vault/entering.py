@@ -9,7 +9,7 @@ from dicomweb_box.deid.originals import Originals
 from dicomweb_box.deid.pseudonyms import Patient
 from dicomweb_box.vault import entries
 from dicomweb_box.vault.entries import Entry
-from dicomweb_box.vault.naming import FORGOTTEN, OPTED_OUT, Named, named
+from dicomweb_box.vault.naming import FORGOTTEN, OPTED_OUT, IdentityService, Named, named
 from dicomweb_box.vault.noted import Noted
 from dicomweb_box.vault.projects import Project
 
@@ -23,8 +23,8 @@ _UNIQUE: Final = frozenset(
 class Run:
     """One run for one project. Whatever it raises as Doubt holds an instance back, and tells no value."""
 
-    def __init__(self, box: Box, project: Project) -> None:
-        self._box, self._project = box, project
+    def __init__(self, box: Box, project: Project, service: IdentityService | None = None) -> None:
+        self._box, self._project, self._service = box, project, service
         self._patients: dict[Patient, Named] = {}
         self._entered: set[tuple[Patient, Entry]] = set()
 
@@ -60,7 +60,7 @@ class Run:
     async def _named(self, who: Patient, pattern: str) -> Named:
         found = self._patients.get(who)
         if found is None:
-            found = await named(self._box, self._project, who, pattern)
+            found = await named(self._box, self._project, who, pattern, self._service)
             if len(self._patients) >= _MOST_KEPT:
                 self._patients.clear()
             self._patients[who] = found

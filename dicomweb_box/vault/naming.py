@@ -1,6 +1,7 @@
 """The pseudonym of a patient: the one of its entry, or a new one by the project's pattern."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Reader, Writer
@@ -10,11 +11,13 @@ from dicomweb_box.errors import Damaged
 from dicomweb_box.vault import entries
 from dicomweb_box.vault.data_keys import Forgotten
 from dicomweb_box.vault.entries import Entry
+from dicomweb_box.vault.patterns import is_plain
 from dicomweb_box.vault.projects import Project
 
 FORGOTTEN = "its patient was forgotten in this project"
 OPTED_OUT = "its patient is on the project's opt-out list"
 NOT_LISTED = "its patient is not on the project's list"
+NO_PSEUDONYM = "the identity service gave for its patient what can be no pseudonym"
 TAKEN = "the pseudonym of its patient stands for another one already"
 
 
@@ -26,7 +29,17 @@ class Named:
     data_key: bytes
 
 
-async def named(box: Box, project: Project, who: Patient, pattern: str) -> Named:
+class IdentityService(Protocol):
+    """Somebody else who knows what patients are to be called."""
+
+    async def pseudonym(self, who: Patient) -> str:
+        """What a patient is called; raises Doubt where it cannot be told, or not now."""
+        ...
+
+
+async def named(
+    box: Box, project: Project, who: Patient, pattern: str, service: IdentityService | None = None
+) -> Named:
     """The patient's pseudonym, entered now if it is new; `pattern` is the policy's.
 
     Raises Doubt where nothing of the patient may go out.
@@ -37,8 +50,15 @@ async def named(box: Box, project: Project, who: Patient, pattern: str) -> Named
         raise Doubt(OPTED_OUT)
     if not known and project.listed:
         raise Doubt(NOT_LISTED)
-    data_key = await key_of(box, project, patient, make=not known)
-    entry = await _entered(box, project, who, pattern, data_key)
+    # First whether it was forgotten: of such a one no service is asked.
+    data_key = await _found(box, project, patient) if not known else await key_of(box, project, patient)
+    new = None if known else await _worked_out(project, who, pattern, service)
+    if data_key is None:
+        data_key = await key_of(box, project, patient, make=True)
+    entry = await _entered(box, project, who, new, data_key)
+    if not known:
+        # Another process may have forgotten it since the key was read: then nobody can read the entry.
+        await key_of(box, project, patient)
     return Named(pseudonym=entry.pseudonym, data_key=data_key)
 
 
@@ -47,21 +67,26 @@ async def _looked_up(r: Reader, project: Project, who: Patient) -> tuple[bool, b
     return row is not None, await entries.opted_out(r, project.keys, who)
 
 
-async def key_of(box: Box, project: Project, patient: str, *, make: bool) -> bytes:
-    """The key of a patient's entries; raises Doubt where it is forgotten or not what it should be."""
-    keys = project.data_keys
-    try:
-        found = await in_thread(box, keys.have if make else keys.find, patient)
-    except Forgotten:
-        raise Doubt(FORGOTTEN) from None
-    except Damaged:
-        raise Doubt("the data key of its patient is damaged") from None
+async def key_of(box: Box, project: Project, patient: str, *, make: bool = False) -> bytes:
+    """The key of a patient's entries; raises Doubt where it is forgotten, missing or damaged."""
+    found = await _found(box, project, patient, make=make)
     if found is None:
         raise Doubt("the data key of its patient is not here")
     return found
 
 
-async def _entered(box: Box, project: Project, who: Patient, pattern: str, data_key: bytes) -> Entry:
+async def _found(box: Box, project: Project, patient: str, *, make: bool = False) -> bytes | None:
+    """The key; None where there is none."""
+    keys = project.data_keys
+    try:
+        return await in_thread(box, keys.have if make else keys.find, patient)
+    except Forgotten:
+        raise Doubt(FORGOTTEN) from None
+    except Damaged:
+        raise Doubt("the data key of its patient is damaged") from None
+
+
+async def _entered(box: Box, project: Project, who: Patient, new: str | None, data_key: bytes) -> Entry:
     patient = project.keys.whose(who)
     least = await in_thread(box, project.data_keys.last_number)
     number = 0
@@ -73,10 +98,11 @@ async def _entered(box: Box, project: Project, who: Patient, pattern: str, data_
         row = await entries.patient_row(w, project.name, patient)
         if row is not None:
             return entries.read(project.keys, data_key, row)
+        if new is None:
+            raise Doubt(FORGOTTEN)  # since it was looked up
+        pseudonym = new
         if project.pattern is not None and project.pattern.counts:
             pseudonym, number = await _counted(w, project, least)
-        else:
-            pseudonym = worked_out(project, who, pattern)
         entry = Entry(kind=entries.PATIENT, original=who.patient_id, issuer=who.issuer, pseudonym=pseudonym)
         if await taken(w, project, pseudonym):
             raise Doubt(TAKEN)
@@ -95,11 +121,21 @@ async def _entered(box: Box, project: Project, who: Patient, pattern: str, data_
     return entry
 
 
-def worked_out(project: Project, who: Patient, pattern: str) -> str:
-    """The pseudonym that follows from the key, by the project's pattern or else the policy's."""
-    if project.pattern is None:
+async def _worked_out(project: Project, who: Patient, pattern: str, service: IdentityService | None) -> str:
+    """A new patient's pseudonym; empty where patients are counted, which is done when it is entered."""
+    own = project.pattern
+    if own is None:
         return project.keys.pseudonyms.patient(who, pattern)
-    return project.pattern.with_token(project.keys.pseudonyms.token("patient", who.whole))
+    if own.counts:
+        return ""
+    if not own.asks:
+        return own.with_token(project.keys.pseudonyms.token("patient", who.whole))
+    if service is None:
+        raise Doubt("the identity service of the project is not known here")
+    pseudonym = own.with_answer(await service.pseudonym(who))
+    if not is_plain(pseudonym):
+        raise Doubt(NO_PSEUDONYM)
+    return pseudonym
 
 
 async def taken(w: Writer, project: Project, pseudonym: str) -> bool:

@@ -59,7 +59,7 @@ async def deidentified(box: Box, project: Project, path: Path, out: Path, policy
     out.mkdir(exist_ok=True)
     made = deidentified_file(path, lambda uid: out / f"{uid}.dcm", policy, noted)
     await run.enter(found, noted)
-    return made
+    return out / f"{made.instance_uid}.dcm"
 
 
 async def asked(box: Box, project: Project, value: str, **more: bool) -> Answer:
