@@ -36,8 +36,8 @@ format: .venv/development ## put the source into its one format
 conformance: .venv/development ## a started server against real clients; rewrites docs/conformance.md
 	@$(BIN)/python -m pytest conformance --write-conformance
 
-bench: system .venv/runtime ## this server and, where installed, Orthanc, side by side
-	@$(BIN)/python -m bench $(BENCH_FLAGS)
+bench: system .venv/runtime ## this server and, where installed, Orthanc, side by side; PART=deid: de-identification beside two others
+	@$(BIN)/python -m bench$(if $(PART),.$(PART)) $(BENCH_FLAGS)
 
 soak: system .venv/development ## the long load and fault proofs; PART=kill|trace|memory|hostile|decoders|guessing|openapi|dimse|pdus for one
 	@$(BIN)/python -m pytest tests/soak --soak $(if $(PART),-k "$(PART)") -p no:cacheprovider
