@@ -33,7 +33,7 @@ _SEEN: Final = (
     | verdict.JUDGED
     | {_INSTANCE_UID, markers.METHOD, *_SEQUENCES, ROWS, COLUMNS, SAMPLES, BITS, FRAMES, PHOTOMETRIC}
 )
-_LAST_SEEN: Final = verdict.DOCUMENT
+_LAST_SEEN: Final = verdict.LAST_JUDGED
 _CHUNK: Final = 1 << 20
 
 

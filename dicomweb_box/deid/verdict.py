@@ -9,15 +9,17 @@ from dicomweb_box.deid.registry import SOP_CLASSES
 from dicomweb_box.dicom.uids import VIDEO, clean_uid
 
 SOP_CLASS, IMAGE_TYPE, CONVERSION, BURNED_IN = 0x00080016, 0x00080008, 0x00080064, 0x00280301
-DOCUMENT, CONTENT = 0x00420011, 0x0040A730
-JUDGED: Final = frozenset((SOP_CLASS, IMAGE_TYPE, CONVERSION, BURNED_IN, DOCUMENT, CONTENT))
+DOCUMENT, CONTENT, LABELLED = 0x00420011, 0x0040A730, 0x00480010
+JUDGED: Final = frozenset((SOP_CLASS, IMAGE_TYPE, CONVERSION, BURNED_IN, DOCUMENT, CONTENT, LABELLED))
 """Attributes at the top that a verdict needs."""
+LAST_JUDGED: Final = max(JUDGED)
 
 _STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
 _SECONDARY_CAPTURE: Final = f"{_STORAGE}7"
 _DOCUMENTS: Final = f"{_STORAGE}104."
 _ULTRASOUND: Final = frozenset(_STORAGE + tail for tail in ("3", "3.1", "6", "6.1", "6.2"))
 _VIDEO: Final = frozenset(_STORAGE + tail for tail in ("77.1.1.1", "77.1.2.1", "77.1.4.1"))
+_SLIDE: Final = f"{_STORAGE}77.1.6"
 _REPORTS: Final = f"{_STORAGE}88."
 _VOICE: Final = f"{_STORAGE}9.4."
 _DIRECTORY: Final = "1.2.840.10008.1.3.10"
@@ -74,6 +76,9 @@ def captured(raw: Mapping[int, bytes]) -> str:
         return "Conversion Type says that it was captured"
     if any(screen in raw.get(IMAGE_TYPE, b"").upper() for screen in _SCREENS):
         return "Image Type says that it is a screen"
+    # PS3.3 C.8.12.4.1.1, C.8.12.4.1.8: what is written on the label of a slide names the patient.
+    if sop_class == _SLIDE and (b"LABEL" in _term(raw, IMAGE_TYPE) or _term(raw, LABELLED) == b"YES"):
+        return "it shows the label of a slide"
     return ""
 
 

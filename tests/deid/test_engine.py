@@ -51,6 +51,7 @@ SYNTAXES = [
     DeflatedExplicitVRLittleEndian,
 ]
 RESEARCH = BUILT_IN["research"]
+SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 
 
 def inflated(source: bytes) -> bytes:
@@ -340,6 +341,8 @@ def test_a18_twice_is_once_up_to_pseudonyms(syntax: str, policy: Policy):
         ({"ConversionType": "WSD"}, "captured"),
         ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, "screen"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.6.1"}, "ultrasound"),
+        ({"SOPClassUID": SLIDE, "ImageType": ["ORIGINAL", "PRIMARY", "LABEL", "NONE"]}, "label"),
+        ({"SOPClassUID": SLIDE, "SpecimenLabelInImage": "YES"}, "label"),
     ],
 )
 def test_a12_pixels_that_may_show_who_it_is_are_refused_unless_there_is_a_reason(
