@@ -91,16 +91,15 @@ def shape_of(query: Query, base: str, system: str, *, identities: bool = True) -
     """The shape of a query's rows, and a sentence for each asked attribute that they do not hold."""
     held = {"study": STUDY_LEVEL_TAGS, "series": STUDY_LEVEL_TAGS | SERIES_LEVEL_TAGS}.get(query.level)
     defaults = _DEFAULTS[query.level]
-    held_here = [path for path in query.include if held is None or path.head in held or path.head in defaults]
-    if not identities:
-        held_here = [path for path in held_here if is_open(path)]
-    asked = [*held_here, *(path for path in query.include if path == LABELS)]
-    warnings = [
-        f"includefield={path} is not returned at this level." for path in query.include if path not in asked
-    ]
-    keys = [key.path for key in query.keys]
-    wanted = (*asked, *keys)
-    extra = dict.fromkeys(path for path in wanted if path != LABELS and _is_extra(path, query.level))
+    asked, warnings = list[AttributePath](), list[str]()
+    for path in query.include:
+        held_here = held is None or path.head in held or path.head in defaults
+        if (held_here and (identities or is_open(path))) or path == LABELS:
+            asked.append(path)
+        else:
+            warnings.append(f"includefield={path} is not returned at this level.")
+    wanted = (*asked, *(key.path for key in query.keys))
+    extra = dict.fromkeys(path for path in wanted if _is_extra(path, query.level) and path != LABELS)
     shape = Shape(
         level=query.level,
         relational=query.level != "study" and query.study_uid is None,

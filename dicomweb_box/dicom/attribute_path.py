@@ -60,6 +60,18 @@ LABELS = AttributePath((Step("4D53xx01", "DICOMWEB_BOX"),), "LO")
 _LABELS_KEYWORD = "Labels"
 
 
+@lru_cache(maxsize=4096)
+def step_of(tag: str) -> Step:
+    """The step without a creator; one and the same for equal tags."""
+    return Step(tag)
+
+
+@lru_cache(maxsize=4096)
+def path_of(tag: str, vr: str) -> AttributePath:
+    """The path of one attribute without a creator; one and the same for equal ones."""
+    return AttributePath((step_of(tag),), vr)
+
+
 def standard(tag: str) -> AttributePath:
     """The path of one standard attribute of the data set itself."""
     return AttributePath((Step(tag),), vr_of(tag))

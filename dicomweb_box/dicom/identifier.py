@@ -6,9 +6,10 @@ set. Where the standard leaves it open we are lenient: keys of other levels are 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final, Literal
 
-from dicomweb_box.dicom.attribute_path import LABELS, AttributePath, Step, vr_of
+from dicomweb_box.dicom.attribute_path import LABELS, AttributePath, Step, path_of, step_of, vr_of
 from dicomweb_box.dicom.attributes import SERIES_LEVEL_TAGS, STUDY_LEVEL_TAGS, Level
 from dicomweb_box.dicom.charset import charset
 from dicomweb_box.dicom.identifier_reader import Element, elements, is_number, numbers
@@ -45,6 +46,8 @@ COUNTED_PATIENT: Final = frozenset(("00201200", "00201202", "00201204"))
 """Numbers of a patient's studies, series and instances."""
 _SEVERAL_VRS: Final = frozenset(("AE", "AS", "AT", "CS", "LO", "PN", "SH", "UC"))
 
+_ODD: Final = "13579BDF"
+"""What the group of a private attribute ends in."""
 _MOST_MATCHED: Final = 200
 """Keys with values: each may have to be compared with what every row holds."""
 
@@ -178,7 +181,9 @@ class KeyReader:
             return
         self.returned.append(self._key(step, element))
         if tag not in COUNTED_PATIENT:
-            self.include.append(AttributePath((step,), element.vr))
+            own = step.creator is not None
+            path = AttributePath((step,), element.vr) if own else path_of(tag, element.vr)
+            self.include.append(path)
 
     def _at_level(self, match: Match) -> Match:
         # As in searches of the web: Modality of a study is meant of its series.
@@ -187,8 +192,8 @@ class KeyReader:
         return match
 
     def _step(self, tag: str) -> Step:
-        creator = self._creators.get(tag[:6]) if int(tag[:4], 16) % 2 else None
-        return Step(tag) if creator is None else Step(f"{tag[:4]}xx{tag[6:]}", creator)
+        creator = self._creators.get(tag[:6]) if tag[3] in _ODD else None
+        return step_of(tag) if creator is None else Step(f"{tag[:4]}xx{tag[6:]}", creator)
 
     def _is_held(self, step: Step) -> bool:
         """Whether rows of this level have the attribute (PS3.4 C.2.2.1.3: else it is not returned)."""
@@ -196,7 +201,7 @@ class KeyReader:
         if tag == _RETRIEVE_URL:
             # It would be that of a web service, which this peer was not told of.
             return False
-        if tag == AVAILABILITY or step == LABELS.steps[0]:
+        if tag == AVAILABILITY or (step.creator is not None and step == LABELS.steps[0]):
             return True
         if self._level == "patient":
             return tag in COUNTED_PATIENT or (tag[:4] == "0010" and tag in STUDY_LEVEL_TAGS)
@@ -212,6 +217,8 @@ class KeyReader:
 
     def _key(self, step: Step, element: Element) -> Key:
         if element.vr != "SQ":
+            if step.creator is None:
+                return _standard_key(element.tag, element.vr)
             return Key(tag=element.tag, step=step, vr=element.vr)
         inner = [one for item in element.items for one in item if one.tag != CHARACTER_SET]
         items = tuple(self._key(self._step(one.tag), one) for one in inner if not _is_creator(one.tag))
@@ -227,8 +234,7 @@ class KeyReader:
                     if not _is_creator(one.tag) and one.tag != CHARACTER_SET:
                         yield from self._matches((*steps, self._step(one.tag)), one)
             return
-        text = self._text(element)
-        if not text:
+        if not element.value or not (text := self._text(element)):
             return
         path = self._path(steps, element.vr)
         name = _name(steps[-1].tag)
@@ -255,8 +261,14 @@ class KeyReader:
         return text.strip(" \0")
 
 
+@lru_cache(maxsize=4096)
+def _standard_key(tag: str, vr: str) -> Key:
+    # Most requests name the same attributes.
+    return Key(tag=tag, step=step_of(tag), vr=vr)
+
+
 def _is_creator(tag: str) -> bool:
-    return int(tag[:4], 16) % 2 == 1 and tag[4:6] == "00" and tag[6:] >= "10"
+    return tag[3] in _ODD and tag[4:6] == "00" and tag[6:] >= "10"
 
 
 def _is_single(path: AttributePath) -> bool:

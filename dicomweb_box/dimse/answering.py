@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 from dicomweb_box.accounts.audit_reads import reads
 from dicomweb_box.accounts.audit_words import Action, Outcome
@@ -27,7 +27,6 @@ _TURN: Final = 50
 """Responses written before others have their turn."""
 
 Row = Mapping[str, Any]
-T = TypeVar("T")
 
 
 class Rows(Protocol):
@@ -75,11 +74,11 @@ async def answer(call: Call, message: Message, search: Callable[[], Awaitable[Ma
 async def _send(call: Call, message: Message, matches: Matches) -> int:
     cancelled = call.association.cancelled(message.command["MessageID"])
     async with aclosing(matches.pages) as pages:
-        while (page := await _before(cancelled, anext(pages, None))) is not None:
+        while (page := await cancelled.before(lambda: anext(pages, None))) is not None:
             optional = matches.unsupported or bool(page.warnings)
             pending = response(message, statuses.PENDING_OPTIONAL if optional else statuses.PENDING)
             for number, row in enumerate(page.rows):
-                if number % _TURN == 0:
+                if number % _TURN == _TURN - 1:
                     await asyncio.sleep(0)
                 if cancelled.is_set():
                     return statuses.CANCELLED
@@ -94,19 +93,6 @@ def charsets(call: Call, requested: str) -> tuple[str, ...]:
     if peer is not None and peer.charset:
         return (peer.charset,)
     return (requested, UTF8) if requested else (UTF8,)
-
-
-async def _before(event: asyncio.Event, work: Awaitable[T]) -> T | None:
-    """What `work` gives, or None where the event comes first; work is given up then."""
-    doing: asyncio.Future[T] = asyncio.ensure_future(work)
-    waiting = asyncio.ensure_future(event.wait())
-    try:
-        await asyncio.wait((doing, waiting), return_when=asyncio.FIRST_COMPLETED)
-        return await doing if doing.done() else None
-    finally:
-        for task in (doing, waiting):
-            task.cancel()
-        await asyncio.wait((doing, waiting))
 
 
 def _failure(error: Exception) -> tuple[int, Mapping[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from dicomweb_box.upper_layer import commands, framing
+from dicomweb_box.upper_layer.cancelled import Cancelled
 from dicomweb_box.upper_layer.commands import Command
 from dicomweb_box.upper_layer.connection import Buffer, Connection, short_pdu
 from dicomweb_box.upper_layer.errors import Aborted
@@ -57,7 +58,7 @@ class Association:
         self._incoming: Message | None = None
         self._requests = Queue(connection)
         self._answers: dict[int, Queue] = {}
-        self._cancelled: dict[int, asyncio.Event] = {}
+        self._cancelled: dict[int, Cancelled] = {}
         self._message_id = 0
         self._sending = asyncio.Lock()
         self._asking = asyncio.Lock()
@@ -93,9 +94,9 @@ class Association:
                 return None
             await self._requests.wait(self._timeouts.idle, "a request")
 
-    def cancelled(self, message_id: int) -> asyncio.Event:
+    def cancelled(self, message_id: int) -> Cancelled:
         """Set when the peer sends C-CANCEL-RQ for its request of this Message ID."""
-        event = self._cancelled.setdefault(message_id, asyncio.Event())
+        event = self._cancelled.setdefault(message_id, Cancelled())
         if self._connection.error is not None:
             event.set()  # nobody is there to answer to
         return event

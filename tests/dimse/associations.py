@@ -1,6 +1,5 @@
 """An association whose other end is the test: what was sent is kept."""
 
-import asyncio
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from dicomweb_box.outbound.admission import Caller
 from dicomweb_box.outbound.known_peers import Peer
 from dicomweb_box.outbound.services import EVERY_SERVICE
 from dicomweb_box.upper_layer import commands
+from dicomweb_box.upper_layer.cancelled import Cancelled
 from dicomweb_box.upper_layer.message import Context
 
 
@@ -83,10 +83,10 @@ class FakeAssociation:
     def __init__(self, extended: Mapping[str, bytes], on_send: Callable[["FakeAssociation"], None]) -> None:
         self.extended = extended
         self.sent: list[tuple[Mapping[str, Any], bytes | None]] = []
-        self.event = asyncio.Event()
+        self.event = Cancelled()
         self._on_send = on_send
 
-    def cancelled(self, message_id: int) -> asyncio.Event:
+    def cancelled(self, message_id: int) -> Cancelled:
         """Set by the test."""
         assert message_id == 7
         return self.event
