@@ -76,7 +76,7 @@ def captured(raw: Mapping[int, bytes]) -> str:
         return "Conversion Type says that it was captured"
     if any(screen in raw.get(IMAGE_TYPE, b"").upper() for screen in _SCREENS):
         return "Image Type says that it is a screen"
-    # PS3.3 C.8.12.4.1.1, C.8.12.4.1.8: what is written on the label of a slide names the patient.
+    # PS3.3 C.8.12.4: what is written on the label of a slide names the patient.
     if sop_class == _SLIDE and (b"LABEL" in _term(raw, IMAGE_TYPE) or _term(raw, LABELLED) == b"YES"):
         return "it shows the label of a slide"
     return ""

@@ -18,7 +18,7 @@ from dicomweb_box.deid.doubt import Doubt
 from dicomweb_box.deid.engine import deidentify
 from dicomweb_box.deid.policy import Policy
 from tests.deid.drawn import COLUMNS, FRAMES, ROWS, RULES, blanked, capture, drawn, redacted, rules
-from tests.deid.planted import KEY, deid, instance, written
+from tests.deid.planted import KEY, deid, instance, read, written
 
 ULTRASOUND = "1.2.840.10008.5.1.4.1.1.3.1"
 
@@ -126,6 +126,8 @@ def test_a12_a_palette_is_blanked_with_its_darkest_colour(policy: Policy):
 
 def test_a12_what_was_redacted_says_so(policy: Policy):
     ds = capture(drawn(), BurnedInAnnotation="YES", ImageType=["ORIGINAL", "PRIMARY"])
+    ds.IconImageSequence = [instance()]
+    assert "IconImageSequence" in read(written(ds))
     out = redacted(ds, policy)
     assert out.BurnedInAnnotation == "NO"
     assert out.ImageType == ["DERIVED", "PRIMARY"]
