@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import re
 import select
 import signal
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+CHANCE = random.SystemRandom()
 LISTENING = re.compile(rb"^HTTPS? (https?://\S+)\s*$")
 LISTENING_DIMSE = re.compile(rb"^DICOM(-TLS)? \S.*@\S+:(\d+)\s*$")
 
@@ -124,10 +126,12 @@ def started(
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody has at this moment."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
+    """A port of the loopback address that nobody has, nor is given by the system before it is taken."""
+    while True:
+        port = CHANCE.randrange(20_000, 32_000)  # below those that the system gives to whoever asks for any
+        with socket.socket() as listening, contextlib.suppress(OSError):
+            listening.bind(("127.0.0.1", port))
+            return port
 
 
 def _hear(server: Server, within: float) -> None:

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ import httpx
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+from conformance.server import free_port
+
 ISSUER = "https://sso.example"
 CLIENT = "box-1"
 SECRET = "tHe-pRoViDeR's sEcReT"
@@ -25,9 +26,7 @@ SECRET = "tHe-pRoViDeR's sEcReT"
 @contextmanager
 def running_provider() -> Iterator[str]:
     """The issuer of a provider that runs on loopback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "oidc_provider_mock", "--port", str(port), "--require-nonce", "true"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     issuer = f"http://127.0.0.1:{port}"
@@ -36,7 +35,7 @@ def running_provider() -> Iterator[str]:
         yield issuer
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 def _wait_for(process: "subprocess.Popen[bytes]", address: str) -> None:

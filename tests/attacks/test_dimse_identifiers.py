@@ -33,7 +33,7 @@ def test_megabytes_of_nothing_are_refused_at_once(kind: str) -> None:
     with pytest.raises(BadRequest) as refused:
         read(NAMED + HUGE[kind], IMPLICIT, "study")
 
-    assert time.thread_time() - began < 0.5
+    assert time.thread_time() - began < 2
     assert "Doe" not in str(refused.value)
 
 

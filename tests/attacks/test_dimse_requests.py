@@ -88,7 +88,7 @@ def test_half_a_megabyte_of_small_items_holds_nobody_up(kind: str) -> None:
     with pytest.raises(Violation):
         answered(HEAD + APPLICATION + HUGE[kind])
 
-    assert time.thread_time() - began < 0.25
+    assert time.thread_time() - began < 1
 
 
 @pytest.mark.dicom("PS3.8 9.3.2.2")

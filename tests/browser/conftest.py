@@ -25,7 +25,7 @@ from tests.builders import new_uid
 
 HERE = Path(__file__).parent
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-PATIENCE = 30_000
+PATIENCE = 60_000
 """Milliseconds after which what a page does not show is taken for missing, however busy the machine is."""
 FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--mute-audio")
 
@@ -56,7 +56,7 @@ def browser() -> Iterator[Any]:
 
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        running = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS), timeout=2 * PATIENCE)
         yield running
         running.close()
 

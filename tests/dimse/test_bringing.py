@@ -95,7 +95,7 @@ async def test_what_a_peer_says_that_it_sent_and_does_not_is_asked_for_again(box
     theirs = study(2)
     async with serving(box) as door:
         with pacs(*theirs, services=(FIND, MOVE), destination=("127.0.0.1", door.port), later=True) as there:
-            await north(box, there, response_timeout=1)
+            await north(box, there, response_timeout=3)
             key = await bring(box, theirs[0].StudyInstanceUID)
 
             found = await brought(box, key)

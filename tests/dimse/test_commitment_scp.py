@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, MRImageStorage, generate_uid
 from pynetdicom import AE, evt
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import StorageCommitmentPushModel as Push
 
 from dicomweb_box.accounts.access import ANONYMOUS, EVERYTHING, SYSTEM
@@ -35,6 +35,7 @@ class Modality:
 
     heard: list[tuple[int, Dataset]] = field(default_factory=list)
     told: threading.Event = field(default_factory=threading.Event)
+    responded: threading.Event = field(default_factory=threading.Event)
     status: int = 0
     port: int = 0
 
@@ -43,15 +44,19 @@ class Modality:
         self.told.set()
         return self.status, None
 
+    def sent(self, event: Any) -> None:
+        """What goes out once it was told is its response."""
+        if self.told.is_set() and isinstance(event.pdu, P_DATA_TF):
+            self.responded.set()
+
     def ask(
         self, port: int, *instances: tuple[str, str], wait: bool, transaction: str = "", **wrong: Any
     ) -> int:
         """The status of N-ACTION; with `wait` the association stays open for the report."""
         ae = AE(TITLE)
         ae.add_requested_context(Push)
-        made = ae.associate(
-            "127.0.0.1", port, ae_title="DICOMWEB_BOX", evt_handlers=[(evt.EVT_N_EVENT_REPORT, self.report)]
-        )
+        handlers = [(evt.EVT_N_EVENT_REPORT, self.report), (evt.EVT_PDU_SENT, self.sent)]
+        made = ae.associate("127.0.0.1", port, ae_title="DICOMWEB_BOX", evt_handlers=handlers)
         assert made.is_established
         asked = _asked(transaction or generate_uid(), *instances)
         for keyword in wrong.pop("without", ()):
@@ -59,8 +64,7 @@ class Modality:
         told = {"action_type": 1, "class_uid": Push, "instance_uid": INSTANCE, **wrong}
         status, _ = made.send_n_action(asked, **told)
         if wait:
-            assert self.told.wait(20)
-            time.sleep(0.5)  # its thread still has to respond
+            assert self.responded.wait(60)
         made.release()
         return int(status.Status)
 
@@ -112,7 +116,7 @@ async def reports(box: Box) -> list[Transfer]:
 
 
 async def ended(box: Box) -> Transfer:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (found := (await reports(box))[0]).open:
             await asyncio.sleep(0.05)
     return found
@@ -188,7 +192,7 @@ async def test_a_report_that_nobody_takes_waits_for_the_worker(box: Box) -> None
     await know(box, one)
     async with serving(box) as door:
         await asyncio.to_thread(one.ask, door.port, *asked, wait=False)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (found := (await reports(box))[0]).reason:
                 await asyncio.sleep(0.05)
     assert found.open

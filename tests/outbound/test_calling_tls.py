@@ -40,7 +40,7 @@ def listening(cert: Path, key: Path, *, ca: Path | None = None) -> ssl.SSLContex
 
 async def call(box: Box, port: int, **more: object) -> Association:
     title = f"T{len(await _peers(box))}"
-    place = {"host": "127.0.0.1", "port": port, "tls": True, "connect_timeout": 3}
+    place = {"host": "127.0.0.1", "port": port, "tls": True, "connect_timeout": 30}
     return await associate(box, await made(box, name=title, ae_title=title, **place | more), ECHO)
 
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import hashlib
-import socket
 import ssl
 from pathlib import Path
 
 import pytest
 from pynetdicom.ae import ApplicationEntity
 
+from conformance.server import free_port
 from dicomweb_box.box import Box
 from dicomweb_box.outbound import hosts
 from dicomweb_box.outbound.echo import Echo, echo
@@ -33,7 +33,7 @@ from tests.upper_layer.peers import (
 
 
 async def called(box: Box, port: int, **more: object) -> Echo:
-    peer = await made(box, ae_title="NORTH", host="127.0.0.1", port=port, connect_timeout=3, **more)
+    peer = await made(box, ae_title="NORTH", host="127.0.0.1", port=port, connect_timeout=30, **more)
     return await echo(box, peer)
 
 
@@ -120,8 +120,7 @@ async def test_a_peer_that_hangs_up_on_c_echo_is_told(box: Box) -> None:
 
 
 async def test_nobody_at_the_port_and_a_server_of_something_else_are_told_apart(box: Box) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     found = await called(box, port)
     assert steps(found) == {"Address": True, "Connection": False}
 

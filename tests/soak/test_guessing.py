@@ -103,8 +103,10 @@ def test_wrong_log_ins_neither_slow_nor_lock_out_others(server: Server, soak: bo
     print(f"answers to guesses: {seen}")
     assert set(seen) <= {401, 429}
     assert seen[429] > seen[401]
-    assert statistics.median(during) < PATIENCE
-    assert max(after) < PATIENCE
+    # What a log-in takes on this machine, and how busy it is, shows before.
+    patience = PATIENCE + 10 * max(before)
+    assert statistics.median(during) < patience
+    assert max(after) < patience
     assert stranger[0] == 303
     assert max(peaks(server.process.pid).values()) - held < 150
 

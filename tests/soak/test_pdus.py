@@ -95,7 +95,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 async def settled(tasks: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while len(asyncio.all_tasks()) > tasks:
             await asyncio.sleep(0.02)
 
@@ -112,7 +112,7 @@ async def test_broken_sessions_leave_nothing_behind(soak: bool, chance: random.R
             if peer.writer.can_write_eof():
                 with contextlib.suppress(OSError):
                     peer.writer.write_eof()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 with contextlib.suppress(OSError):
                     await peer.reader.read()
 
@@ -193,7 +193,7 @@ async def test_broken_answers_end_in_an_error_of_ours(soak: bool, chance: random
             await association.closed()
 
     async def attack(port: int) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             with contextlib.suppress(UpperLayerError):
                 await ask(port)
 

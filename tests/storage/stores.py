@@ -1,10 +1,10 @@
 """Both kinds of store, the object store on moto's server on this machine's loopback."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from conformance.server import free_port
 from dicomweb_box.storage import BlobStore, open_store
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
@@ -16,9 +16,7 @@ def s3_server() -> Iterator[str]:
     """The address of a running S3 of this process, with an empty bucket."""
     from moto.server import ThreadedMotoServer
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
     server.start()
     try:

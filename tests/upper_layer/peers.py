@@ -130,7 +130,7 @@ class Wire:
 
     async def pdu(self) -> tuple[int, bytes]:
         """The next PDU: its type and its body."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             head = await self.reader.readexactly(6)
             return head[0], await self.reader.readexactly(int.from_bytes(head[2:], "big"))
 
@@ -154,7 +154,7 @@ class Wire:
 
     async def ended(self) -> None:
         """Until the other side closes; nothing more may come before."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await self.reader.read() == b""
 
     async def associate(self, *proposed: Proposed, extended: dict[str, bytes] | None = None) -> bytes:

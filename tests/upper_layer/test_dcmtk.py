@@ -11,6 +11,7 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
+from conformance.server import free_port
 from dicomweb_box.upper_layer import commands
 from dicomweb_box.upper_layer.requestor import Proposed, request
 from tests.upper_layer.peers import CT, EXPLICIT, IMPLICIT, QUICK, VERIFICATION, Archive, run, serving
@@ -75,8 +76,7 @@ async def storescp(folder: Path, *options: str) -> AsyncIterator[int]:
     program = shutil.which("storescp")
     if program is None:
         pytest.skip("storescp is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
         program, *options, "-od", str(folder), str(port), env={"TCP_NODELAY": "1", "PATH": "/usr/bin:/bin"}
     )

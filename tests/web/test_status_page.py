@@ -78,7 +78,7 @@ async def test_listeners_hear_that_something_changed_and_nothing_else(
     heard = [await anext(listening)]
 
     await keep(box, PatientName="Secret^Sam")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         heard.append(await anext(listening))
 
     assert heard == [BEAT, CHANGED]
@@ -101,6 +101,6 @@ async def test_listeners_are_let_go_when_the_server_drains(box: Box, client: htt
 
     feed(box).release()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert [event async for event in listening] == []
     assert (await client.get("/events")).status_code == 503
