@@ -162,6 +162,64 @@ def test_a_policy_of_the_data_folder_or_of_a_file_is_followed(source: Path, tmp_
         assert {dcmread(path).ClinicalTrialProtocolID for path in files} == {"NORTH-7"}
 
 
+def test_keep_gives_what_there_was_bit_for_bit_and_says_why(source: Path, tmp_path: Path):
+    asked = ("--policy", "keep", "--reason", "own archive", "--json")
+    done = deidentify(source, tmp_path / "out", *asked, data=tmp_path / "data")
+    report = json.loads(done.stdout)
+    # The screen has the SOP Instance UID of no other one here.
+    assert (done.returncode, report["written"], report["reason"]) == (0, 3, "own archive")
+    before = {path.read_bytes() for path in source.rglob("*") if path.is_file()}
+    assert {path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_a_dry_run_says_what_would_change_and_no_value_and_writes_nothing(source: Path, tmp_path: Path):
+    done = run("deidentify", str(source), "--dry-run", "--json", data=tmp_path / "data")
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["written"], report["would_be_written"]) == (1, 0, 2)
+    assert len(report["held_back"]) == 1
+    (study,) = report["studies"]
+    assert study["instances"] == 2
+    found = {(one["name"], one["change"]): (one["count"], one["rule"]) for one in study["changes"]}
+    assert found["PatientID", "replaced"] == (2, "PS3.15 Table E.1-1 edition 2026d: Z/D")
+    assert found["StudyDate", "emptied"] == (2, "PS3.15 Table E.1-1 edition 2026d: Z")
+    assert found["PatientIdentityRemoved", "added"] == (2, "PS3.15 E.1.1")
+    assert ("Modality", "replaced") not in found
+    assert "4711" not in done.stdout
+    assert "20240229" not in done.stdout
+    assert not (tmp_path / "data").exists()
+    shown = run("deidentify", str(source), "--dry-run", data=tmp_path / "data").stdout
+    assert "would be written 2" in shown
+    assert "2 × replaced (0010,0020) PatientID: PS3.15" in shown
+
+
+@pytest.fixture
+def patients(tmp_path: Path) -> Path:
+    """Five patients: three men of 40 years, two women, one of them of 90."""
+    folder = tmp_path / "patients"
+    folder.mkdir()
+    for number, (sex, age) in enumerate([("M", "040Y")] * 3 + [("F", "040Y"), ("F", "090Y")]):
+        ds = instance(
+            PatientID=f"P-{number}00", PatientSex=sex, PatientAge=age, SOPInstanceUID=f"1.2.{number}",
+            StudyInstanceUID=f"1.3.{number}",
+        )  # fmt: skip
+        (folder / str(number)).write_bytes(written(ds))
+    return folder
+
+
+def test_k_anonymity_is_a_gate(patients: Path, tmp_path: Path):
+    asked = ("--policy", "research", "--k-anonymity", "2", "--json")
+    done = deidentify(patients, tmp_path / "out", *asked, data=tmp_path / "data")
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["written"], (tmp_path / "out").exists()) == (1, 0, False)
+    alone = {"patients": 1, "attributes": ["PatientSex", "PatientAge"]}
+    assert report["k_anonymity"] == {"threshold": 2, "k": 1, "patients": 5, "smaller": [alone, alone]}
+    asked = ("--policy", "basic", "--k-anonymity", "5", "--project", "north", "--json")
+    done = deidentify(patients, tmp_path / "out", *asked, data=tmp_path / "data")
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["written"], report["k_anonymity"]["k"]) == (0, 5, 5)
+    assert len(report["key_id"]) == 16
+
+
 def test_it_explains_by_which_rule_of_a_policy(tmp_path: Path):
     (tmp_path / "north.toml").write_text(POLICY)
     named = ("--policy", str(tmp_path / "north.toml"), "--explain")
@@ -187,7 +245,20 @@ def test_a_bad_policy_is_said_by_its_part(tmp_path: Path):
     ("arguments", "sentence"),
     [
         (["--explain", "Nothing"], "a keyword, or a tag"),
-        (["--policy", "keep", "--explain", "00100010"], "no policy keep: there are basic, research"),
+        (["--policy", "none", "--explain", "00100010"], "no policy none: there are basic, research, keep"),
+        (["--policy", "keep", "--explain", "00100010"], "takes --reason REASON"),
+        (["--policy", "keep", "--reason", " ", "--explain", "00100010"], "takes a reason"),
+        (["--reason", "r", "--explain", "00100010"], "--reason goes with the policy keep alone"),
+        (
+            ["--policy", "keep", "--reason", "r", ".", "--dry-run", "--project", "p"],
+            "takes neither --project",
+        ),
+        (["--policy", "keep", "--reason", "r", "--pixels", "redact", "--explain", "00100010"], "no --pixels"),
+        (
+            ["--policy", "keep", "--reason", "r", "--option", "retain-uids", "--explain", "00100010"],
+            "no options",
+        ),
+        ([".", "--dry-run", "--k-anonymity", "1"], "from 2"),
         (["--option", "clean-graphics", "--explain", "00100010"], "not carried out by this version"),
         (
             ["--policy", "research", "--option", "retain-full-dates", "--explain", "00100010"],

@@ -13,11 +13,17 @@ if TYPE_CHECKING:
 _ENDING: Final = ".toml"
 
 
-def policy_named(chosen: settings.Settings, name: str) -> "Policy":
+def policy_named(chosen: settings.Settings, name: str, reason: str | None) -> "Policy":
     """The policy that is built in, in a file, or in the folder `policies` of the data."""
-    from dicomweb_box.deid.policy import BUILT_IN
+    from dicomweb_box.deid.policy import BUILT_IN, KEEP_NAME, keeping
     from dicomweb_box.deid.policy_files import read_policy
 
+    if name == KEEP_NAME:
+        if reason is None:
+            raise BadSetting("the policy keep, which keeps identities, takes --reason REASON")
+        return keeping(reason)
+    if reason is not None:
+        raise BadSetting("--reason goes with the policy keep alone")
     if name in BUILT_IN:
         return BUILT_IN[name]
     if name.endswith(_ENDING) or "/" in name:
@@ -25,7 +31,7 @@ def policy_named(chosen: settings.Settings, name: str) -> "Policy":
     folder = chosen.data / "policies"
     own = sorted(path.stem for path in folder.glob(f"*{_ENDING}"))
     if name not in own:
-        raise BadSetting(f"there is no policy {name}: there are {', '.join((*BUILT_IN, *own))}")
+        raise BadSetting(f"there is no policy {name}: there are {', '.join((*BUILT_IN, KEEP_NAME, *own))}")
     return read_policy(folder / f"{name}{_ENDING}")
 
 

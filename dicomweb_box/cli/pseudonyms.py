@@ -1,5 +1,6 @@
 """Where a command that de-identifies has its pseudonyms from: a forgotten key, a project's, or its vault."""
 
+import hmac
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -92,3 +93,20 @@ def _service(chosen: settings.Settings, project: "Project") -> "IdentityClient |
     from dicomweb_box.outbound.identity_client import IdentityClient, read_service
 
     return IdentityClient(read_service(chosen, project.name))
+
+
+def check_project(chosen: settings.Settings, project: str | None) -> None:
+    """Raises BadSetting for a name that no project can have."""
+    from dicomweb_box.accounts.project_keys import vault_folder
+
+    if project is not None:
+        vault_folder(chosen, project)
+
+
+def key_id(chosen: settings.Settings, project: str | None) -> str | None:
+    """16 digits that tell a project's key from others; None for a key that was forgotten."""
+    if project is None:
+        return None
+    from dicomweb_box.accounts.project_keys import project_key
+
+    return hmac.digest(project_key(chosen, project), b"key id", "sha256").hex()[:16]

@@ -21,7 +21,7 @@ from dicomweb_box.deid.treatment import Treatment
 from dicomweb_box.deid.values import Writer
 from dicomweb_box.deid.walker import Piece, Walker, writer_of
 from dicomweb_box.dicom.header_tables import Encoding
-from dicomweb_box.dicom.part10 import open_part10, written_meta
+from dicomweb_box.dicom.part10 import Part10, open_part10, written_meta
 from dicomweb_box.dicom.pieces import Stretch
 from dicomweb_box.dicom.uids import DEFLATED, clean_uid
 from dicomweb_box.errors import UnreadableInstance
@@ -94,6 +94,8 @@ def deidentify(
         opened = open_part10(data, size)
     except UnreadableInstance as error:
         raise Doubt("it is not a DICOM instance that can be read") from error
+    if policy.keeps:
+        return _as_it_is(data, size, opened)
     syntax = opened.transfer_syntax_uid
     if syntax not in TRANSFER_SYNTAXES:
         raise Doubt("its transfer syntax is not one of the standard's")
@@ -125,6 +127,22 @@ def deidentify(
         pieces=_pieces(opened.data, opened.start, opened.size, opened.encoding, syntax, treatment, redacting),
         deflated=syntax in DEFLATED,
         rule=redacting.rule if redacting else "",
+    )
+
+
+def _as_it_is(data: Any, size: int, opened: Part10) -> Deidentified:
+    """The same instance bit for bit, with its UID: what is changed in nothing is no other instance."""
+    raw = _glance(opened.encoding, frozenset(), redacts=False).values(opened.data, opened.start, opened.size)
+    instance_uid = clean_uid(raw.get(_INSTANCE_UID, b""))
+    if not instance_uid:
+        raise Doubt("it has no SOP Instance UID")
+    return Deidentified(
+        instance_uid=instance_uid,
+        transfer_syntax_uid=opened.transfer_syntax_uid,
+        meta=b"",
+        data=data,
+        pieces=[Stretch(0, size)],
+        deflated=False,
     )
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from dicomweb_box.deid.changes import Compared, compared
 from dicomweb_box.deid.doubt import Doubt
 from dicomweb_box.deid.engine import Deidentified, deidentify
 from dicomweb_box.deid.policy import Policy
@@ -37,6 +38,21 @@ def deidentified_file(
             found = deidentify(data, size, policy, pseudonyms, codec)
             _write(target(found.instance_uid), found.chunks())
             return found
+
+
+def examined_file(
+    source: Path, policy: Policy, pseudonyms: Pseudonyms, codec: Codec = made_here
+) -> tuple[Deidentified, Compared]:
+    """What would be written, and what it changes. Raises Doubt where nothing may be written."""
+    with source.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if not size:
+            raise Doubt("it is not a DICOM instance that can be read")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            found = deidentify(data, size, policy, pseudonyms, codec)
+            for _ in found.chunks():  # pixels that cannot be redacted are found out here
+                pass
+            return found, compared(data, size, found)
 
 
 def swept(folder: Path) -> None:

@@ -66,7 +66,9 @@ class Policy:
     pixel_rules: PixelRules = NO_RULES
     """Where they show it, beside what follows from the standard."""
     reason: str = ""
-    """Why their pixels are allowed."""
+    """Why their pixels are allowed, or identities kept."""
+    keeps: bool = False
+    """Identities are kept: instances go bit for bit as they are, and nothing is said of de-identification."""
     pattern: str = "{token}"
     """Patient ID and Patient's Name; `{token}` stands for what is worked out of the original."""
     rules: tuple[OwnRule, ...] = ()
@@ -75,15 +77,11 @@ class Policy:
     """What clinical trial attributes (0012,xxxx) say, by tag; `{pseudonym}` stands for Patient ID."""
 
     def __post_init__(self) -> None:
-        for option in self.options:
-            if option not in OPTIONS:
-                raise BadSetting(f"{option} is no option of PS3.15 Table E.1-1")
-            if option not in OFFERED:
-                raise BadSetting(f"the option {option} is not carried out by this version")
-        if {"retain-full-dates", "modify-dates"} <= self.options:
-            raise BadSetting("retain-full-dates and modify-dates exclude each other (PS3.15 E.3.6)")
+        _check_options(self.options)
         if not (7 if self.dates.whole_weeks else 1) <= self.dates.most_days <= _MOST_DAYS:
             raise BadSetting(f"dates move by 1 to {_MOST_DAYS} days, by whole weeks from 7")
+        if self.keeps:
+            _check_keeps(self)
         if self.pixels not in get_args(Pixels):
             raise BadSetting(f"pixels is one of {', '.join(get_args(Pixels))}")
         if self.pixels == "allow" and not self.reason.strip():
@@ -133,6 +131,23 @@ def _holding(policy: Policy, holds: tuple[bool, ...]) -> Policy:
     return replace(policy, rules=tuple(replace(rule, when=()) for rule in kept))
 
 
+def _check_options(options: frozenset[Option]) -> None:
+    for option in options:
+        if option not in OPTIONS:
+            raise BadSetting(f"{option} is no option of PS3.15 Table E.1-1")
+        if option not in OFFERED:
+            raise BadSetting(f"the option {option} is not carried out by this version")
+    if {"retain-full-dates", "modify-dates"} <= options:
+        raise BadSetting("retain-full-dates and modify-dates exclude each other (PS3.15 E.3.6)")
+
+
+def _check_keeps(policy: Policy) -> None:
+    if not policy.reason.strip() or not policy.reason.isprintable():
+        raise BadSetting("to keep identities takes a reason, in one line")
+    if policy.options or policy.rules or policy.trial or policy.pixels != "refuse":
+        raise BadSetting("a policy that keeps identities changes nothing: it has no options, rules or pixels")
+
+
 _TRIAL_VRS: Final = {"LO": 64, "ST": 1024, "LT": 1024, "SH": 16, "DA": 8}
 
 
@@ -165,3 +180,9 @@ RESEARCH: Final = Policy(
     name="research", options=frozenset(("modify-dates", "retain-patient-characteristics"))
 )
 BUILT_IN: Final[dict[str, Policy]] = {policy.name: policy for policy in (BASIC, RESEARCH)}
+KEEP_NAME: Final = "keep"
+
+
+def keeping(reason: str) -> Policy:
+    """The policy that keeps identities. Raises BadSetting without a reason."""
+    return Policy(name=KEEP_NAME, keeps=True, reason=reason)

@@ -12,7 +12,7 @@ from pydicom.datadict import tag_for_keyword
 
 from dicomweb_box.deid import deviations
 from dicomweb_box.deid.own_rules import Condition, OwnRule
-from dicomweb_box.deid.policy import BUILT_IN, Dates, Policy
+from dicomweb_box.deid.policy import BUILT_IN, KEEP_NAME, Dates, Policy
 from dicomweb_box.deid.table import Option
 from dicomweb_box.errors import BadSetting
 
@@ -43,7 +43,7 @@ def parsed_policy(content: dict[str, Any], name: str) -> Policy:
     """The policy that a file's content tells of; `name` where it has none of its own."""
     _known(content, _PARTS, "a policy")
     name, version = _text(content, "name", name), _text(content, "version", "1")
-    if not _NAME.fullmatch(name) or not _NAME.fullmatch(version) or name in BUILT_IN:
+    if not _NAME.fullmatch(name) or not _NAME.fullmatch(version) or name in {*BUILT_IN, KEEP_NAME}:
         raise BadSetting(
             "name, version: letters, digits, - . and _, and no name of a policy that is built in"
         )

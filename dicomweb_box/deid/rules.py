@@ -71,6 +71,8 @@ _SHORTENED: Final = {"X/D": "D", "X/Z/D": "D", "Z/D": "D", "X/Z": "Z"}
 def rule_of(policy: Policy, tag: int, vr: str, creator: str = "") -> Rule:
     """The Rule for an attribute with this VR (UN where it is not known); a private one is of a creator."""
     group = tag >> 16
+    if policy.keeps:
+        return _said(Action.KEEP, f"the policy {policy.name} {policy.version}", "identities are kept")
     if not tag & 0xFFFF or group in {0, 2, 4, 6} or group >= 0xFFFA:
         return _said(
             Action.REMOVE, "PS3.15 E.1.1", "it belongs to a message, a file set, a signature or padding"
