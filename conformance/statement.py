@@ -1,10 +1,14 @@
 """The DICOM conformance statement (PS3.2), of what the program accepts: `python -m conformance.statement`."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydicom.uid import UID, UID_dictionary
 
+from dicomweb_box.deid.policy import BUILT_IN, CODES, OFFERED, REDACTED
+from dicomweb_box.deid.table import EDITION
+from dicomweb_box.deid.table import table as deid_table
 from dicomweb_box.dicom.charset import DEFINED_TERMS
 from dicomweb_box.dicomweb.routes import ROUTES
 from dicomweb_box.dicomweb.transactions import transactions
@@ -40,6 +44,8 @@ def generated() -> dict[str, str]:
         "implementation": _implementation(),
         "dicomweb": _dicomweb(),
         "repertoires": _repertoires(),
+        "options": _options(),
+        "actions": _actions(),
         "settings": _settings(),
     }
     return {name: "\n".join(lines) + "\n" for name, lines in parts.items()}
@@ -111,6 +117,37 @@ def _dicomweb() -> Iterator[str]:
 
 def _repertoires() -> Iterator[str]:
     yield ", ".join(f"`{term}`" for term in DEFINED_TERMS)
+
+
+def _options() -> Iterator[str]:
+    yield "| option of PS3.15 E.3 | code (CID 7050) | carried out | in the policies |"
+    yield "|---|---|---|---|"
+    for name, (code, meaning) in CODES.items():
+        done = name == "basic" or name in OFFERED
+        within = [one.name for one in BUILT_IN.values() if name == "basic" or name in one.options]
+        yield f"| {meaning} | {code} | {'yes' if done else 'no'} | {', '.join(within)} |"
+    yield f"| {REDACTED[1]} | {REDACTED[0]} | where pixels were made black | |"
+
+
+def _actions() -> Iterator[str]:
+    yield f"| action of Table E.1-1, edition {EDITION} | attributes | what is done |"
+    yield "|---|---|---|"
+    found = Counter(row.basic for row in deid_table().rows)
+    for code, count in found.most_common():
+        yield f"| {code} | {count} | {DONE[code]} |"
+
+
+DONE = {
+    "X": "removed",
+    "D": "replaced by a value that says nothing",
+    "U": "replaced by another UID",
+    "Z": "emptied",
+    "X/D": "replaced by a value that says nothing",
+    "X/Z": "emptied",
+    "X/Z/D": "replaced by a value that says nothing",
+    "Z/D": "replaced by a value that says nothing",
+    "X/Z/U*": "its items are treated one by one, UIDs replaced",
+}
 
 
 def _settings() -> Iterator[str]:
