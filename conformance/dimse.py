@@ -31,7 +31,7 @@ def program(name: str) -> str:
 def run(*arguments: str | Path, expected: int | None = 0) -> str:
     """What a program says; it must end with the `expected` code, where one is given."""
     done = subprocess.run(
-        list(map(str, arguments)), capture_output=True, text=True, timeout=120, check=False, errors="replace"
+        list(map(str, arguments)), capture_output=True, text=True, timeout=300, check=False, errors="replace"
     )
     said = done.stdout + done.stderr
     assert expected is None or done.returncode == expected, said

@@ -55,7 +55,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 def run(data: Path, *arguments: str, given: str = "") -> str:
     asked = [*command(*arguments), "--data", str(data)]
     done = subprocess.run(
-        asked, input=given, capture_output=True, text=True, env=environment(), timeout=60, check=True
+        asked, input=given, capture_output=True, text=True, env=environment(), timeout=300, check=True
     )
     return done.stdout.strip()
 
@@ -129,7 +129,7 @@ def test_dcmjs_asks_with_the_headers_it_is_given(guarded: Guarded, installed: Pa
         script = ["node", str(NODE / "proof.mjs"), str(installed), guarded.server.dicomweb]
         done = subprocess.run(
             [*script, json.dumps(headers), json.dumps(uids)],
-            capture_output=True, text=True, timeout=120, check=True,
+            capture_output=True, text=True, timeout=300, check=True,
         )  # fmt: skip
         found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
         return found

@@ -64,7 +64,7 @@ def session(
     plan |= {"compressed": uids(shown["rle"]), "stored": uids(stored)}
     done = subprocess.run(
         ["node", str(NODE / "session.mjs"), str(installed), base_url, json.dumps(plan | {"file": str(file)})],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     got: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -115,7 +115,7 @@ def sent(server: Server, study: str, peer: str) -> dict[str, Any]:
     """What `send --wait` says."""
     done = subprocess.run(
         command("send", study, "--to", peer, "--wait", "--json", "--data", str(server.data)),
-        capture_output=True, text=True, timeout=120, check=False, env=environment(),
+        capture_output=True, text=True, timeout=300, check=False, env=environment(),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     found: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])

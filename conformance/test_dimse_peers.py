@@ -27,7 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def told(*words: str, data: Path, code: int = 0) -> str:
     done = subprocess.run(
         command(*words, "--data", str(data)),
-        capture_output=True, text=True, env=environment(None), timeout=60, check=False,
+        capture_output=True, text=True, env=environment(None), timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout

@@ -52,7 +52,7 @@ def test_a_peer_has_so_many_with_all_processes_and_those_of_a_killed_one_again(t
     with started(tmp_path / "data", "--dimse-workers", "3", accounts=True, dimse=True) as server:
         peer = ["peer", "add", "limited", "--dimse", "LIMITED", "--from", "127.0.0.1", "--may", "echo"]
         told = command(*peer, "--associations", str(MOST), "--data", str(server.data))
-        subprocess.run(told, check=True, capture_output=True, env=environment(), timeout=60)
+        subprocess.run(told, check=True, capture_output=True, env=environment(), timeout=300)
 
         async def run() -> None:
             first = await as_many_as_there_are(server, MOST)

@@ -22,7 +22,7 @@ def run(*arguments: str, data: Path, **settings: str) -> subprocess.CompletedPro
         capture_output=True,
         text=True,
         env=given,
-        timeout=60,
+        timeout=300,
         check=False,
         cwd=data.parent,
     )

@@ -26,7 +26,7 @@ def run(*arguments: str, data: Path, given: str = "", code: int = 0) -> subproce
         capture_output=True,
         text=True,
         env=environment({"DICOMWEB_BOX_DATA": str(data)}),
-        timeout=60,
+        timeout=300,
         check=False,
         cwd=data.parent,
     )

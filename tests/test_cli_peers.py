@@ -24,7 +24,7 @@ def run(*arguments: str, data: Path, code: int = 0) -> subprocess.CompletedProce
         capture_output=True,
         text=True,
         env=environment({"DICOMWEB_BOX_DATA": str(data)}),
-        timeout=60,
+        timeout=300,
         check=False,
         cwd=data.parent,
     )

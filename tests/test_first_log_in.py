@@ -94,7 +94,7 @@ def test_a_web_role_alone_says_where_accounts_come_from(tmp_path: Path) -> None:
         assert alone.said.count("dicomweb-box user add NAME --role administrator") == 1
 
     add = command("user", "add", "alice", "--role", "administrator", "--data", str(tmp_path / "data"))
-    subprocess.run(add, check=True, capture_output=True, env=environment(), timeout=60)
+    subprocess.run(add, check=True, capture_output=True, env=environment(), timeout=300)
     with started(tmp_path / "data", "--role", "web") as alone:
         assert "user add" not in alone.said
 

@@ -50,7 +50,7 @@ def test_continuous_integration_runs_make_test():
 def test_the_wheel_carries_the_program_its_pages_and_nothing_else(tmp_path: Path):
     pytest.importorskip("hatchling")
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"dicomweb_box"}

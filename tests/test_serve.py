@@ -70,7 +70,7 @@ def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         env=environment(settings),
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

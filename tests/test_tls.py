@@ -247,7 +247,7 @@ def test_the_command_says_so_in_one_line(tmp_path: Path, files: tuple[Path, Path
         capture_output=True,
         text=True,
         env=environment(settings_of(files)),
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

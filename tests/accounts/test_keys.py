@@ -241,7 +241,7 @@ async def test_keys_that_are_kept_elsewhere_are_rotated_there_first(box: Box) ->
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "dicomweb_box", *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, env={**os.environ, **environment}, check=False
+        command, capture_output=True, text=True, timeout=300, env={**os.environ, **environment}, check=False
     )
 
 

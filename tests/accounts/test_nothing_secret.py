@@ -43,7 +43,7 @@ def command(data: Path, *arguments: str, typed: str = "") -> str:
         text=True,
         env=environment({"DICOMWEB_BOX_KEY": KEY}),
         check=True,
-        timeout=60,
+        timeout=300,
     )
     return ran.stdout.strip()
 
@@ -163,7 +163,7 @@ def test_other_processes_of_the_same_user_may_not_read_its_memory() -> None:
         text=True,
         env=environment(),
         check=True,
-        timeout=60,
+        timeout=300,
     )
 
     assert ran.stdout.split() == ["1", "0"]

@@ -46,7 +46,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, 
 def _said(*words: str, data: Path) -> str:
     run = subprocess.run(
         command(*words, "--data", str(data)),
-        capture_output=True, text=True, env=environment(None), timeout=60, check=True,
+        capture_output=True, text=True, env=environment(None), timeout=300, check=True,
     )  # fmt: skip
     return run.stdout.strip()
 

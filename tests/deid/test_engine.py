@@ -225,7 +225,7 @@ for path in map(pathlib.Path, sys.argv[1:]):
     path.with_suffix(".out").write_bytes(deid(path.read_bytes(), RESEARCH))
 """
     command = [sys.executable, "-c", script, *(str(tmp_path / str(number)) for number in order)]
-    subprocess.run(command, check=True, cwd=Path(__file__).parents[2], timeout=120)
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[2], timeout=300)
     assert [(tmp_path / f"{number}.out").read_bytes() for number in range(9)] == here
 
 

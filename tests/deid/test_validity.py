@@ -170,7 +170,7 @@ def worse(folder: Path, tmp_path: Path, *, least: int) -> dict[tuple[str, str], 
 
 
 def errors(path: Path) -> Counter[str]:
-    done = subprocess.run(["dciodvfy", str(path)], capture_output=True, check=False, timeout=120)
+    done = subprocess.run(["dciodvfy", str(path)], capture_output=True, check=False, timeout=300)
     said = (done.stdout + done.stderr).decode(errors="replace").splitlines()
     # Which UID is where it does not belong is another one afterwards.
     return Counter(re.sub(r"<[0-9.]+>", "<>", line) for line in said if line.startswith("Error"))
