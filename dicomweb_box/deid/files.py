@@ -1,7 +1,6 @@
 """A file in, a de-identified file out, or none."""
 
 import fcntl
-import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterable
@@ -10,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from dicomweb_box.deid.changes import Compared, compared
-from dicomweb_box.deid.doubt import Doubt
 from dicomweb_box.deid.engine import Deidentified, deidentify
+from dicomweb_box.deid.mapped import mapped
 from dicomweb_box.deid.policy import Policy
 from dicomweb_box.deid.pseudonyms import Pseudonyms
 from dicomweb_box.deid.redacted import Codec, made_here
@@ -30,29 +29,21 @@ def deidentified_file(
 
     It appears there whole or not at all. Raises Doubt where nothing may be written.
     """
-    with source.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if not size:
-            raise Doubt("it is not a DICOM instance that can be read")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            found = deidentify(data, size, policy, pseudonyms, codec)
-            _write(target(found.instance_uid), found.chunks())
-            return found
+    with mapped(source) as data:
+        found = deidentify(data, len(data), policy, pseudonyms, codec)
+        _write(target(found.instance_uid), found.chunks())
+        return found
 
 
 def examined_file(
     source: Path, policy: Policy, pseudonyms: Pseudonyms, codec: Codec = made_here
 ) -> tuple[Deidentified, Compared]:
     """What would be written, and what it changes. Raises Doubt where nothing may be written."""
-    with source.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if not size:
-            raise Doubt("it is not a DICOM instance that can be read")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            found = deidentify(data, size, policy, pseudonyms, codec)
-            for _ in found.chunks():  # pixels that cannot be redacted are found out here
-                pass
-            return found, compared(data, size, found)
+    with mapped(source) as data:
+        found = deidentify(data, len(data), policy, pseudonyms, codec)
+        for _ in found.chunks():  # pixels that cannot be redacted are found out here
+            pass
+        return found, compared(data, len(data), found)
 
 
 def swept(folder: Path) -> None:

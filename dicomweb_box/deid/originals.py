@@ -1,7 +1,5 @@
 """Whose an instance is and where it belongs, before it is de-identified: what a vault remembers of it."""
 
-import mmap
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Final
 from dicomweb_box.deid.doubt import Doubt
 from dicomweb_box.deid.elements import Glance
 from dicomweb_box.deid.identity import IDENTIFYING, PATIENT_NAME, STUDY_ID, Identity, identity
+from dicomweb_box.deid.mapped import mapped
 from dicomweb_box.deid.pseudonyms import Patient
 from dicomweb_box.dicom.header_tables import Encoding
 from dicomweb_box.dicom.part10 import open_part10
@@ -44,17 +43,13 @@ class Originals:
 
 def originals(path: Path) -> Originals:
     """What the file says; raises Doubt where it cannot be read."""
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if not size:
-            raise Doubt("it is not a DICOM instance that can be read")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            try:
-                opened = open_part10(data, size)
-            except UnreadableInstance as error:
-                raise Doubt("it is not a DICOM instance that can be read") from error
-            size = min(opened.size, len(opened.data))
-            return _told(identity(_glance(opened.encoding).values(opened.data, opened.start, size)))
+    with mapped(path) as data:
+        try:
+            opened = open_part10(data, len(data))
+        except UnreadableInstance as error:
+            raise Doubt("it is not a DICOM instance that can be read") from error
+        size = min(opened.size, len(opened.data))
+        return _told(identity(_glance(opened.encoding).values(opened.data, opened.start, size)))
 
 
 def _told(found: Identity) -> Originals:
