@@ -88,8 +88,13 @@ class IdentityClient:
             except OSError as error:
                 raise BadSetting(f"{service.ca} holds no certificates that can be read") from error
         try:
+            # Patients are told to the service alone: to no proxy that the environment happens to name.
             self._client = httpx.AsyncClient(
-                timeout=service.timeout, follow_redirects=False, verify=verify, headers=dict(service.headers)
+                timeout=service.timeout,
+                follow_redirects=False,
+                verify=verify,
+                headers=dict(service.headers),
+                trust_env=False,
             )
         except (TypeError, ValueError) as error:
             raise BadSetting("the headers of the identity service cannot be sent") from error

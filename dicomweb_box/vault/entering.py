@@ -12,6 +12,7 @@ from dicomweb_box.vault.entries import Entry
 from dicomweb_box.vault.naming import FORGOTTEN, OPTED_OUT, IdentityService, Named, named
 from dicomweb_box.vault.noted import Noted
 from dicomweb_box.vault.projects import Project
+from dicomweb_box.vault.telling import refuse_telling
 
 _MOST_KEPT: Final = 10_000
 _UNIQUE: Final = frozenset(
@@ -30,7 +31,10 @@ class Run:
 
     async def begin(self, found: Originals, pattern: str) -> Noted:
         """The pseudonyms of one instance; its patient is entered. `pattern` is the policy's. Raises Doubt."""
-        return Noted(self._project.keys.pseudonyms, (await self._named(found.patient, pattern)).pseudonym)
+        pseudonym = (await self._named(found, pattern)).pseudonym
+        # Of each instance: another one of the patient may tell another name.
+        refuse_telling(self._project, found.identity, pseudonym)
+        return Noted(self._project.keys.pseudonyms, pseudonym)
 
     async def enter(self, found: Originals, noted: Noted) -> None:
         """Enter what was given for the instance; durable when it returns. Raises Doubt."""
@@ -57,13 +61,13 @@ class Run:
         await self._box.database.write(work)
         self._remember(who, new)
 
-    async def _named(self, who: Patient, pattern: str) -> Named:
-        found = self._patients.get(who)
+    async def _named(self, of: Originals, pattern: str) -> Named:
+        found = self._patients.get(of.patient)
         if found is None:
-            found = await named(self._box, self._project, who, pattern, self._service)
+            found = await named(self._box, self._project, of.identity, pattern, self._service)
             if len(self._patients) >= _MOST_KEPT:
                 self._patients.clear()
-            self._patients[who] = found
+            self._patients[of.patient] = found
         return found
 
     def _remember(self, who: Patient, new: list[Entry]) -> None:

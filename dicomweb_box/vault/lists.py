@@ -21,6 +21,7 @@ from dicomweb_box.vault import entries
 from dicomweb_box.vault.naming import key_of, taken
 from dicomweb_box.vault.patterns import is_plain
 from dicomweb_box.vault.projects import Project
+from dicomweb_box.vault.telling import holds_id
 
 _COLUMNS: Final = ("patient_id", "issuer", "pseudonym")
 
@@ -47,9 +48,15 @@ def read(path: Path, *, pseudonyms: bool) -> list[Line]:
 async def assign(box: Box, project: Project, lines: list[Line], *, actor: Actor) -> int:
     """Give patients the pseudonyms of a list; how many were new. All or nothing.
 
-    Raises Conflict, by the number of the line, where a patient has another pseudonym already, was forgotten,
-    or its pseudonym stands for somebody else.
+    Raises BadRequest, by the number of the line, where a pseudonym holds the Patient ID that it stands for,
+    Conflict where a patient has another pseudonym already, was forgotten, or its pseudonym stands for
+    somebody else.
     """
+    for line in lines:
+        if holds_id(line.pseudonym, line.patient):
+            raise BadRequest(
+                f"Line {line.number} of the list has a pseudonym that is its Patient ID, or holds it."
+            )
     await audit.opened(box)
     keys = [await _key(box, project, line) for line in lines]
 

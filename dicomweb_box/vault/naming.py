@@ -6,6 +6,7 @@ from typing import Protocol
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Reader, Writer
 from dicomweb_box.deid.doubt import Doubt
+from dicomweb_box.deid.identity import Identity
 from dicomweb_box.deid.pseudonyms import Patient
 from dicomweb_box.errors import Damaged
 from dicomweb_box.vault import entries
@@ -13,6 +14,7 @@ from dicomweb_box.vault.data_keys import Forgotten
 from dicomweb_box.vault.entries import Entry
 from dicomweb_box.vault.patterns import is_plain
 from dicomweb_box.vault.projects import Project
+from dicomweb_box.vault.telling import refuse_telling
 
 FORGOTTEN = "its patient was forgotten in this project"
 OPTED_OUT = "its patient is on the project's opt-out list"
@@ -38,12 +40,13 @@ class IdentityService(Protocol):
 
 
 async def named(
-    box: Box, project: Project, who: Patient, pattern: str, service: IdentityService | None = None
+    box: Box, project: Project, identity: Identity, pattern: str, service: IdentityService | None = None
 ) -> Named:
     """The patient's pseudonym, entered now if it is new; `pattern` is the policy's.
 
-    Raises Doubt where nothing of the patient may go out.
+    Raises Doubt where nothing of the patient may go out, or a new pseudonym would name it.
     """
+    who = identity.patient
     patient = project.keys.whose(who)
     known, out = await box.database.read(lambda r: _looked_up(r, project, who))
     if out:
@@ -53,6 +56,8 @@ async def named(
     # First whether it was forgotten: of such a one no service is asked.
     data_key = await _found(box, project, patient) if not known else await key_of(box, project, patient)
     new = None if known else await _worked_out(project, who, pattern, service)
+    if new:
+        refuse_telling(project, identity, new)
     if data_key is None:
         data_key = await key_of(box, project, patient, make=True)
     entry = await _entered(box, project, who, new, data_key)

@@ -38,6 +38,10 @@ class Pattern:
         """The pseudonym of whom an identity service gave this answer for; it may be none (`is_plain`)."""
         return f"{self.before}{answer}{self.after}"
 
+    def filled_in(self, pseudonym: str) -> str:
+        """What the pseudonym has beside what is the same for all patients."""
+        return pseudonym.removeprefix(self.before).removesuffix(self.after)
+
     def with_number(self, number: int) -> str:
         """The pseudonym of the patient with this number."""
         return f"{self.before}{number:0{self.digits or 1}}{self.after}"

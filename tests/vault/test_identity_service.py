@@ -15,6 +15,7 @@ from dicomweb_box.accounts import key_memory
 from dicomweb_box.cli import main
 from dicomweb_box.errors import BadSetting
 from dicomweb_box.outbound.identity_client import read_service
+from dicomweb_box.vault.telling import TELLING
 from tests.vault.files import file
 
 Answer = Callable[[dict[str, Any]], tuple[int, bytes]]
@@ -148,6 +149,10 @@ UNFIT = f"{SILENT} for this patient alone"
         (given("EXT-7", domain="WEST"), 1, UNFIT),
         (given(""), 1, "the identity service knows no pseudonym for its patient"),
         (given("EXT^7"), 1, "the identity service gave for its patient what can be no pseudonym"),
+        (given("MRN-4711"), 1, TELLING),
+        (given("x mrn-4711 y"), 1, TELLING),
+        (given("A DOE"), 1, TELLING),
+        (given("19700102"), 1, TELLING),
     ],
 )
 def test_a15_without_a_whole_answer_nothing_is_written(
@@ -160,7 +165,8 @@ def test_a15_without_a_whole_answer_nothing_is_written(
     reason: str,
 ):
     service.answer = answer
-    assert deidentified(data, file(tmp_path / "in").parent, capsys) == ([], [reason])
+    source = file(tmp_path / "in", PatientBirthDate="19700102")
+    assert deidentified(data, source.parent, capsys) == ([], [reason])
     assert len(service.asked) == asked
     assert not list((data / "keys" / "projects" / "north.vault").glob("??/*"))
 
@@ -185,6 +191,22 @@ def test_a15_a_service_that_is_not_there_holds_back(
 ):
     described(data, "http://127.0.0.1:1/", "timeout = 5\nattempts = 1")
     assert deidentified(data, file(tmp_path / "in").parent, capsys) == ([], [SILENT])
+
+
+def test_a15_no_proxy_of_the_environment_hears_of_patients(
+    data: Path,
+    service: Service,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, service.url)  # where it would be answered
+    described(data, "http://127.0.0.1:1/", "timeout = 5\nattempts = 1")
+    assert deidentified(data, file(tmp_path / "in").parent, capsys) == ([], [SILENT])
+    assert service.asked == []
 
 
 def test_a15_who_is_forgotten_is_not_asked_for(
