@@ -101,6 +101,10 @@ def _is_of_row(rule: OwnRule, mask: str) -> bool:
 
 
 def _may_be_date(rule: OwnRule) -> bool:
+    """Whether a rule may be of dates: one of several elements, or of one that no dictionary knows, is."""
     if rule.creator:
-        return private_vr(int(rule.mask.replace("XX", "10"), 16), rule.creator) in _DATES
-    return "X" not in rule.mask and bool(_DATES & set(standard_vr(int(rule.mask, 16)).split(" or ")))
+        return private_vr(int(rule.mask.replace("XX", "10"), 16), rule.creator) in _DATES | {"UN"}
+    if "X" in rule.mask[4:]:
+        return True
+    vrs = standard_vr(int(rule.mask.replace("X", "0"), 16)).split(" or ")
+    return not (_DATES | {"UN"}).isdisjoint(vrs)

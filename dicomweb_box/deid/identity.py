@@ -48,6 +48,10 @@ class Identity:
             return False
         return bool(self.echo.search(read.decode(value).casefold()))
 
+    def repeated_in(self, value: bytes, read: Charset) -> bool:
+        """Whether bytes of whatever kind repeat a name or number of this patient, in UTF-16 too."""
+        return self.named_in(value, read) or self.named_in(value.replace(b"\0", b""), read)
+
     def numbered_in(self, value: bytes) -> bool:
         """Whether one of some numbers is a number of this patient."""
         if not self.numbers:

@@ -17,12 +17,15 @@ _CHARACTER_SET: Final = 0x00080005
 _FIXED: Final = frozenset(
     (_CHARACTER_SET, 0x00080016, 0x00080018, 0x0020000D, 0x0020000E, 0x00120062, 0x00120063, 0x00120064,
      0x0018A001, 0x00280002, 0x00280004, 0x00280006, 0x00280008, 0x00280010, 0x00280011, 0x00280100,
-     0x00280101, 0x00280102, 0x00280103, 0x00280303)
+     0x00280101, 0x00280102, 0x00280103, 0x00280303, 0x00080008, 0x00089007, 0x00280301, 0x00280302,
+     0x00282110, 0x00282112, 0x00282114, 0x00480010)
 )  # fmt: skip
-"""What the instance is, how its pixels lie, and what is said of its de-identification: for no rule."""
+"""What the instance is, how its pixels lie and what they show or have lost, and what is said of its
+de-identification: for no rule."""
 _NAMING: Final = frozenset(
     (0x00080050, 0x00100010, 0x00100020, 0x00100021, 0x00100030, 0x00101000, 0x00101001, 0x00101005,
-     0x00101060, 0x00101090, 0x00200010, 0x00380010)
+     0x00101060, 0x00101090, 0x00200010, 0x00380010, 0x00100033, 0x00100034, 0x00101040, 0x00102154,
+     0x00102155, 0x00102297)
 )  # fmt: skip
 _MASK: Final = re.compile(r"[0-9A-FX]{8}")
 _LONGEST: Final = {
@@ -96,8 +99,8 @@ class OwnRule:
         return f"({mask[:4]},{mask[4:]})" + (f" of {self.creator}" if self.creator else "")
 
     def is_of(self, tag: int, creator: str = "") -> bool:
-        """Whether it is of this attribute."""
-        if creator != self.creator:
+        """Whether it is of this attribute: of a private one by its creator alone, whatever the mask."""
+        if creator != self.creator or (not creator and tag >> 16 & 1):
             return False
         return all(one in ("X", digit) for one, digit in zip(self.mask, f"{tag:08X}", strict=True))
 
@@ -129,7 +132,7 @@ class OwnRule:
         if self.mask[:2] not in {"50", "60"} and "X" in self.mask[:4]:
             raise BadSetting(f"{self.shown}: only the groups 50xx and 60xx have a mask")
         if any(self.is_of(tag) for tag in _FIXED):
-            raise BadSetting(f"{self.shown} says what the instance is, and is for no rule")
+            raise BadSetting(f"{self.shown} says what the instance is or shows, and is for no rule")
         if self.action == "keep" and any(self.is_of(tag) for tag in _NAMING):
             raise BadSetting(f"{self.shown} names the patient, and is kept by no rule")
         if "X" not in self.mask:

@@ -1,12 +1,12 @@
 """Rules that say where pixels show who the patient is: data of this program's own format, in TOML."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
+from dicomweb_box.deid.toml_files import read_toml
 from dicomweb_box.errors import BadSetting
 
 _BUILT_IN: Final = Path(__file__).with_name("pixel_rules.toml")
@@ -14,7 +14,6 @@ _TEXTS: Final = ("manufacturer", "model", "modality", "sop_class")
 _SIZES: Final = ("rows", "columns")
 _KNOWN: Final = frozenset(("name", "blank", *_TEXTS, *_SIZES))
 _OUTSIDE: Final = "outside-ultrasound-regions"
-_MOST_BYTES: Final = 1 << 20
 
 
 class Rectangle(NamedTuple):
@@ -61,21 +60,14 @@ NO_RULES: Final = PixelRules()
 @lru_cache(maxsize=1)
 def built_in() -> PixelRules:
     """The rules that follow from the standard."""
-    return PixelRules(rules=_rules(_BUILT_IN.read_text(), _BUILT_IN.name))
+    return PixelRules(rules=_rules(read_toml(_BUILT_IN), _BUILT_IN.name))
 
 
 def read_rules(paths: Sequence[Path]) -> PixelRules:
     """The rules of some files; raises BadSetting where one says what cannot be."""
     found: list[PixelRule] = []
     for path in paths:
-        try:
-            with path.open("rb") as file:
-                text = file.read(_MOST_BYTES + 1)
-        except OSError as error:
-            raise BadSetting(f"{path} cannot be read: {error.strerror}") from error
-        if len(text) > _MOST_BYTES:
-            raise BadSetting(f"{path} is longer than {_MOST_BYTES} bytes")
-        found += _rules(text.decode("utf-8", "replace"), str(path))
+        found += _rules(read_toml(path), str(path))
     names = [rule.name for rule in found]
     for name in names:
         if names.count(name) > 1:
@@ -83,11 +75,7 @@ def read_rules(paths: Sequence[Path]) -> PixelRules:
     return PixelRules(rules=tuple(found))
 
 
-def _rules(text: str, where: str) -> tuple[PixelRule, ...]:
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadSetting(f"{where} is no TOML: {error}") from error
+def _rules(content: dict[str, Any], where: str) -> tuple[PixelRule, ...]:
     given = content.get("rule")
     if set(content) != {"rule"} or not isinstance(given, list) or not given:
         raise BadSetting(f"{where} holds something else than tables [[rule]]")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final, Literal, get_args
 
+from dicomweb_box.deid.dates import moved
 from dicomweb_box.deid.own_rules import OwnRule
 from dicomweb_box.deid.pixel_rules import NO_RULES, PixelRules
 from dicomweb_box.deid.table import EDITION, OPTIONS, Option
@@ -161,6 +162,8 @@ def _check_trial(tag: int, text: str) -> None:
         raise BadSetting(
             f"{shown} takes {PSEUDONYM} alone, or up to {_TRIAL_VRS[vr]} letters, digits and plain signs"
         )
+    if vr == "DA" and moved(text, vr, 0) != text:
+        raise BadSetting(f"{shown} takes a date as YYYYMMDD")
 
 
 _METHODS: Final = frozenset((0x00120062, 0x00120063, 0x00120064))

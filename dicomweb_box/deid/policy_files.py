@@ -1,7 +1,6 @@
 """Policies that people write, in TOML."""
 
 import re
-import tomllib
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
@@ -14,10 +13,10 @@ from dicomweb_box.deid import deviations
 from dicomweb_box.deid.own_rules import Condition, OwnRule
 from dicomweb_box.deid.policy import BUILT_IN, KEEP_NAME, Dates, Policy
 from dicomweb_box.deid.table import Option
+from dicomweb_box.deid.toml_files import read_toml
 from dicomweb_box.errors import BadSetting
 
 T = TypeVar("T")
-_LARGEST: Final = 1 << 20
 _MOST_RULES: Final = 1000
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PARTS: Final = frozenset(
@@ -28,14 +27,7 @@ _RULE: Final = frozenset(("attribute", "creator", "action", "value", "reason", "
 
 def read_policy(path: Path) -> Policy:
     """The policy in a file. Raises BadSetting, naming the part of it that cannot be meant."""
-    try:
-        if path.stat().st_size > _LARGEST:
-            raise BadSetting(f"{path.name} is too long for a policy")
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadSetting(f"the policy {path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadSetting(f"{path.name} is no TOML: {error}") from error
+    content = read_toml(path)
     return _named(path.name, lambda: parsed_policy(content, path.stem))
 
 

@@ -9,7 +9,7 @@ from dicomweb_box.deid.own_rules import OwnRule, RuleAction
 from dicomweb_box.deid.policy import Policy
 from dicomweb_box.deid.table import EDITION, Option, Row, table
 from dicomweb_box.deid.vocabulary import BINARY, DUMMIED, STRUCTURAL_UIDS, TECHNICAL
-from dicomweb_box.dicom.header_tables import standard_vr
+from dicomweb_box.dicom.header_tables import private_vr, standard_vr
 
 
 class Action(IntEnum):
@@ -42,6 +42,8 @@ class Action(IntEnum):
     """The value that a rule of the policy says."""
     HASH = 14
     """What follows from the value and the project's key."""
+    SEARCHED = 15
+    """Bytes that are kept where they repeat nothing of the patient, else removed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,19 +101,26 @@ _OWN: Final[dict[RuleAction, Action]] = {
 
 
 def _owned(policy: Policy, own: OwnRule, tag: int, vr: str) -> Rule:
-    action = _OWN.get(own.action) or _kept_by_rule(tag, vr)
+    action = _OWN.get(own.action) or _kept_by_rule(tag, vr, own.creator)
     name = f"the policy {policy.name} {policy.version}: {own.action}"
     return _said(action, name, own.reason or "the policy says so")
 
 
-def _kept_by_rule(tag: int, vr: str) -> Action:
+def _kept_by_rule(tag: int, vr: str, creator: str) -> Action:
     """Kept where it names nobody."""
     if vr == "PN":
         return Action.TEXT
-    if not tag >> 16 & 1:
-        return _kept(tag, vr)
-    # Sequences of private attributes are not followed into: nobody says what is in them.
-    return Action.REMOVE if vr == "SQ" else Action.TEXT if vr == "UN" else _kept_of(vr)
+    action = _kept_private(tag, vr, creator) if tag >> 16 & 1 else _kept(tag, vr)
+    return Action.SEARCHED if action == Action.KEEP else action
+
+
+def _kept_private(tag: int, vr: str, creator: str) -> Action:
+    # Sequences of private attributes are not followed into: nobody says what is in them. What is written
+    # as a date and is none by its creator's dictionary would make untrue what is said of dates.
+    known = private_vr(tag, creator)
+    if vr == "SQ" or (vr in _DATE_VRS and known not in _DATE_VRS | {"UN"}):
+        return Action.REMOVE
+    return Action.TEXT if vr == "UN" else _kept_of(vr)
 
 
 def explained(policy: Policy, tag: int) -> Rule:

@@ -44,6 +44,8 @@ class Treatment:
         if action == Action.TEXT:
             # Many of these are needed by their modules: a value that says nothing keeps the object valid.
             return value if self._is_plain(value, read) else dummy(vr)
+        if action == Action.SEARCHED:
+            return None if self.identity.repeated_in(value, read) else value
         if action == Action.STRUCTURAL_UID:
             known = GRAMMAR["UI"](value) and not self.identity.numbered_in(value.replace(b".", b"\\"))
             return value if known else self._uids(value)

@@ -41,7 +41,7 @@ LARGE: Final = 1 << 16
 _NEVER: Final = 1 << 32
 _RECURSE, _REMOVE, _DUMMY = int(Action.RECURSE), int(Action.REMOVE), int(Action.DUMMY)
 _GRAMMAR: Final = int(Action.GRAMMAR)
-_STAYING: Final = frozenset((_GRAMMAR, int(Action.TEXT)))
+_STAYING: Final = frozenset((_GRAMMAR, int(Action.TEXT), int(Action.SEARCHED)))
 
 
 @lru_cache(maxsize=8)
