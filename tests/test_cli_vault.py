@@ -145,6 +145,42 @@ def test_whom_to_look_for_can_be_said_out_of_sight(
     assert "alpha" in found
 
 
+def test_what_a_terminal_would_obey_is_not_printed(vault: Vault, tmp_path: Path):
+    vault("create", "north")
+    (tmp_path / "list.csv").write_text("patient_id,pseudonym\nQZX\x1b[2J\x9b1,alpha\n")
+    assert vault("assign", "north", str(tmp_path / "list.csv"))[0] == 0
+    code, found, _ = vault("find", "north", "alpha", *WHY)
+    assert code == 0
+    assert "QZX\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}1" in found
+    assert not {"\x1b", "\x9b"} & set(found)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "action"),
+    [
+        ("PatientID", 'replace"\nvalue = "ANON'),
+        ("PatientName", "hash"),
+        ("AccessionNumber", "hash"),
+        ("0020,001x", "hash"),
+    ],
+)
+def test_a_policy_that_writes_pseudonyms_past_the_vault_is_refused(
+    vault: Vault,
+    source: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    attribute: str,
+    action: str,
+):
+    vault("create", "north")
+    policy, out = tmp_path / "own.toml", tmp_path / "out"
+    policy.write_text(f'[[rule]]\nattribute = "{attribute}"\naction = "{action}"\nreason = "so"\n')
+    asked = ["deidentify", str(source), "--project", "north", "--policy", str(policy), "--out", str(out)]
+    assert main([*asked, "--data", str(tmp_path / "data")]) == 2
+    assert "what the project's vault does not know" in capsys.readouterr().err
+    assert not list(out.glob("*"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [

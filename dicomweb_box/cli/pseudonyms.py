@@ -65,12 +65,14 @@ def _vault(chosen: settings.Settings, project: str, policy: "Policy") -> Iterato
     from dicomweb_box.deid.originals import originals
     from dicomweb_box.vault import projects
     from dicomweb_box.vault.entering import Run
+    from dicomweb_box.vault.policies import refuse_past_vault
 
     with held(chosen) as (box, wait):
         if not wait(projects.has_vault(box, project)):
             yield None
             return
         opened = wait(projects.opened(box, project))
+        refuse_past_vault(policy)
         service = _service(chosen, opened)
         run = Run(box, opened, service)
 

@@ -176,10 +176,14 @@ def _print_table(known: Any) -> None:
 
     table = Table("kind", "original", "pseudonym", "patient ID", "issuer", "patient's pseudonym")
     for one in known:
-        table.add_row(
-            one.kind, one.original, one.pseudonym, one.patient_id, one.issuer, one.patient_pseudonym
-        )
+        told = (one.kind, one.original, one.pseudonym, one.patient_id, one.issuer, one.patient_pseudonym)
+        table.add_row(*map(_shown, told))
     console().print(table)
+
+
+def _shown(text: str) -> str:
+    """The text without what a terminal would obey: originals are what files have."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
 
 
 @contextmanager

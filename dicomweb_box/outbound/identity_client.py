@@ -5,6 +5,7 @@ Each patient is asked for once: the vault keeps the answer. Whatever is not a wh
 
 import asyncio
 import logging
+import re
 import ssl
 import tomllib
 from collections.abc import Mapping
@@ -27,6 +28,9 @@ _MOST_SECONDS, _MOST_ATTEMPTS = 300.0, 10
 _AGAIN: Final = frozenset((408, 425, 429, 500, 502, 503, 504))
 _SILENT: Final = "the identity service did not answer"
 _UNFIT: Final = "the identity service did not answer for this patient alone"
+_ENCODED: Final = "the identity service answered in a content coding that was not asked for"
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 5.6.2
+_HEADER_VALUE: Final = re.compile(r"[\x21-\x7E]([\t\x20-\x7E]*[\x21-\x7E])?")  # RFC 9110 5.5
 
 # What they say of each request is nothing for a log.
 for _talker in ("httpx", "httpcore"):
@@ -63,7 +67,7 @@ def read_service(settings: Settings, project: str) -> Service:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadSetting(f"{path}, which tells of the project's identity service, is not there") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # of TOML, UTF-8, endless numbers and nesting
         raise BadSetting(f"{path} cannot be read ({type(error).__name__})") from error
     unknown = sorted(set(told) - {one.name for one in fields(Service)})
     if unknown or "url" not in told:
@@ -139,10 +143,16 @@ class IdentityClient:
         raise Doubt(why)
 
     async def _posted(self, body: bytes) -> tuple[int, bytes]:
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",  # so that the bytes that are counted are all there are
+        }
         async with self._client.stream("POST", self._service.url, content=body, headers=headers) as answer:
+            if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+                raise Doubt(_ENCODED)
             content = b""
-            async for piece in answer.aiter_bytes():
+            async for piece in answer.aiter_raw():
                 content += piece
                 if len(content) > _LARGEST:
                     raise Doubt(_UNFIT)
@@ -170,7 +180,8 @@ def _told(service: Service, who: Patient, content: bytes) -> str:
 def _wrong(service: Service, settings: Settings) -> str:
     """What is wrong with a description; empty where nothing is."""
     names = (service.url, service.patients, service.patient_id, service.issuer, service.pseudonym)
-    if not all(isinstance(name, str) and name for name in names) or not isinstance(service.ca, str | None):
+    texts = (*names, *([] if service.ca is None else [service.ca]))
+    if not all(isinstance(text, str) and text for text in texts):
         return "url, ca, patients, patient_id, issuer and pseudonym are texts"
     if len(set(names[2:])) < 3:  # the three fields of a patient
         return "patient_id, issuer and pseudonym have names of their own"
@@ -180,6 +191,10 @@ def _wrong(service: Service, settings: Settings) -> str:
         return "headers and also are tables"
     if not all(isinstance(value, str) for value in service.headers.values()):
         return "headers are texts"
+    if not all(map(_HEADER.fullmatch, service.headers)) or not all(
+        map(_HEADER_VALUE.fullmatch, service.headers.values())
+    ):
+        return "headers are names and texts in ASCII, each in one line"
     if service.patients in service.also:
         return "also does not name the list of patients"
     return _wrong_numbers(service)

@@ -16,6 +16,7 @@ from dicomweb_box.errors import Damaged
 from dicomweb_box.vault.sealing import DATA_KEY_BYTES, ProjectKeys
 
 _FORGOTTEN: Final = b"forgotten"
+_MOST_DIGITS: Final = 15
 _LENGTH: Final = 80
 """Of a wrapped key: Base64 of a nonce, 32 bytes and a tag."""
 
@@ -78,10 +79,10 @@ class DataKeys:
     def last_number(self) -> int:
         """The highest number that was ever given, as far as this folder knows."""
         try:
-            text = self._number_file.read_text(encoding="ascii")
+            text = self._number_file.read_bytes()
         except FileNotFoundError:
             return 0
-        if not text.isdecimal():
+        if not text.isdigit() or len(text) > _MOST_DIGITS:
             raise Damaged(f"{self._number_file} does not hold a number.")
         return int(text)
 

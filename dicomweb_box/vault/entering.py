@@ -15,6 +15,7 @@ from dicomweb_box.vault.projects import Project
 from dicomweb_box.vault.telling import refuse_telling
 
 _MOST_KEPT: Final = 10_000
+_MOST_IDS: Final = 16
 _UNIQUE: Final = frozenset(
     (entries.STUDY, entries.SERIES, entries.INSTANCE, entries.FRAME_OF_REFERENCE, entries.ACCESSION)
 )
@@ -31,6 +32,8 @@ class Run:
 
     async def begin(self, found: Originals, pattern: str) -> Noted:
         """The pseudonyms of one instance; its patient is entered. `pattern` is the policy's. Raises Doubt."""
+        if found.patient.patient_id.count("\\") >= _MOST_IDS:
+            raise Doubt("its Patient ID has more values than are looked up")
         pseudonym = (await self._named(found, pattern)).pseudonym
         # Of each instance: another one of the patient may tell another name.
         refuse_telling(self._project, found.identity, pseudonym)

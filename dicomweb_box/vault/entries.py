@@ -11,6 +11,9 @@ PATIENT, NAME, STUDY, SERIES, INSTANCE = "patient", "name", "study", "series", "
 FRAME_OF_REFERENCE, ACCESSION, STUDY_ID = "frame of reference", "accession", "study id"
 KINDS: Final = (PATIENT, NAME, STUDY, SERIES, INSTANCE, FRAME_OF_REFERENCE, ACCESSION, STUDY_ID)
 
+GONE: Final = "gone"
+"""A pseudonym whose patient was forgotten: of nobody, and for nobody else."""
+
 COLUMNS: Final = "kind, word, pseudonym, patient, sealed, made_at"
 
 
@@ -96,18 +99,42 @@ async def stands_for_another(r: Reader, row: dict[str, object]) -> bool:
     )
 
 
+async def retire(w: Writer, project: str, patient: str, made_at: str) -> None:
+    """Keep the pseudonym of a patient that is forgotten from being given again."""
+    row = await patient_row(w, project, patient)
+    if row is not None:
+        gone = {"project": project, "kind": GONE, "word": "", "pseudonym": row["pseudonym"]}
+        await insert(w, {**gone, "patient": "", "sealed": b"", "made_at": made_at})
+
+
+def opt_out_of(keys: ProjectKeys, who: Patient) -> str:
+    """What an opt-out is known by: of whoever has the ID, or of one patient, found by the ID as well."""
+    by_id = word(keys, PATIENT, who.patient_id)
+    return f"{by_id}.{keys.whose(who)}" if who.issuer else by_id
+
+
 async def opted_out(r: Reader, keys: ProjectKeys, who: Patient) -> bool:
-    """Whether nothing of a patient may go out: by the ID and who issued it, or by the ID alone."""
-    return bool(
-        await r.fetch_value(
-            "select 1 from vault_opt_out where project = :project and patient in (:patient, :id)",
+    """Whether nothing of a patient may go out: one of its IDs is listed for its issuer, or whoever that is.
+
+    Of whom nobody says who issued the ID, in doubt it is anybody's.
+    """
+    for one in {who.patient_id, *(part.strip() for part in who.patient_id.split("\\"))}:
+        by_id = word(keys, PATIENT, one)
+        of = opt_out_of(keys, Patient(patient_id=one, issuer=who.issuer))
+        if await r.fetch_value(
+            "select 1 from vault_opt_out where project = :project and"
+            " (patient in (:id, :of) or (:anybody = 1 and patient >= :first and patient < :past)) limit 1",
             {
                 "project": keys.project,
-                "patient": keys.whose(who),
-                "id": word(keys, PATIENT, who.patient_id),
+                "id": by_id,
+                "of": of,
+                "anybody": int(not who.issuer),
+                "first": f"{by_id}.",
+                "past": f"{by_id}/",  # what comes after the full stop
             },
-        )
-    )
+        ):
+            return True
+    return False
 
 
 def _bound(*parts: str) -> str:

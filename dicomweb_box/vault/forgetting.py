@@ -6,10 +6,10 @@ from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.database import Writer
 from dicomweb_box.deid.pseudonyms import Patient
-from dicomweb_box.errors import BadRequest, Conflict, NotFound
+from dicomweb_box.errors import Conflict, NotFound
 from dicomweb_box.vault import entries
 from dicomweb_box.vault.entries import PATIENT
-from dicomweb_box.vault.lookup import HANDLE, checked
+from dicomweb_box.vault.lookup import HANDLE, checked, naming_entries, refuse_naming
 from dicomweb_box.vault.projects import Project
 
 
@@ -23,13 +23,16 @@ async def forget(
     no issuer is named, or BadRequest without a reason, or with one that names whom it is about.
     """
     checked(reason)
-    if value.casefold() in reason.casefold():
-        raise BadRequest("The reason names whom it is about, and it is recorded: say why, not who.")
+    refuse_naming(reason, value, ())
     await audit.opened(box)
     patient = await _meant(box, project, value, issuer)
+    refuse_naming(reason, value, await naming_entries(box, project, [patient]))
     await in_thread(box, project.data_keys.forget, patient)
 
+    made_at = box.clock().isoformat(timespec="seconds")
+
     async def work(w: Writer) -> int:
+        await entries.retire(w, project.name, patient, made_at)
         rows = await w.fetch_all(
             "delete from pseudonym where project = :project and patient = :patient returning kind",
             {"project": project.name, "patient": patient},

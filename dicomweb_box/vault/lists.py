@@ -6,6 +6,7 @@ The first line names the columns: `patient_id`, `issuer` (may be left out) and, 
 import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,16 +14,17 @@ from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import Actor
 from dicomweb_box.accounts.audit_words import Action
 from dicomweb_box.box import Box
-from dicomweb_box.database import Writer
+from dicomweb_box.database import Reader, Row, Writer
 from dicomweb_box.deid.doubt import Doubt
 from dicomweb_box.deid.pseudonyms import Patient
 from dicomweb_box.errors import BadRequest, Conflict
 from dicomweb_box.vault import entries
-from dicomweb_box.vault.naming import key_of, taken
+from dicomweb_box.vault.naming import found_key, key_of, taken
 from dicomweb_box.vault.patterns import is_plain
 from dicomweb_box.vault.projects import Project
 from dicomweb_box.vault.telling import holds_id
 
+_OF_ANOTHER: Final = "the pseudonym stands for another patient already, or did"
 _COLUMNS: Final = ("patient_id", "issuer", "pseudonym")
 
 
@@ -58,6 +60,7 @@ async def assign(box: Box, project: Project, lines: list[Line], *, actor: Actor)
                 f"Line {line.number} of the list has a pseudonym that is its Patient ID, or holds it."
             )
     await audit.opened(box)
+    await _check(box, project, lines)
     keys = [await _key(box, project, line) for line in lines]
 
     async def work(w: Writer) -> int:
@@ -75,7 +78,11 @@ async def opt_out(box: Box, project: Project, lines: list[Line], *, lift: bool =
     await audit.opened(box)
     made_at = box.clock().isoformat(timespec="seconds")
     rows = [
-        {"project": project.name, "patient": _opted(project, line.patient), "made_at": made_at}
+        {
+            "project": project.name,
+            "patient": entries.opt_out_of(project.keys, line.patient),
+            "made_at": made_at,
+        }
         for line in lines
     ]
     statement = (
@@ -99,7 +106,7 @@ def _lines(table: "csv.DictReader[str]", pseudonyms: bool) -> Iterable[Line]:
     wanted = _COLUMNS if pseudonyms else _COLUMNS[:2]
     names = set(table.fieldnames or ())
     missing = set(wanted) - names - {"issuer"}
-    if missing or names - set(wanted):
+    if missing or names - set(wanted) or len(names) < len(table.fieldnames or ()):
         raise BadRequest(
             f"The first line of the list names the columns {', '.join(wanted)}; issuer may be left out."
         )
@@ -126,24 +133,58 @@ def _line(number: int, row: dict[str, str]) -> Line:
     return Line(number=number, patient=Patient(patient_id=patient_id, issuer=issuer), pseudonym=pseudonym)
 
 
-async def _key(box: Box, project: Project, line: Line) -> bytes:
+async def _check(box: Box, project: Project, lines: list[Line]) -> None:
+    """Raises what would be raised for a line later, before a key is made for any."""
+    given: set[str] = set()
+    for line in lines:
+        try:
+            known = await _row(box, project, line)
+            key = await (found_key if known is None else key_of)(
+                box, project, project.keys.whose(line.patient)
+            )
+        except Doubt as doubt:
+            raise _conflict(line, doubt.reason) from None
+        if known is not None and key is not None:
+            _check_known(project, line, key, known)
+        elif line.pseudonym in given or await box.database.read(partial(_is_taken, project, line)):
+            raise _conflict(line, _OF_ANOTHER)
+        given.add(line.pseudonym)
+
+
+async def _is_taken(project: Project, line: Line, r: Reader) -> bool:
+    return await taken(r, project, line.pseudonym)
+
+
+async def _row(box: Box, project: Project, line: Line) -> Row | None:
     patient = project.keys.whose(line.patient)
-    known = await box.database.read(lambda r: entries.patient_row(r, project.name, patient))
+    return await box.database.read(lambda r: entries.patient_row(r, project.name, patient))
+
+
+async def _key(box: Box, project: Project, line: Line) -> bytes:
+    known = await _row(box, project, line)
     try:
-        return await key_of(box, project, patient, make=known is None)
+        return await key_of(box, project, project.keys.whose(line.patient), make=known is None)
     except Doubt as doubt:
-        raise Conflict(f"Line {line.number} of the list: {doubt.reason}.") from None
+        raise _conflict(line, doubt.reason) from None
+
+
+def _check_known(project: Project, line: Line, data_key: bytes, row: Row) -> None:
+    if entries.read(project.keys, data_key, row).pseudonym != line.pseudonym:
+        raise _conflict(line, "its patient has another pseudonym already")
+
+
+def _conflict(line: Line, why: str) -> Conflict:
+    return Conflict(f"Line {line.number} of the list: {why}.")
 
 
 async def _assigned(w: Writer, box: Box, project: Project, line: Line, data_key: bytes) -> bool:
     patient = project.keys.whose(line.patient)
     row = await entries.patient_row(w, project.name, patient)
     if row is not None:
-        if entries.read(project.keys, data_key, row).pseudonym != line.pseudonym:
-            raise Conflict(f"Line {line.number} of the list: its patient has another pseudonym already.")
+        _check_known(project, line, data_key, row)
         return False
     if await taken(w, project, line.pseudonym):
-        raise Conflict(f"Line {line.number} of the list: the pseudonym stands for another patient already.")
+        raise _conflict(line, _OF_ANOTHER)
     entry = entries.Entry(
         kind=entries.PATIENT,
         original=line.patient.patient_id,
@@ -155,13 +196,6 @@ async def _assigned(w: Writer, box: Box, project: Project, line: Line, data_key:
         w, entries.columns(project.keys, entry, patient=patient, data_key=data_key, made_at=made_at)
     )
     return True
-
-
-def _opted(project: Project, who: Patient) -> str:
-    """With an issuer one patient; without, whoever has the ID."""
-    return (
-        project.keys.whose(who) if who.issuer else entries.word(project.keys, entries.PATIENT, who.patient_id)
-    )
 
 
 async def _record(w: Writer, box: Box, project: Project, actor: Actor, did: str, count: int) -> None:

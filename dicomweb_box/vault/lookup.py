@@ -4,12 +4,13 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+from unicodedata import normalize
 
 from dicomweb_box.accounts import audit
 from dicomweb_box.accounts.access import Actor
 from dicomweb_box.accounts.audit_words import Action, Outcome
 from dicomweb_box.box import Box
-from dicomweb_box.database import Row, in_list
+from dicomweb_box.database import Row, chunks, in_list
 from dicomweb_box.deid.pseudonyms import Patient
 from dicomweb_box.errors import BadRequest
 from dicomweb_box.vault import entries
@@ -19,8 +20,10 @@ from dicomweb_box.vault.reading import Known, Reader
 
 _LONGEST_REASON: Final = 200
 _LEAST_TELLING: Final = 3
+_WORD: Final = re.compile(r"\w+")
+_AT_ONCE: Final = 500
 HANDLE: Final = 16
-"""Digits of a patient's index in the audit."""
+"""Digits of a patient's index in the audit: always the same, and nothing without the project's key."""
 _KINDS: Final = "(" + ", ".join(f"'{kind}'" for kind in KINDS) + ")"
 
 
@@ -49,22 +52,27 @@ async def find(
         found = [one async for one in reader.every() if _begins(one, value)]
     else:
         found = await reader.told(await _exactly(box, project, value))
-    _refuse_naming(reason, value, found)
+    patients = {project.keys.whose(Patient(patient_id=one.patient_id, issuer=one.issuer)) for one in found}
+    refuse_naming(reason, value, await naming_entries(box, project, patients))
     about = {
         "project": project.name,
         "reason": reason,
         "how": "prefix" if prefix else "exact",
-        "patients": sorted({_handle(project, one) for one in found}),
+        "patients": sorted(patient[:HANDLE] for patient in patients),
     }
     await _record(box, actor, about, count=len(found))
     return Answer(known=tuple(found), lost=reader.lost)
 
 
 async def export(box: Box, project: Project, *, actor: Actor, reason: str) -> "Export":
-    """Everything of a project; recorded when it returns. Raises BadRequest without a reason."""
+    """Everything of a project; recorded when it returns. Raises BadRequest without a reason.
+
+    It is about nobody, so the reason is not searched for names.
+    """
     checked(reason)
     count = await box.database.fetch_value(
-        "select count(*) from pseudonym where project = :project", {"project": project.name}
+        "select count(*) from pseudonym where project = :project and kind <> 'gone'",
+        {"project": project.name},
     )
     await _record(box, actor, {"project": project.name, "reason": reason, "how": "export"}, count=int(count))
     return Export(box, project)
@@ -99,15 +107,26 @@ async def _exactly(box: Box, project: Project, value: str) -> Sequence[Row]:
     # Two questions, each with an index of its own.
     return await box.database.fetch_all(
         f"select {COLUMNS} from pseudonym where project = :project and kind in {_KINDS} and word in {words}"
-        f" union select {COLUMNS} from pseudonym where project = :project and pseudonym = :pseudonym"
+        f" union select {COLUMNS} from pseudonym where project = :project and kind in {_KINDS}"
+        " and pseudonym = :pseudonym"
         " order by kind, made_at, word, pseudonym, patient",
         {"project": project.name, "pseudonym": entries.stands(project.keys, value), **params},
     )
 
 
-def _handle(project: Project, one: Known) -> str:
-    """What the audit calls a patient: always the same, and nothing without the project's key."""
-    return project.keys.whose(Patient(patient_id=one.patient_id, issuer=one.issuer))[:HANDLE]
+async def naming_entries(box: Box, project: Project, patients: Iterable[str]) -> list[Known]:
+    """The Patient IDs and names of these patients, as far as they can be read."""
+    reader = Reader(box, project)
+    found: list[Known] = []
+    for some in chunks(sorted(patients), _AT_ONCE):
+        named, params = in_list("patient", some)
+        rows = await box.database.fetch_all(
+            f"select {COLUMNS} from pseudonym where project = :project and kind in ('patient', 'name')"
+            f" and patient in {named}",
+            {"project": project.name, **params},
+        )
+        found += await reader.told(rows)
+    return found
 
 
 def _begins(one: Known, value: str) -> bool:
@@ -116,18 +135,16 @@ def _begins(one: Known, value: str) -> bool:
     return one.original.startswith(value) or one.pseudonym.startswith(value)
 
 
-def _refuse_naming(reason: str, value: str, found: Iterable[Known]) -> None:
-    """Refuse to write into the audit whom it is about: what was asked for, or who was found."""
-    told = reason.casefold()
-    telling = {value.casefold()} if len(value) >= _LEAST_TELLING else set()
-    words = {
-        word
-        for one in found
-        if one.kind in (entries.PATIENT, entries.NAME)
-        for word in re.findall(r"\w+", one.original.casefold())
-        if len(word) >= _LEAST_TELLING
-    }
-    if any(one in told for one in telling) or words & set(re.findall(r"\w+", told)):
+def refuse_naming(reason: str, value: str, found: Iterable[Known]) -> None:
+    """Refuse to write into the audit whom it is about: what was asked for, or who is meant by that."""
+    told = normalize("NFC", reason.casefold())
+    whole = {value, *(one.original for one in found)}
+    parts = {part for one in found for part in _WORD.findall(normalize("NFC", one.original.casefold()))}
+    telling = {normalize("NFC", one.casefold()) for one in whole if len(one) >= _LEAST_TELLING}
+    # Scripts that do not part words have short names.
+    telling |= {part for part in parts if not part.isascii() and len(part) > 1}
+    words = {part for part in parts if len(part) >= _LEAST_TELLING} | {value.casefold()}
+    if any(one in told for one in telling) or words & set(_WORD.findall(told)):
         raise BadRequest("The reason names whom it is about, and it is recorded: say why, not who.")
 
 

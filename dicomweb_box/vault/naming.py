@@ -54,7 +54,7 @@ async def named(
     if not known and project.listed:
         raise Doubt(NOT_LISTED)
     # First whether it was forgotten: of such a one no service is asked.
-    data_key = await _found(box, project, patient) if not known else await key_of(box, project, patient)
+    data_key = await found_key(box, project, patient) if not known else await key_of(box, project, patient)
     new = None if known else await _worked_out(project, who, pattern, service)
     if new:
         refuse_telling(project, identity, new)
@@ -74,14 +74,14 @@ async def _looked_up(r: Reader, project: Project, who: Patient) -> tuple[bool, b
 
 async def key_of(box: Box, project: Project, patient: str, *, make: bool = False) -> bytes:
     """The key of a patient's entries; raises Doubt where it is forgotten, missing or damaged."""
-    found = await _found(box, project, patient, make=make)
+    found = await found_key(box, project, patient, make=make)
     if found is None:
         raise Doubt("the data key of its patient is not here")
     return found
 
 
-async def _found(box: Box, project: Project, patient: str, *, make: bool = False) -> bytes | None:
-    """The key; None where there is none."""
+async def found_key(box: Box, project: Project, patient: str, *, make: bool = False) -> bytes | None:
+    """The key; None where there is none. Raises Doubt where it is forgotten or damaged."""
     keys = project.data_keys
     try:
         return await in_thread(box, keys.have if make else keys.find, patient)
@@ -93,7 +93,7 @@ async def _found(box: Box, project: Project, patient: str, *, make: bool = False
 
 async def _entered(box: Box, project: Project, who: Patient, new: str | None, data_key: bytes) -> Entry:
     patient = project.keys.whose(who)
-    least = await in_thread(box, project.data_keys.last_number)
+    least = await _last_number(box, project)
     number = 0
 
     async def work(w: Writer) -> Entry:
@@ -126,6 +126,16 @@ async def _entered(box: Box, project: Project, who: Patient, new: str | None, da
     return entry
 
 
+async def _last_number(box: Box, project: Project) -> int:
+    """The highest number that was given, where patients are counted."""
+    if project.pattern is None or not project.pattern.counts:
+        return 0
+    try:
+        return await in_thread(box, project.data_keys.last_number)
+    except Damaged:
+        raise Doubt("the project's file last-number does not hold a number") from None
+
+
 async def _worked_out(project: Project, who: Patient, pattern: str, service: IdentityService | None) -> str:
     """A new patient's pseudonym; empty where patients are counted, which is done when it is entered."""
     own = project.pattern
@@ -143,12 +153,12 @@ async def _worked_out(project: Project, who: Patient, pattern: str, service: Ide
     return pseudonym
 
 
-async def taken(w: Writer, project: Project, pseudonym: str) -> bool:
-    """Whether a pseudonym stands for a patient already."""
+async def taken(r: Reader, project: Project, pseudonym: str) -> bool:
+    """Whether a pseudonym stands for a patient already, or stood for one that was forgotten."""
     return bool(
-        await w.fetch_value(
+        await r.fetch_value(
             "select 1 from pseudonym"
-            " where project = :project and kind = 'patient' and pseudonym = :pseudonym",
+            " where project = :project and kind in ('patient', 'gone') and pseudonym = :pseudonym",
             {"project": project.name, "pseudonym": entries.stands(project.keys, pseudonym)},
         )
     )

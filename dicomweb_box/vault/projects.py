@@ -136,7 +136,7 @@ async def _row(box: Box, name: str) -> Row | None:
 _SUMMARY = """
     select v.project, v.pattern, v.listed, v.made_at,
         (select count(*) from pseudonym p where p.project = v.project and p.kind = 'patient') as patients,
-        (select count(*) from pseudonym p where p.project = v.project) as entries,
+        (select count(*) from pseudonym p where p.project = v.project and p.kind <> 'gone') as entries,
         (select count(*) from vault_opt_out o where o.project = v.project) as opted_out
     from vault v order by v.project
 """

@@ -49,7 +49,7 @@ class Reader:
         place = dict.fromkeys(_PLACE, "")
         while True:
             rows = await self._box.database.fetch_all(
-                f"select {COLUMNS} from pseudonym where project = :project"
+                f"select {COLUMNS} from pseudonym where project = :project and kind <> 'gone'"
                 " and (kind, word, pseudonym, patient) > (:kind, :word, :pseudonym, :patient)"
                 f" order by kind, word, pseudonym, patient limit {_AT_ONCE}",
                 {"project": self._project.name, **place},

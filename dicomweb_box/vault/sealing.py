@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import os
+import unicodedata
 from collections.abc import Mapping
 from typing import Final
 
@@ -40,7 +41,8 @@ class ProjectKeys:
     def index(self, kind: str, value: str) -> str:
         """32 hexadecimal digits that stand for a value of a kind, and tell nothing of it without the key."""
         mac = self._mac.copy()
-        mac.update(f"{kind}|{value}".encode(errors="surrogateescape"))
+        # What looks the same is the same, however it was composed (Unicode, UAX 15).
+        mac.update(f"{kind}|{unicodedata.normalize('NFC', value)}".encode(errors="surrogateescape"))
         return mac.digest()[:_INDEX_BYTES].hex()
 
     def whose(self, patient: Patient) -> str:

@@ -1,5 +1,6 @@
 """A15: an identity service that is asked what patients are called, and that fails closed."""
 
+import gzip
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -28,6 +29,9 @@ class Service:
         self.url = f"http://127.0.0.1:{server.server_address[1]}/pseudonyms"
         self.asked: list[dict[str, Any]] = []
         self.tokens: set[str | None] = set()
+        self.codings: list[str | None] = []
+        self.coding = ""
+        """The content coding of its answers."""
         self.answers: list[Answer] = []
         self.answer: Answer = given("EXT-7")
         self.over = threading.Event()
@@ -58,10 +62,13 @@ def service() -> Iterator[Service]:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             made.asked.append(asked)
             made.tokens.add(self.headers["Authorization"])
+            made.codings.append(self.headers["Accept-Encoding"])
             status, content = made.next()(asked)
             try:
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(content)))
+                if made.coding:
+                    self.send_header("Content-Encoding", made.coding)
                 self.end_headers()
                 self.wfile.write(content)
             except OSError:
@@ -209,6 +216,16 @@ def test_a15_no_proxy_of_the_environment_hears_of_patients(
     assert service.asked == []
 
 
+def test_a15_an_answer_that_could_grow_is_not_read(
+    data: Path, service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    service.coding = "gzip"
+    service.answer = lambda asked: (200, gzip.compress(given("EXT-7")(asked)[1]))
+    reason = "the identity service answered in a content coding that was not asked for"
+    assert deidentified(data, file(tmp_path / "in").parent, capsys) == ([], [reason])
+    assert service.codings == ["identity"]
+
+
 def test_a15_who_is_forgotten_is_not_asked_for(
     data: Path, service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -235,6 +252,11 @@ def test_a15_two_patients_with_one_pseudonym_are_not_mixed(
     [
         ("", "names no url"),
         ("url =", "cannot be read"),
+        ("a = " + "[" * 5000, "cannot be read"),
+        ("a = " + "9" * 5000, "cannot be read"),
+        ('url = "https://a.example"\nca = ""', "are texts"),
+        ('url = "https://a.example"\nheaders = { A = "x\\ny" }', "each in one line"),
+        ('url = "https://a.example"\nheaders = { "A b" = "x" }', "each in one line"),
         ('url = "https://a.example"\ntime = 3', "names time"),
         ('url = "http://a.example"', "https"),
         ('url = "ftp://127.0.0.1"', "https"),

@@ -126,6 +126,7 @@ async def test_a_list_that_disagrees_changes_nothing(box: Box, tmp_path: Path):
     [
         "", "patient_id\nP1\n", "patient_id,pseudonym,note\nP1,a,b\n", "patient_id,pseudonym\nP1\n",
         "patient_id,pseudonym\nP1,a,b\n", "patient_id,pseudonym\n,a\n", "patient_id,pseudonym\nP1,\n",
+        "patient_id,patient_id,pseudonym\nP1,P2,a\n",
         "patient_id,pseudonym\nP1,a^b\n", "patient_id,pseudonym\nP1,a\nP1,b\n", 'patient_id,pseudonym\nP1,"a',
     ],
 )  # fmt: skip
