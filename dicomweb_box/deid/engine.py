@@ -171,26 +171,35 @@ def _pieces(
     policy, found = treatment.policy, treatment.identity
     items = markers.items(policy, found.raw, writer)
     elements = markers.elements(policy, found, writer)
-    if redacting is not None and redacting.rule:
-        elements |= markers.redacted(found.raw, redacting, writer)
     elements |= {tag: writer.element(tag, vr, value) for tag, vr, value in treatment.trial()}
     for tag in _SEQUENCES:
         if tag not in found.raw:
             elements[tag] = writer.open_sequence(tag) + items[tag] + writer.sequence_end
-    walker = Walker(
-        data,
-        size,
-        plans=plans(policy, encoding),
-        treatment=treatment,
-        transfer_syntax_uid=syntax,
-        elements=elements,
-        items={tag: partial(_more, policy, found.raw, tag) for tag in _SEQUENCES if tag in found.raw},
-        redacting=redacting,
-    )
-    walker.walk(start)
-    if redacting is not None and not walker.redacted:
-        raise Doubt("there are no pixels in it that could be redacted")
-    return walker.pieces
+
+    def walked(more: Mapping[int, bytes]) -> list[Piece]:
+        walker = Walker(
+            data,
+            size,
+            plans=plans(policy, encoding),
+            treatment=treatment,
+            transfer_syntax_uid=syntax,
+            elements={**elements, **more},
+            items={tag: partial(_more, policy, found.raw, tag) for tag in _SEQUENCES if tag in found.raw},
+            redacting=redacting,
+        )
+        walker.walk(start)
+        if redacting is not None and not walker.redacted:
+            raise Doubt("there are no pixels in it that could be redacted")
+        return walker.pieces
+
+    if redacting is None or not redacting.rule:
+        return walked({})
+    said = markers.redacted(found.raw, redacting, writer)
+    pieces = walked(said)
+    # What frames have lost is known once they are found, and is said before them.
+    lost = next((piece.lost(data) for piece in pieces if isinstance(piece, RedactedPixels)), b"")
+    more = markers.redacted(found.raw, redacting, writer, lost)
+    return pieces if more == said else walked(more)
 
 
 def _more(policy: Policy, raw: Mapping[int, bytes], tag: int, writer: Writer) -> bytes:

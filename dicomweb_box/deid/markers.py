@@ -13,7 +13,7 @@ from dicomweb_box.deid.policy import Policy
 from dicomweb_box.deid.redacted import Redacting
 from dicomweb_box.deid.stand_ins import code
 from dicomweb_box.deid.values import Writer, is_readable, padded
-from dicomweb_box.dicom import codestream
+from dicomweb_box.dicom import losses
 
 REMOVED, METHOD, TEMPORAL = 0x00120062, 0x00120063, 0x00280303
 PHOTOMETRIC, PLANAR, BURNED_IN = 0x00280004, 0x00280006, 0x00280301
@@ -35,14 +35,16 @@ def elements(policy: Policy, identity: Identity, writer: Writer) -> dict[int, by
     }
 
 
-def redacted(raw: Mapping[int, bytes], how: Redacting, writer: Writer) -> dict[int, bytes]:
+def redacted(raw: Mapping[int, bytes], how: Redacting, writer: Writer, lost: bytes = b"") -> dict[int, bytes]:
     """What redacted pixels are described by, by tag (PS3.15 E.3.1, PS3.3 C.7.6.1.1.5, C.7.6.3).
 
-    Lossy compression is told once and for all, though what is written is compressed without loss.
+    Lossy compression is told once and for all, though what is written is compressed without loss. `lost`:
+    the method by which frames have lost, where more is known than what their transfer syntax tells.
     """
     lossy, methods = raw.get(LOSSY, b"").strip(b" \0"), _known_methods(raw.get(LOSSY_METHOD, b""))
-    if how.image.transfer_syntax_uid in codestream.JPEG and lossy != b"01":
-        lossy, methods = b"01", methods or b"ISO_10918_1"
+    lost = lost or losses.method(how.image.transfer_syntax_uid, b"")
+    if lost and lossy != b"01":
+        lossy, methods = b"01", methods or lost
     said = {PHOTOMETRIC: how.target.photometric.encode("ascii"), BURNED_IN: b"NO"}
     if lossy in {b"00", b"01"}:
         said[LOSSY] = lossy

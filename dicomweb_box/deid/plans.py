@@ -8,6 +8,7 @@ from dicomweb_box.deid.doubt import Doubt
 from dicomweb_box.deid.elements import ITEM_END, PIXEL_DATA, inside, named_by
 from dicomweb_box.deid.identity import CHARACTER_SET
 from dicomweb_box.deid.policy import Policy
+from dicomweb_box.deid.vocabulary import REDESCRIBED, TYPES
 from dicomweb_box.dicom.header_tables import Encoding, private_vr, standard_vr
 
 # Beside rules.Action: what only the walker knows of.
@@ -15,11 +16,6 @@ PIXELS, DELIMITER, CHARSET, MARKER, OFFSETS, OVERLAY_BIT, REWRITTEN, PRIVATE = r
 KEEP: Final = int(rules.Action.KEEP)
 _MARKERS: Final = frozenset((0x00120062, 0x00120063, 0x00280303))
 METHOD_CODES, CONTRIBUTING_EQUIPMENT = 0x00120064, 0x0018A001
-REDESCRIBED: Final = frozenset((0x00280004, 0x00280006, 0x00280301, 0x00282110, 0x00282114))
-"""What redacted pixels are described by: Photometric Interpretation, Planar Configuration, Burned In
-Annotation, Lossy Image Compression and its Method."""
-_TYPES: Final = frozenset((0x00080008, 0x00089007))
-"""Image Type, Frame Type."""
 _PIXELS: Final = frozenset((0x7FE00008, 0x7FE00009, PIXEL_DATA))
 _OFFSETS: Final = frozenset((0x7FE00001, 0x7FE00002))
 _BIT_POSITION: Final = 0x0102
@@ -111,7 +107,7 @@ def _redescribed(tag: int, vr: str) -> int:
     """What becomes of what describes redacted pixels; 0 for what does not."""
     if tag in REDESCRIBED:
         return REWRITTEN
-    return int(rules.Action.DERIVED) if tag in _TYPES and vr == "CS" else 0
+    return int(rules.Action.DERIVED) if tag in TYPES and vr == "CS" else 0
 
 
 def _owned(policy: Policy, tag: int) -> int:

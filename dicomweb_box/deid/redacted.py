@@ -12,7 +12,7 @@ from dicomweb_box.deid.pixel_rules import Rectangle
 from dicomweb_box.deid.pixels import fragment_spans
 from dicomweb_box.deid.plans import Plan
 from dicomweb_box.deid.values import Writer
-from dicomweb_box.dicom import codestream, frame_layout, pixels, transcode
+from dicomweb_box.dicom import codestream, frame_layout, losses, pixels, transcode
 from dicomweb_box.dicom.frames import FrameTable
 from dicomweb_box.dicom.header_parts import Pixels
 from dicomweb_box.dicom.image import Image
@@ -27,6 +27,8 @@ LOSSLESS: Final = frozenset(
     (*codestream.JPEG_LOSSLESS, transcode.JPEG_LS, transcode.JPEG_2000_LOSSLESS, transcode.HTJ2K_LOSSLESS,
      transcode.HTJ2K_RPCL, transcode.JPEG_XL_LOSSLESS, transcode.RLE)
 )  # fmt: skip
+_ENDED: Final = codestream.JPEG | codestream.JPEG_LOSSLESS
+_END_OF_IMAGE: Final = b"\xff\xd9"
 _HEAD: Final = struct.Struct("<HHI")
 
 
@@ -120,6 +122,17 @@ class RedactedPixels:
                 yield packer.packed(cells)
         yield packer.rest()
 
+    def lost(self, data: Any) -> bytes:
+        """By which method frames have lost, by their codestreams; empty where none says that it has."""
+        syntax = self.redacting.image.transfer_syntax_uid
+        if self.table is None:
+            return b""
+        for number in range(1, self.redacting.frames + 1):
+            at, length = self.table.fragments(number)[0]
+            if found := losses.method(syntax, data[at : at + min(length, losses.HEAD)]):
+                return found
+        return b""
+
     def _frames(self, data: Any) -> "Iterator[Cells]":
         from dicomweb_box.deid import blanking
 
@@ -134,6 +147,7 @@ class RedactedPixels:
         for number in range(1, how.frames + 1):
             fragments = self.table.fragments(number)
             frame = b"".join(data[at : at + length] for at, length in fragments)
+            self._check_end(frame)
             self._check_colour(frame)
             yield blanking.cells_of(how.native, self._made(how.image, frame, None), "<")
             let_go(data, fragments[0][0], sum(fragments[-1]))
@@ -143,6 +157,12 @@ class RedactedPixels:
             return self.redacting.codec(image, frame, target)
         except Damaged as error:
             raise Doubt(f"a frame cannot be {'decoded' if target is None else 'encoded'}") from error
+
+    def _check_end(self, frame: bytes) -> None:
+        """Raises Doubt where a frame breaks off: decoders fill up what is missing, and say nothing."""
+        syntax = self.redacting.image.transfer_syntax_uid
+        if syntax in _ENDED and not frame.rstrip(b"\0\xff").endswith(_END_OF_IMAGE):
+            raise Doubt("a frame ends before its image does")
 
     def _check_colour(self, frame: bytes) -> None:
         """Raises Doubt where decoding would turn lossless colour into another one, and so lose of it."""

@@ -8,7 +8,7 @@ from typing import Final
 from dicomweb_box.deid.own_rules import OwnRule, RuleAction
 from dicomweb_box.deid.policy import Policy
 from dicomweb_box.deid.table import EDITION, Option, Row, table
-from dicomweb_box.deid.vocabulary import BINARY, DUMMIED, STRUCTURAL_UIDS, TECHNICAL
+from dicomweb_box.deid.vocabulary import BINARY, DUMMIED, REDESCRIBED, STRUCTURAL_UIDS, TECHNICAL, TYPES
 from dicomweb_box.dicom.header_tables import private_vr, standard_vr
 
 
@@ -128,7 +128,10 @@ def explained(policy: Policy, tag: int) -> Rule:
     unasked = replace(policy, rules=tuple(rule for rule in policy.rules if not rule.when))
     if any(tag == one for one, _ in policy.trial):
         return _said(Action.REPLACED, f"the policy {policy.name} {policy.version}", "it says its value")
-    return rule_of(unasked, tag, standard_vr(tag).rpartition(" ")[2])
+    found = rule_of(unasked, tag, standard_vr(tag).rpartition(" ")[2])
+    if policy.pixels == "redact" and tag in REDESCRIBED | TYPES:
+        return replace(found, why=f"{found.why}; where pixels are made black it tells of that")
+    return found
 
 
 def _listed(policy: Policy, row: Row, tag: int, vr: str) -> Rule:

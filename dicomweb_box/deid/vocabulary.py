@@ -72,3 +72,10 @@ STRUCTURAL_UIDS: Final = frozenset(
     )
 )
 """Kept as they are: they name vocabularies, of which PS3.6 registers only some."""
+
+REDESCRIBED: Final = frozenset((0x00280004, 0x00280006, 0x00280301, 0x00282110, 0x00282114))
+"""What redacted pixels are described by: Photometric Interpretation, Planar Configuration, Burned In
+Annotation, Lossy Image Compression and its Method."""
+
+TYPES: Final = frozenset((0x00080008, 0x00089007))
+"""Image Type, Frame Type."""

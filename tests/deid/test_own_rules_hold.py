@@ -1,13 +1,15 @@
 """What no rule of a policy may do: say of an instance what is not so, or hand on what names the patient."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dicomweb_box.deid.pixel_rules import read_rules
-from dicomweb_box.deid.policy import Policy
-from dicomweb_box.deid.policy_files import parsed_policy, read_policy
+from dicomweb_box.deid.policy import BASIC, Policy
+from dicomweb_box.deid.policy_files import mask_of, parsed_policy, read_policy
+from dicomweb_box.deid.rules import explained
 from dicomweb_box.errors import BadSetting
 from tests.deid.planted import deid, instance, read, written
 
@@ -138,3 +140,10 @@ def test_a_byte_order_mark_before_a_file_is_passed_over(tmp_path: Path):
     assert read_policy(path).name == "own"
     path.write_text(RULES, encoding="utf-8-sig")
     assert [rule.name for rule in read_rules([path]).rules] == ["n"]
+
+
+@pytest.mark.parametrize("keyword", ["ImageType", "FrameType", "BurnedInAnnotation", "LossyImageCompression"])
+def test_it_explains_that_redaction_tells_of_itself(keyword: str):
+    tag = int(mask_of(keyword), 16)
+    assert "made black" in explained(replace(BASIC, pixels="redact"), tag).why
+    assert "made black" not in explained(BASIC, tag).why

@@ -222,3 +222,51 @@ def test_a12_a_frame_that_cannot_be_decoded_is_held_back_while_it_is_written(pol
     frames[2] = frames[2][:40]
     with pytest.raises(Doubt, match="cannot be decoded"):
         deid(written(compressed(cells, frames), JPEGLSLossless), policy)
+
+
+IRREVERSIBLE = {"codecformat": "J2K", "reversible": False, "level": 40}
+
+
+@pytest.mark.dicom("PS3.3 C.7.6.1.1.5")
+@pytest.mark.parametrize(
+    ("syntax", "make", "method"),
+    [
+        (JPEGLSNearLossless, lambda cell: imagecodecs.jpegls_encode(cell, level=3), "ISO_14495_1"),
+        (JPEG2000, lambda cell: imagecodecs.jpeg2k_encode(cell, **IRREVERSIBLE), "ISO_15444_1"),
+        (JPEGLSNearLossless, imagecodecs.jpegls_encode, None),
+        (JPEG2000, lambda cell: encoded(cell[None], JPEG2000Lossless)[0], None),
+        (HTJ2KLossless, lambda cell: encoded(cell[None], HTJ2KLossless)[0], None),
+        (JPEGLosslessSV1, lambda cell: encoded(cell[None], JPEGLosslessSV1)[0], None),
+    ],
+)
+@pytest.mark.parametrize("said", [None, "00"])
+def test_a12_what_a_codestream_says_that_it_has_lost_is_said_for_good(
+    policy: Policy, syntax: str, make: Callable[[Any], bytes], method: str | None, said: str | None
+):  # fmt: skip
+    cells = drawn()
+    frames = [bytes(make(one)) for one in cells]
+    more = {"LossyImageCompression": said} if said else {}
+    out = redacted(compressed(cells, frames, **more), policy, syntax)
+    assert out.get("LossyImageCompressionMethod") == method
+    assert out.get("LossyImageCompression") == ("01" if method else said)
+
+
+def test_a12_one_frame_that_has_lost_is_enough(policy: Policy):
+    cells = drawn()
+    frames = [
+        bytes(imagecodecs.jpegls_encode(one, level=3 * (number == 2))) for number, one in enumerate(cells)
+    ]
+    out = redacted(compressed(cells, frames), policy, JPEGLSNearLossless)
+    assert (out.LossyImageCompression, out.LossyImageCompressionMethod) == ("01", "ISO_14495_1")
+
+
+@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, JPEGLosslessSV1])
+def test_a12_a_frame_that_breaks_off_is_held_back(policy: Policy, syntax: str):
+    cells = drawn()
+    frames = encoded(cells, syntax)
+    whole = [frame + bytes(2) for frame in frames]  # padding is no damage
+    assert redacted(compressed(cells, whole), policy, syntax).BurnedInAnnotation == "NO"
+    for cut in (len(frames[1]) // 2, len(frames[1]) - 2):
+        ds = compressed(cells, [frames[0], frames[1][:cut], frames[2]])
+        with pytest.raises(Doubt, match="ends before its image does"):
+            deid(written(ds, syntax), policy)
