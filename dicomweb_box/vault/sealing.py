@@ -47,7 +47,11 @@ class ProjectKeys:
 
     def whose(self, patient: Patient) -> str:
         """The index of a patient."""
-        return self.index("whose", patient.whole)
+        composed = Patient(
+            patient_id=unicodedata.normalize("NFC", patient.patient_id),
+            issuer=unicodedata.normalize("NFC", patient.issuer),
+        )
+        return self.index("whose", composed.whole)
 
     def wrap(self, patient: str, data_key: bytes) -> str:
         """A patient's key as it may lie in a file."""

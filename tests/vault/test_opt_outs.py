@@ -27,6 +27,7 @@ CASES = [
     ("P2", "EAST", "P1\\P2", "WEST", ""),
     ("Mu\u0308ller-1", "", "M\u00fcller-1", "", OPTED_OUT),
     ("M\u00fcller-1", "EAST", "Mu\u0308ller-1", "EAST", OPTED_OUT),
+    ("P2", "Mu\u0308nchen", "P2", "M\u00fcnchen", OPTED_OUT),
 ]
 """Patient ID and issuer of the list, and of the file; why the file is held back."""
 
