@@ -120,6 +120,53 @@ def test_damaged_and_encrypted_and_exploding_archives_are_refused_and_disturb_no
     assert list((data / "blobs" / ".spool").iterdir()) == []
 
 
+def flagged(path: Path, flags: int = 0, method: int | None = None) -> Path:
+    """An archive of one instance whose member says these general purpose flags, or this compression."""
+    zipped(path, {"a.dcm": make_instance()})
+    content = bytearray(path.read_bytes())
+    for header, at in ((0, 6), (content.index(b"PK\1\2"), 8)):
+        content[header + at] |= flags
+        if method is not None:
+            content[header + at + 2] = method
+    path.write_bytes(content)
+    return path
+
+
+def test_archives_that_the_library_cannot_make_out_are_refused_and_disturb_nobody(
+    tmp_path: Path, data: Path
+) -> None:
+    good = tmp_path / "good.dcm"
+    good.write_bytes(make_instance())
+    named = zipped(tmp_path / "named.zip", {"ü.dcm": make_instance()})
+    named.write_bytes(named.read_bytes().replace("ü".encode(), b"\xff\xfe"))
+    once = zipped(tmp_path / "once.zip", {"ü.dcm": make_instance()})
+    once.write_bytes(once.read_bytes().replace("ü".encode(), b"\xff\xfe", 1))
+    packed = zipped(tmp_path / "lzma.zip", {"a.dcm": make_instance() * 50}, zipfile.ZIP_LZMA)
+    content = bytearray(packed.read_bytes())
+    content[60:90] = bytes(30)
+    packed.write_bytes(content)
+
+    result = imported(
+        named,
+        once,
+        packed,
+        flagged(tmp_path / "strong.zip", flags=0x40),
+        flagged(tmp_path / "method.zip", method=99),
+        good,
+        data=data,
+    )
+
+    assert result["stored"] == 1
+    refused = {Path(str(one["name"]).split("!")[0]).name: one["message"] for one in result["refused"]}  # type: ignore[index,attr-defined]
+    assert refused == {
+        "named.zip": "the archive is damaged",
+        "once.zip": "the archive is damaged",
+        "lzma.zip": "the archive is damaged",
+        "strong.zip": "the archive's member is encrypted",
+        "method.zip": "the archive's member is compressed in an unknown way",
+    }
+
+
 def test_it_works_beside_a_running_server(folder: Path, data: Path) -> None:
     study = new_uid()
     (folder / "series" / "one.dcm").write_bytes(make_instance(study=study))

@@ -1,9 +1,7 @@
 """Import: files, folders and zip archives from this machine's disk, through the one way in."""
 
 import asyncio
-import struct
 import zipfile
-import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,7 +11,15 @@ from typing import IO
 from dicomweb_box.accounts.access import EVERYTHING, SYSTEM, Actor, Scope
 from dicomweb_box.archive.ingest import Received, receive, store
 from dicomweb_box.archive.outcomes import Outcome, Refused
-from dicomweb_box.archive.unlisted import has_unlisted
+from dicomweb_box.archive.packed import (
+    Unreadable,
+    is_archive,
+    members,
+    open_archive,
+    open_member,
+    read_member,
+    told_why,
+)
 from dicomweb_box.box import Box, in_thread
 from dicomweb_box.errors import FailureReason, OutOfResources
 
@@ -25,15 +31,10 @@ HARMLESS = 64 << 20
 MOST_EXPANSION = 200
 """Beyond HARMLESS, how many times its size an archive or member may expand to: blank pixels reach 100."""
 
-MOST_DIRECTORY = 32 << 20
-"""Bytes of an archive's list of members: some 300,000 of them, which are held in memory."""
-
 _SKIPPED_NAMES = frozenset({"dicomdir", "thumbs.db", "desktop.ini"})
-_END_WITHIN = 65_536 + 22
-_ZIP64_END = 56
-_ARCHIVE_BEGINS = (b"PK\x03\x04", b"PK\x05\x06")
 _UNLISTED = zipfile.ZipInfo("what its list does not name")
-_UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+_NOT_READ = "the archive holds members that its list does not name, and they were not read: pack it anew"
+_EXPANDS = f"the archive expands to more than {MOST_EXPANSION} times its size"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,18 +78,6 @@ class Imported:
             self.already += 1
         else:
             self.stored += 1
-
-
-class _TooLarge(Exception):
-    """The archive expands beyond all measure."""
-
-
-class _TooMany(Exception):
-    """The archive has more members than can be listed."""
-
-
-class _Unlisted(Exception):
-    """The archive holds members that its list does not name."""
 
 
 def candidates(paths: Iterable[Path], imported: Imported) -> list[Candidate]:
@@ -136,7 +125,7 @@ async def import_all(
             await room.acquire()
             try:
                 received = await receive(box, archives(candidate))
-            except (*_UNREADABLE, OutOfResources, _TooLarge) as error:
+            except (Unreadable, OutOfResources) as error:
                 imported.note(candidate, _refused(error))
                 progress()
                 room.release()
@@ -154,22 +143,22 @@ async def _opened(box: Box) -> AsyncIterator[Callable[[Candidate], AsyncIterator
         nonlocal archive, allowed
         if candidate.member is None:
             with await in_thread(box, _open_file, candidate.path) as file:
-                while piece := await in_thread(box, file.read, PIECE):
+                while piece := await in_thread(box, _read_file, file):
                     yield piece
             return
         if archive is None or archive.filename != str(candidate.path):
             if archive is not None:
                 archive.close()
-            archive = await in_thread(box, zipfile.ZipFile, candidate.path)
+            archive = await in_thread(box, open_archive, candidate.path)
             allowed = HARMLESS + MOST_EXPANSION * candidate.path.stat().st_size
         if candidate.member.file_size > HARMLESS + MOST_EXPANSION * candidate.member.compress_size:
-            raise _TooLarge
-        with await in_thread(box, _open_member, archive, candidate.member) as member:
-            while piece := await in_thread(box, member.read, PIECE):
+            raise Unreadable(_EXPANDS)
+        with await in_thread(box, open_member, archive, candidate.member) as member:
+            while piece := await in_thread(box, read_member, member, candidate.member, PIECE):
                 # Members may share their bytes, so the sum is watched too.
                 allowed -= len(piece)
                 if allowed < 0:
-                    raise _TooLarge
+                    raise Unreadable(_EXPANDS)
                 yield piece
 
     try:
@@ -180,58 +169,28 @@ async def _opened(box: Box) -> AsyncIterator[Callable[[Candidate], AsyncIterator
 
 
 def _open_file(path: Path) -> IO[bytes]:
-    return path.open("rb")
+    with told_why():
+        return path.open("rb")
 
 
-def _open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
-    return archive.open(member)
+def _read_file(file: IO[bytes]) -> bytes:
+    with told_why():
+        return file.read(PIECE)
 
 
 def _members(path: Path, imported: Imported) -> Iterator[Candidate]:
     try:
-        _check_directory(path)
-        with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if not info.is_dir()]
-            if has_unlisted(archive):
-                imported.note(Candidate(path=path, member=_UNLISTED), _refused(_Unlisted()))
-    except (*_UNREADABLE, _TooMany) as error:
+        listed, others = members(path)
+    except Unreadable as error:
         imported.note(Candidate(path=path), _refused(error))
         return
-    for info in members:
+    if others:
+        imported.note(Candidate(path=path, member=_UNLISTED), _refused(Unreadable(_NOT_READ)))
+    for info in listed:
         if is_skipped(PurePosixPath(info.filename).parts):
             imported.skipped += 1
         else:
             yield Candidate(path=path, member=info)
-
-
-def _check_directory(path: Path) -> None:
-    if _directory_size(path) > MOST_DIRECTORY:
-        raise _TooMany
-
-
-def _directory_size(path: Path) -> int:
-    """Bytes of the central directory, by the record at the archive's end; 0 where there is none."""
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - _END_WITHIN))
-        tail = file.read()
-        at = tail.rfind(b"PK\x05\x06")
-        if at < 0 or len(tail) < at + 16:
-            return 0
-        (told,) = struct.unpack_from("<I", tail, at + 12)
-        if at < 20 or tail[at - 20 : at - 16] != b"PK\x06\x07":
-            return int(told)
-        # Zip64: the locator before it says where the larger record lies, right before the locator as a rule.
-        file.seek(max(0, size - len(tail) + at - 20 - _ZIP64_END))
-        record = file.read(_ZIP64_END)
-        return max(
-            int(told) % 0xFFFFFFFF, struct.unpack_from("<Q", record, 40)[0] if len(record) >= 48 else 0
-        )
-
-
-def is_archive(begin: bytes) -> bool:
-    """Whether a file that begins with these bytes, four or more, is a zip archive."""
-    return begin[:4] in _ARCHIVE_BEGINS
 
 
 def _archive_at(path: Path) -> bool:
@@ -251,23 +210,7 @@ def is_skipped(parts: tuple[str, ...]) -> bool:
     )
 
 
-def _refused(error: Exception) -> Refused:
-    if isinstance(error, OutOfResources):
-        return Refused(reason=FailureReason.OUT_OF_RESOURCES, message=str(error))
-    if isinstance(error, _TooLarge):
-        message = f"the archive expands to more than {MOST_EXPANSION} times its size"
-    elif isinstance(error, _TooMany):
-        message = "the archive has too many members: send it in parts"
-    elif isinstance(error, _Unlisted):
-        message = (
-            "the archive holds members that its list does not name, and they were not read: pack it anew"
-        )
-    elif isinstance(error, OSError):
-        message = f"the file cannot be read: {error.strerror or type(error).__name__}"
-    elif isinstance(error, NotImplementedError):  # so zipfile says it, and it is a RuntimeError
-        message = "the archive's member is compressed in an unknown way"
-    elif isinstance(error, RuntimeError):
-        message = "the archive's member is encrypted"
-    else:
-        message = "the archive is damaged"
-    return Refused(reason=FailureReason.CANNOT_UNDERSTAND, message=message)
+def _refused(error: Unreadable | OutOfResources) -> Refused:
+    full = isinstance(error, OutOfResources)
+    reason = FailureReason.OUT_OF_RESOURCES if full else FailureReason.CANNOT_UNDERSTAND
+    return Refused(reason=reason, message=str(error))

@@ -16,9 +16,9 @@ from functools import partial
 from dicomweb_box.accounts.access import Actor, Scope
 from dicomweb_box.archive import partial_files, upload_results, upload_settling, uploads
 from dicomweb_box.archive.brought import Brought
-from dicomweb_box.archive.importing import is_archive
 from dicomweb_box.archive.ingest import receive, store
 from dicomweb_box.archive.outcomes import Refused
+from dicomweb_box.archive.packed import is_archive
 from dicomweb_box.archive.partial_files import Busy, PartialFile
 from dicomweb_box.archive.uploads import FILE_COLUMNS, File, file_of, source_of, stamp
 from dicomweb_box.box import Box, in_thread

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dicomweb_box.archive import importing, upload_settling
+from dicomweb_box.archive import packed, upload_settling
 from dicomweb_box.box import Box
 from dicomweb_box.errors import OutOfResources
 from tests.builders import make_instance, new_uid
@@ -114,7 +114,7 @@ async def test_a_damaged_archive_is_refused(client: httpx.AsyncClient, box: Box)
 async def test_an_archive_with_too_many_members_is_refused_before_they_are_listed(
     client: httpx.AsyncClient, box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importing, "MOST_DIRECTORY", 500)
+    monkeypatch.setattr(packed, "MOST_DIRECTORY", 500)
     session = await begun(client)
     few = await sent(
         client, session, "few.zip", zipped(**{f"{n}_dot_dcm": make_instance() for n in range(5)})
