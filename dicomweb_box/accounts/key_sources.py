@@ -91,14 +91,14 @@ def make_at(path: Path, key: bytes) -> None:
         pass
     finally:
         written.unlink()
-    _sync(path.parent)
+    sync_folder(path.parent)
 
 
 def prepend(settings: Settings, keys: tuple[bytes, ...]) -> None:
     """A new key before these in the key file."""
     path = key_file(settings)
     _written(path, (secrets.token_bytes(KEY_BYTES), *keys)).replace(path)
-    _sync(path.parent)
+    sync_folder(path.parent)
 
 
 def _written(path: Path, keys: tuple[bytes, ...]) -> Path:
@@ -176,7 +176,8 @@ def _stamp(stat: os.stat_result) -> tuple[int, ...]:
     return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make durable which files are in a folder of keys. Blocks; raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from dicomweb_box.accounts.key_sources import sync_folder
 from dicomweb_box.errors import Damaged
 from dicomweb_box.vault.sealing import DATA_KEY_BYTES, ProjectKeys
 
@@ -34,7 +35,7 @@ class DataKeys:
     def make_folder(self) -> None:
         """The folder for them, where there is none."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sync(self._folder.parent)
+        sync_folder(self._folder.parent)
 
     def find(self, patient: str) -> bytes | None:
         """The key; None where there is none. Raises Forgotten, or Damaged where it is not of this project."""
@@ -94,7 +95,7 @@ class DataKeys:
                 part = self._number_file.with_suffix(".part")
                 self._write(part, str(number).encode("ascii"))
                 part.replace(self._number_file)
-                _sync(self._folder)
+                sync_folder(self._folder)
 
     @property
     def _number_file(self) -> Path:
@@ -113,24 +114,16 @@ class DataKeys:
     def _write(self, path: Path, content: bytes) -> None:
         if not path.parent.exists():
             path.parent.mkdir(mode=0o700)
-            _sync(self._folder)
+            sync_folder(self._folder)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             file.truncate(len(content))
             os.fsync(file.fileno())
-        _sync(path.parent)
+        sync_folder(path.parent)
 
 
 def forgotten_in(folder: Path) -> int:
     """How many patients were forgotten of those whose keys were in a folder; blocking."""
     return sum(path.stat().st_size == len(_FORGOTTEN) for path in folder.glob("??/*"))
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
